@@ -1,0 +1,45 @@
+# Each target makes .venv and installs what it needs, once and again whenever pyproject.toml changes.
+#   make gans ARGS='--seeds 0-1'      passes options on
+#   make test VENV=path PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+ARGS ?=
+
+bin := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help gans speed test lint check format
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+gans: $(VENV)/.bench ## run the GAN suite: results, tables and figures under results/gans
+	@$(bin)/python -m benchmarks.run --suite gans $(ARGS)
+
+speed: $(VENV)/.bench ## time a step of every optimizer
+	@$(bin)/python -m benchmarks.speed $(ARGS)
+
+test: $(VENV)/.test ## run all tests and doctests
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(bin)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: $(VENV)/.test ## check lint, format and types
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+	@$(bin)/mypy
+
+check: lint test ## lint, then test: what has to pass before a commit lands
+
+format: $(VENV)/.test ## mend what ruff can mend, and format
+	@$(bin)/ruff check --fix .
+	@$(bin)/ruff format .
+
+# $(VENV)/.EXTRA stands for "installed with that extra".
+$(VENV)/.%: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("minimax needs Python 3.11 or newer: make PYTHON=... " if sys.version_info < (3, 11) else 0)'
+	@test -x $(bin)/pip || $(PYTHON) -m venv $(VENV)
+	@echo "Installing minimax[$*] into $(VENV): PyTorch is large, the first time takes a minute or more."
+	@$(bin)/python -m pip install --quiet --quiet --progress-bar off --editable '.[$*]'
+	@touch $@

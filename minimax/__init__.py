@@ -1,0 +1,28 @@
+"""Game optimizers for PyTorch: min over u, max over v, and every general-sum game of differentiable losses."""
+
+from minimax import projections as projections
+from minimax import penalties as penalties
+from minimax.game import Game as Game
+from minimax.game import GameError as GameError
+from minimax.game import cooperative as cooperative
+from minimax.game import zero_sum as zero_sum
+from minimax.modules import EMA as EMA
+from minimax.modules import Trainer as Trainer
+from minimax.modules import bind as bind
+from minimax.optimizer import Cost as Cost
+from minimax.optimizer import GameOptimizer as GameOptimizer
+from minimax.optimizer import Info as Info
+from minimax.optimizers import *
+from minimax.rules import Rule as Rule
+from minimax.rules import adam as adam
+from minimax.rules import from_torch as from_torch
+from minimax.rules import rmsprop as rmsprop
+from minimax.rules import sgd as sgd
+from minimax.solve import Iterate as Iterate
+from minimax.solve import Limits as Limits
+from minimax.solve import Solution as Solution
+from minimax.solve import Status as Status
+from minimax.solve import iterate as iterate
+from minimax.solve import solve as solve
+
+__version__ = "0.1.0"

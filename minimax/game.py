@@ -1,0 +1,469 @@
+"""Games: the players' losses in, differential oracles out. The only file that differentiates.
+
+Every player minimises its own loss; `zero_sum` puts the sign in once. `Game` is what users build; `Oracle` is the same
+game seen by an optimizer during one step: it speaks vectors and points (see `minimax.tree`) and meters what it spends.
+
+First-order oracles use `torch.autograd.grad` on the asked player's leaves alone, so no graph is built through the other
+players. Under `vmap`, `grad` or `torch.compile` the same oracles go through `torch.func`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from minimax import tree
+from minimax.tree import Point, Vector
+
+Players: TypeAlias = Any  # a tuple or dict of players
+Loss: TypeAlias = Callable[..., Any]
+Projection: TypeAlias = Callable[[Tensor], Tensor]
+
+
+class GameError(ValueError):
+    """A game, its players or its batches are not what the optimizer can play; the message says which and the way out."""
+
+
+class Game:
+    r"""A differentiable game: player i minimises its own loss L_i(z, batch).
+
+    F(z) = (∂_1 L_1, ..., ∂_n L_n) is the field that gradient play follows, DF its Jacobian.
+
+    Args:
+        losses: one function per player, each returning a scalar, or one function that returns all the losses (then
+            simultaneous play shares the forward pass). Called as `loss(*players)`, or `loss(*players, batch)` when
+            there is a batch; must be pure, all randomness comes in through `batch`.
+        constraints: per player, the projection of a tensor on the player's feasible set (see `minimax.projections`),
+            or None. Applied to every leaf after every move, half steps included.
+
+    Raises:
+        GameError: no loss, or a loss that is not callable; at the first evaluation, losses that are not scalars, do not
+            match the players, or ignore their own player.
+
+    Example:
+        >>> import torch, minimax as mm
+        >>> chase = mm.Game(lambda x, y: (x - y) ** 2, lambda x, y: (x + y) ** 2)
+        >>> chase.field((torch.tensor(1.0), torch.tensor(2.0)))
+        (tensor(-2.), tensor(6.))
+    """
+
+    def __init__(self, *losses: Loss, constraints: Sequence[Projection | None] | None = None) -> None:
+        if not losses:
+            raise GameError("Game needs at least one loss function, got none.")
+        for k, loss in enumerate(losses):
+            if not callable(loss):
+                raise GameError(f"losses[{k}] must be a function of the players, got {type(loss).__name__}.")
+        self._losses = losses
+        self._signs: tuple[int, ...] | None = None
+        self.constraints = tuple(constraints) if constraints is not None else None
+        self._modules: _Modules | None = None
+
+    def _copy(self, **changes: Any) -> Game:
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__, **changes)
+        return new
+
+    def functional(self, players: Players) -> tuple[Game, Players]:
+        """The same game on plain tensors: every `nn.Module` among the players becomes the dict of its parameters.
+
+        The returned game swaps such a dict into the module before it calls the losses, so they receive the module.
+        Parameters that do not require gradients stay fixed. Players without modules come back as they are.
+        """
+        values = list(players.values()) if isinstance(players, Mapping) else list(players)
+        if not any(isinstance(value, nn.Module) for value in values):
+            return self, players
+        modules = _Modules([value if isinstance(value, nn.Module) else None for value in values])
+        values = [
+            modules.parameters_of(i) if isinstance(value, nn.Module) else value for i, value in enumerate(values)
+        ]
+        rebuilt = dict(zip(players, values, strict=True)) if isinstance(players, Mapping) else tuple(values)
+        return self._copy(_modules=modules), rebuilt
+
+    def commit(self, buffers: Mapping[str, Tensor]) -> None:
+        """Write the buffers that a step left behind (`Info.buffers`) back into the modules."""
+        if self._modules is not None and buffers:
+            self._modules.commit(buffers)
+
+    def enter(self, players: Players) -> tuple[Oracle, Point]:
+        """The oracle of this game for players of this structure, and the players as a point."""
+        game, players = self.functional(players)
+        if isinstance(players, Mapping):
+            names, values = tuple(players), tuple(players.values())
+        elif isinstance(players, tuple | list):
+            names, values = None, tuple(players)
+        else:
+            raise GameError(f"players must be a tuple or dict of players, got {type(players).__name__}.")
+        pairs = [tree.flatten(value) for value in values]
+        z = tuple([leaf.detach() if leaf.requires_grad else leaf for leaf in leaves] for leaves, _ in pairs)
+        return Oracle(game, [spec for _, spec in pairs], names), z
+
+    def losses(self, players: Players, batch: Any = None) -> tuple[Tensor, ...]:
+        """(L_1, ..., L_n) at the players. No gradient is taken."""
+        oracle, z = self.enter(players)
+        with torch.no_grad():
+            return oracle.losses(z, batch)
+
+    def gradient(self, players: Players, player: int, batch: Any = None) -> Any:
+        """∂_i L_i, shaped like player i. Costs one gradient."""
+        oracle, z = self.enter(players)
+        return oracle.leave_player(player, oracle.gradient(z, player, batch)[0])
+
+    def field(self, players: Players, batch: Any = None) -> Players:
+        """F(z) = (∂_1 L_1, ..., ∂_n L_n), shaped like the players. Costs one gradient per player."""
+        oracle, z = self.enter(players)
+        return oracle.leave(oracle.field(z, batch)[0])
+
+    def jvp(self, players: Players, v: Players, batch: Any = None) -> Players:
+        """(DF) v, shaped like the players. Costs the field and one Hessian-vector product."""
+        oracle, z = self.enter(players)
+        return oracle.leave(oracle.linearize(z, batch).jvp(self.enter(v)[1]))
+
+    def vjp(self, players: Players, u: Players, batch: Any = None) -> Players:
+        """(DF)ᵀ u, shaped like the players. Costs the field and one Hessian-vector product."""
+        oracle, z = self.enter(players)
+        return oracle.leave(oracle.linearize(z, batch).vjp(self.enter(u)[1]))
+
+    def block(self, players: Players, i: int, j: int, v: Any, batch: Any = None) -> Any:
+        """(∂_j ∂_i L_i) v for v shaped like player j: one block of DF times a vector, shaped like player i."""
+        oracle, z = self.enter(players)
+        return oracle.leave_player(i, oracle.linearize(z, batch).jvp_block(i, j, tree.flatten(v)[0]))
+
+
+def zero_sum(payoff: Loss, constraints: Sequence[Projection | None] | None = None) -> Game:
+    """The game min over the first player, max over the second of `payoff(x, y)` or `payoff(x, y, batch)`.
+
+    F = (f_x, -f_y), from one forward and one backward pass. Arguments and errors as for `Game`.
+
+    Example:
+        >>> import torch, minimax as mm
+        >>> mm.zero_sum(lambda x, y: x * y).field((torch.tensor(3.0), torch.tensor(4.0)))
+        (tensor(4.), tensor(-3.))
+    """
+    return Game(payoff, constraints=constraints)._copy(_signs=(1, -1))
+
+
+def cooperative(loss: Loss, players: int, constraints: Sequence[Projection | None] | None = None) -> Game:
+    """The game in which all players minimise the same loss: F is a gradient field and nothing rotates.
+
+    Example:
+        >>> import torch, minimax as mm
+        >>> mm.cooperative(lambda x, y: x * y, players=2).field((torch.tensor(3.0), torch.tensor(4.0)))
+        (tensor(4.), tensor(3.))
+    """
+    return Game(loss, constraints=constraints)._copy(_signs=(1,) * players)
+
+
+@dataclass(frozen=True)
+class Linearization:
+    """A game at one point to second order: the field, the losses, and products with blocks of the Jacobian DF.
+
+    `jvp_block(i, j, v)` is (∂ξ_i/∂z_j) v and `vjp_block(i, j, u)` is (∂ξ_i/∂z_j)ᵀ u; `jvp` and `vjp` take the whole DF.
+    Each call costs one Hessian-vector product; the forward and first backward pass are shared by all of them.
+    """
+
+    field: Point
+    losses: tuple[Tensor, ...]
+    jvp: Callable[[Point], Point]
+    vjp: Callable[[Point], Point]
+    jvp_block: Callable[[int, int, Vector], Vector]
+    vjp_block: Callable[[int, int, Vector], Vector]
+
+
+class Oracle:
+    """A game as one optimizer step sees it: differential oracles on points, with a meter.
+
+    `gradients` counts the players' gradients taken, `hvps` the products with the Jacobian (or a block of it).
+    """
+
+    def __init__(self, game: Game, specs: list[Any], names: tuple[str, ...] | None) -> None:
+        self.game, self.specs, self.names = game, specs, names
+        self.gradients = 0
+        self.hvps = 0
+        self.buffers: dict[str, Tensor] = {}
+        given = len(game._signs) if game._signs is not None else len(game._losses)
+        if given != self.players and not (given == 1 and game._signs is None):
+            raise GameError(
+                f"the game has {given} losses for {self.players} players: pass one loss per player, or one function "
+                "that returns them all."
+            )
+        if game.constraints is not None and len(game.constraints) != self.players:
+            raise GameError(f"constraints has {len(game.constraints)} entries for {self.players} players: use None.")
+
+    @property
+    def players(self) -> int:
+        """How many players there are."""
+        return len(self.specs)
+
+    def name(self, i: int) -> str:
+        """How messages call player i."""
+        return f"players[{i}]" if self.names is None else f"players[{self.names[i]!r}]"
+
+    def leave_player(self, i: int, vector: Vector) -> Any:
+        """A vector of player i in the structure that player came in."""
+        return tree.unflatten(vector, self.specs[i])
+
+    def leave(self, z: Point) -> Players:
+        """A point in the structure the players came in."""
+        values = tuple(tree.unflatten(vector, spec) for vector, spec in zip(z, self.specs, strict=True))
+        return values if self.names is None else dict(zip(self.names, values, strict=True))
+
+    def project(self, i: int, vector: Vector) -> Vector:
+        """Player i's vector, projected on its feasible set."""
+        constraint = None if self.game.constraints is None else self.game.constraints[i]
+        return vector if constraint is None else [constraint(leaf) for leaf in vector]
+
+    # ------------------------------------------------------------------------------------------------- evaluation
+
+    def _call(self, loss: Loss, z: Point, batch: Any) -> Any:
+        args = () if batch is None else (batch,)
+        if self.game._modules is None:
+            players = [
+                vector[0] if spec is None else tree.unflatten(vector, spec)
+                for vector, spec in zip(z, self.specs, strict=True)
+            ]
+            return loss(*players, *args)
+        values = [self.leave_player(i, vector) for i, vector in enumerate(z)]
+        out, self.buffers = self.game._modules.call(loss, values, args)
+        return out
+
+    def _scalar(self, value: Any, i: int) -> Tensor:
+        if not isinstance(value, Tensor) or value.dim() != 0:
+            got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise GameError(f"the loss of {self.name(i)} must be a 0-dim tensor, got {got}: reduce it, say by .mean().")
+        return value
+
+    def loss(self, z: Point, i: int, batch: Any) -> Tensor:
+        """L_i, differentiable."""
+        if len(self.game._losses) > 1:
+            return self._scalar(self._call(self.game._losses[i], z, batch), i)
+        return self._joint(z, batch)[i]
+
+    def _joint(self, z: Point, batch: Any) -> tuple[Tensor, ...]:
+        out = self._call(self.game._losses[0], z, batch)
+        if self.game._signs is not None:
+            payoff = self._scalar(out, 0)
+            return tuple(payoff if sign > 0 else -payoff for sign in self.game._signs)
+        values = tuple(out.values()) if isinstance(out, Mapping) else (out,) if isinstance(out, Tensor) else tuple(out)
+        if len(values) != self.players:
+            raise GameError(
+                f"the loss function returned {len(values)} losses for {self.players} players: return one per player, "
+                "or use zero_sum."
+            )
+        return tuple(self._scalar(value, i) for i, value in enumerate(values))
+
+    def losses(self, z: Point, batch: Any) -> tuple[Tensor, ...]:
+        """(L_1, ..., L_n), differentiable."""
+        if len(self.game._losses) > 1:
+            return tuple(self.loss(z, i, batch) for i in range(self.players))
+        return self._joint(z, batch)
+
+    # ------------------------------------------------------------------------------------------------ first order
+
+    def gradient(self, z: Point, i: int, batch: Any) -> tuple[Vector, Tensor]:
+        """∂_i L_i and L_i. One gradient."""
+        self.gradients += 1
+        if tree.transformed():
+            return _func_gradient(lambda z_i: self.loss((*z[:i], z_i, *z[i + 1 :]), i, batch), z[i])
+        with torch.enable_grad():
+            z_i = _leaves(z[i])
+            loss = self.loss((*z[:i], z_i, *z[i + 1 :]), i, batch)
+            return self._grad(loss, z_i, i), loss.detach()
+
+    def field(self, z: Point, batch: Any) -> tuple[Point, tuple[Tensor, ...]]:
+        """F(z) and the losses. One gradient per player; a shared payoff or joint losses share the forward pass."""
+        if len(self.game._losses) > 1 or (self.game._signs is None and tree.transformed()):
+            pairs = [self.gradient(z, i, batch) for i in range(self.players)]
+            return tuple(g for g, _ in pairs), tuple(loss for _, loss in pairs)
+        self.gradients += self.players
+        signs = self.game._signs
+        if signs is not None and tree.transformed():
+            g, payoff = _func_gradient(lambda x: self._joint(tree.split(x, z), batch)[0], tree.join(z))
+            return _signed(tree.split(g, z), signs), tuple(sign * payoff for sign in signs)
+        with torch.enable_grad():
+            leaves = tuple(_leaves(vector) for vector in z)
+            losses = self._joint(leaves, batch)
+            field = self._differentiate(losses, leaves, create_graph=False)
+        return field, tuple(loss.detach() for loss in losses)
+
+    def _grad(self, loss: Tensor, z_i: Vector, i: int, retain: bool = False, create_graph: bool = False) -> Vector:
+        if not loss.requires_grad:
+            raise self._ignored(i)
+        g = torch.autograd.grad(loss, z_i, retain_graph=retain or create_graph, create_graph=create_graph, allow_unused=True)
+        if None not in g:
+            return list(g)
+        if all(part is None for part in g):
+            raise self._ignored(i)
+        return [torch.zeros_like(x) if part is None else part for part, x in zip(g, z_i, strict=True)]
+
+    def _ignored(self, i: int) -> GameError:
+        return GameError(f"the loss of {self.name(i)} does not depend on that player: its gradient would be zero.")
+
+    def _differentiate(self, losses: tuple[Tensor, ...], leaves: Point, create_graph: bool) -> Point:
+        if self.game._signs is not None:
+            g = self._grad(losses[0], tree.join(leaves), 0, create_graph=create_graph)
+            return _signed(tree.split(g, leaves), self.game._signs)
+        last = self.players - 1
+        return tuple(self._grad(losses[i], leaves[i], i, i < last, create_graph) for i in range(self.players))
+
+    # ----------------------------------------------------------------------------------------------- second order
+
+    def linearize(self, z: Point, batch: Any) -> Linearization:
+        """The field at z with its Jacobian's products. One gradient per player, then one product a call."""
+        if tree.transformed():
+            return self._func_linearize(z, batch)
+        self.gradients += self.players
+        with torch.enable_grad():
+            leaves = tuple(_leaves(vector) for vector in z)
+            losses = self.losses(leaves, batch)
+            field = self._differentiate(losses, leaves, create_graph=True)
+        return self._linearization(_Graph(leaves, field), field, losses)
+
+    def _linearization(self, rows: _Graph | _Func, field: Point, losses: tuple[Tensor, ...]) -> Linearization:
+        everyone = range(self.players)
+
+        def counted(product: Callable[..., Point]) -> Callable[..., Point]:
+            def call(*args: Any) -> Point:
+                self.hvps += 1
+                return product(*args)
+
+            return call
+
+        jvp, vjp = counted(rows.jvp), counted(rows.vjp)
+        return Linearization(
+            field=tuple([leaf.detach() for leaf in vector] for vector in field),
+            losses=tuple(loss.detach() for loss in losses),
+            jvp=lambda v: jvp(everyone, everyone, v),
+            vjp=lambda u: vjp(everyone, everyone, u),
+            jvp_block=lambda i, j, v: jvp([i], [j], (v,))[0],
+            vjp_block=lambda i, j, u: vjp([i], [j], (u,))[0],
+        )
+
+    def _func_linearize(self, z: Point, batch: Any) -> Linearization:
+        field, losses = self.field(z, batch)
+        silent = Oracle(self.game, self.specs, self.names)
+        return self._linearization(_Func(z, lambda w: silent.field(w, batch)[0]), field, losses)
+
+
+class _Graph:
+    """Products with DF by backward passes through the recorded graph of the field."""
+
+    def __init__(self, leaves: Point, field: Point) -> None:
+        self.leaves, self.field = leaves, field
+
+    def vjp(self, rows: Sequence[int], columns: Sequence[int], u: Point) -> Point:
+        """Σ over rows i of (∂ξ_i/∂z_j)ᵀ u_i, for the columns j."""
+        into = tuple(self.leaves[j] for j in columns)
+        outputs = tree.join(tuple(self.field[i] for i in rows))
+        return tree.split(_backward(outputs, tree.join(into), tree.join(u), create_graph=False), into)
+
+    def jvp(self, rows: Sequence[int], columns: Sequence[int], v: Point) -> Point:
+        """Σ over columns j of (∂ξ_i/∂z_j) v_j, for the rows i: the vjp is linear in u, and this is its transpose."""
+        into = tree.join(tuple(self.leaves[j] for j in columns))
+        of = tuple(self.field[i] for i in rows)
+        with torch.enable_grad():
+            u = [torch.zeros_like(leaf, requires_grad=True) for leaf in tree.join(of)]
+            pulled = _backward(tree.join(of), into, u, create_graph=True)
+        return tree.split(_backward(pulled, u, tree.join(v), create_graph=False), of)
+
+
+class _Func:
+    """Products with DF by `torch.func`, for `vmap` and `torch.compile`."""
+
+    def __init__(self, z: Point, field: Callable[[Point], Point]) -> None:
+        self.z, self.field = z, field
+
+    def vjp(self, rows: Sequence[int], columns: Sequence[int], u: Point) -> Point:
+        of, at = self._restricted(rows, columns)
+        (g,) = torch.func.vjp(of, at)[1](tuple(u))
+        return tuple(g)
+
+    def jvp(self, rows: Sequence[int], columns: Sequence[int], v: Point) -> Point:
+        of, at = self._restricted(rows, columns)
+        return tuple(torch.func.jvp(of, (at,), (tuple(v),))[1])
+
+    def _restricted(self, rows: Sequence[int], columns: Sequence[int]) -> tuple[Callable[[Point], Point], Point]:
+        place = {j: k for k, j in enumerate(columns)}
+
+        def field(w: Point) -> Point:
+            ξ = self.field(tuple(w[place[j]] if j in place else vector for j, vector in enumerate(self.z)))
+            return tuple(ξ[i] for i in rows)
+
+        return field, tuple(self.z[j] for j in columns)
+
+
+def _leaves(vector: Vector) -> Vector:
+    return [leaf.detach().requires_grad_() for leaf in vector]
+
+
+def _signed(field: Point, signs: tuple[int, ...]) -> Point:
+    return tuple(vector if sign > 0 else tree.neg(vector) for vector, sign in zip(field, signs, strict=True))
+
+
+def _func_gradient(loss: Callable[[Vector], Tensor], z_i: Vector) -> tuple[Vector, Tensor]:
+    g, value = torch.func.grad_and_value(loss)(z_i)
+    return g, value
+
+
+def _backward(outputs: Vector, inputs: Vector, cotangents: Vector, create_graph: bool) -> Vector:
+    live = [(out, cotangent) for out, cotangent in zip(outputs, cotangents, strict=True) if out.requires_grad]
+    if not live:  # a field that does not depend on these players, say that of a linear loss
+        return [torch.zeros_like(x) for x in inputs]
+    return list(
+        torch.autograd.grad(
+            [out for out, _ in live],
+            inputs,
+            [cotangent for _, cotangent in live],
+            retain_graph=True,
+            create_graph=create_graph,
+            materialize_grads=True,
+        )
+    )
+
+
+class _Modules(nn.Module):
+    """The modules among the players, so that one `functional_call` swaps all their parameters for one evaluation."""
+
+    def __init__(self, modules: Sequence[nn.Module | None]) -> None:
+        super().__init__()
+        self.slots = nn.ModuleDict({str(i): module for i, module in enumerate(modules) if module is not None})
+        # A tied weight has several names; all of them must be swapped.
+        self.aliases: list[dict[str, list[str]]] = []
+        for i in range(len(modules)):
+            names: dict[int, list[str]] = {}
+            if str(i) in self.slots:
+                for name, parameter in self.slots[str(i)].named_parameters(remove_duplicate=False):
+                    if parameter.requires_grad:
+                        names.setdefault(id(parameter), []).append(name)
+            self.aliases.append({group[0]: [f"slots.{i}.{name}" for name in group] for group in names.values()})
+        self.state_names = [name for name, _ in self.named_buffers()]
+
+    def parameters_of(self, i: int) -> dict[str, Tensor]:
+        """The trainable parameters of module i, as tensors of their own."""
+        module = self.slots[str(i)]
+        return {name: module.get_parameter(name).detach().clone() for name in self.aliases[i]}
+
+    def call(self, loss: Loss, values: list[Any], args: tuple[Any, ...]) -> tuple[Any, dict[str, Tensor]]:
+        """The loss with `values` swapped in, and the buffers as the evaluation left them."""
+        swapped = {
+            alias: tensor
+            for names, value in zip(self.aliases, values, strict=True)
+            if names
+            for name, tensor in value.items()
+            for alias in names[name]
+        }
+        buffers = {name: self.get_buffer(name).clone() for name in self.state_names}
+        out = torch.func.functional_call(self, swapped | buffers, (loss, values, args), tie_weights=False)
+        return out, buffers
+
+    def forward(self, loss: Loss, values: list[Any], args: tuple[Any, ...]) -> Any:
+        players = [self.slots[str(i)] if str(i) in self.slots else value for i, value in enumerate(values)]
+        return loss(*players, *args)
+
+    def commit(self, buffers: Mapping[str, Tensor]) -> None:
+        """Copy buffers back into the modules."""
+        for name, value in buffers.items():
+            self.get_buffer(name).copy_(value)

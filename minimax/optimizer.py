@@ -1,0 +1,203 @@
+"""What every game optimizer is: a frozen configuration with a pure `init` and a pure `step`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from minimax import tree
+from minimax.game import Game, GameError, Oracle, Players
+from minimax.rules import Rule
+from minimax.tree import Point, Vector
+
+State: TypeAlias = dict[str, Any]
+Hyperparameter: TypeAlias = float | Tensor | Callable[[Tensor], Any]
+
+
+class Cost(NamedTuple):
+    """What a step spent: players' gradients, Hessian-vector products (with DF or a block of it), samples drawn."""
+
+    gradients: int = 0
+    hvps: int = 0
+    samples: int = 0
+
+    def __add__(self, other: Cost) -> Cost:  # type: ignore[override]
+        return Cost(self.gradients + other.gradients, self.hvps + other.hvps, self.samples + other.samples)
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a step saw. `losses` and `gradients` are measured `at` the point named, per player.
+
+    `norm` and `finite` are computed when asked, so that a training loop that does not look does not pay.
+    """
+
+    losses: tuple[Tensor, ...]
+    gradients: Point
+    at: str = "start of the step"
+    cost: Cost = Cost()
+    buffers: dict[str, Tensor] = field(default_factory=dict)
+    extra: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def norm(self) -> Tensor:
+        """|F|, the norm of all players' gradients together."""
+        return tree.norm(tree.join(self.gradients))
+
+    @property
+    def norms(self) -> tuple[Tensor, ...]:
+        """Each player's gradient norm."""
+        return tuple(tree.norm(vector) for vector in self.gradients)
+
+    @property
+    def finite(self) -> Tensor:
+        """Whether every loss and every gradient entry is a finite number."""
+        return torch.isfinite(self.norm) & torch.isfinite(tree.total(self.losses))
+
+
+pytree.register_pytree_node(
+    Info,
+    lambda info: ([info.losses, info.gradients, info.buffers, info.extra], (info.at, info.cost)),
+    lambda leaves, static: Info(leaves[0], leaves[1], static[0], static[1], leaves[2], leaves[3]),
+    serialized_type_name="minimax.Info",
+)
+
+
+@dataclass(frozen=True)
+class GameOptimizer(ABC):
+    """A schedule of oracle calls; with one `Rule` per player it is an algorithm.
+
+    Pure: `state = opt.init(game, players)`, then `players, state, info = opt.step(game, players, state, batches)` leaves
+    its arguments as they were. Subclasses write `update` (and `start`, if they remember anything beyond the rules).
+
+    Args:
+        rule: how big one player's move is: one rule for all players or a tuple with one each.
+    """
+
+    rule: Rule | tuple[Rule, ...]
+
+    name: ClassVar[str]
+
+    @property
+    def draws(self) -> int:
+        """How many independent batches one step consumes."""
+        return 1
+
+    def init(self, game: Game, players: Players) -> State:
+        """The state before the first step.
+
+        Raises:
+            GameError: players that are modules (see `Game.functional`), empty, not floating point, or on several
+                devices; a number of rules that does not match the players.
+        """
+        oracle, z = game.enter(_plain(players))
+        _check(oracle, z)
+        rules = self.rules(len(z))
+        device = z[0][0].device
+        step = torch.zeros((), dtype=torch.int64)
+        state: State = {"step": step, "rules": [rule.init(vector) for rule, vector in zip(rules, z, strict=True)]}
+        return state | self.start(z, device)
+
+    def step(self, game: Game, players: Players, state: State, batches: Any = None) -> tuple[Players, State, Info]:
+        """One step from `players`.
+
+        Args:
+            batches: the batch when `draws` is 1, else a list or tuple of `draws` batches; None if the losses take none.
+
+        Raises:
+            GameError: a wrong number of batches, or losses that do not fit the players (see `Game`).
+        """
+        if batches is None:
+            drawn: Sequence[Any] = (None,) * self.draws
+        elif self.draws == 1:
+            drawn = (batches,)
+        elif isinstance(batches, list | tuple) and len(batches) == self.draws:
+            drawn = batches
+        else:
+            got = f"{len(batches)}" if isinstance(batches, list | tuple) else f"one {type(batches).__name__}"
+            raise GameError(f"a step of {self.name} takes {self.draws} batches in a list, got {got}.")
+        oracle, z = game.enter(players)
+        z, state, info = self.update(oracle, z, state, drawn)
+        cost = Cost(oracle.gradients, oracle.hvps, sum(_batch_size(batch) for batch in drawn))
+        return oracle.leave(z), state, replace(info, cost=cost, buffers=oracle.buffers)
+
+    def start(self, z: Point, device: torch.device) -> State:
+        """What this optimizer remembers beyond the step count and the rules' states."""
+        return {}
+
+    @abstractmethod
+    def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
+        """The algorithm: new point, new state, what was seen."""
+
+    # --------------------------------------------------------------------------------------- shared by the algorithms
+
+    def rules(self, players: int) -> tuple[Rule, ...]:
+        """One rule per player."""
+        if isinstance(self.rule, Rule):
+            return (self.rule,) * players
+        if len(self.rule) != players:
+            raise GameError(f"rule has {len(self.rule)} entries for {players} players: pass one rule, or one per player.")
+        return self.rule
+
+    def directions(self, z: Point, ξ: Point, state: State) -> tuple[Point, State]:
+        """Every player's displacement along its gradient, and the state with the rules' new states. One step counted."""
+        moves = [
+            rule.move(z_i, ξ_i, memory, state["step"])
+            for rule, z_i, ξ_i, memory in zip(self.rules(len(z)), z, ξ, state["rules"], strict=True)
+        ]
+        return tuple(d for d, _ in moves), state | {"rules": [memory for _, memory in moves]}
+
+    def at(self, value: Hyperparameter, state: State) -> Any:
+        """A hyperparameter now: a schedule is asked with the step count."""
+        return value(state["step"]) if callable(value) else value
+
+
+def moved(game: Oracle, z: Point, d: Point) -> Point:
+    """z + d, every player projected on its feasible set."""
+    return tuple(game.project(i, tree.add(z_i, d_i)) for i, (z_i, d_i) in enumerate(zip(z, d, strict=True)))
+
+
+def scaled(ρ: Any, d: Point) -> Point:
+    """ρ d for every player, free of cost at ρ = 1."""
+    return d if isinstance(ρ, int | float) and ρ == 1 else tuple(tree.scale(ρ, vector) for vector in d)
+
+
+def counted(state: State) -> State:
+    """The state one step later."""
+    return state | {"step": state["step"] + 1}
+
+
+def _plain(players: Players) -> Players:
+    values = players.values() if isinstance(players, dict) else players
+    for value in values:
+        if isinstance(value, torch.nn.Module):
+            raise GameError(
+                f"{type(value).__name__} is an nn.Module, which a pure step cannot move: use minimax.bind or "
+                "minimax.solve, or game, players = game.functional(players)."
+            )
+    return players
+
+
+def _check(oracle: Oracle, z: Point) -> None:
+    devices = {leaf.device for vector in z for leaf in vector if isinstance(leaf, Tensor)}
+    for i, vector in enumerate(z):
+        if not vector:
+            raise GameError(f"{oracle.name(i)} has no tensors (or none that requires gradients): nothing can move.")
+        for leaf in vector:
+            if not isinstance(leaf, Tensor):
+                raise GameError(f"{oracle.name(i)} holds a {type(leaf).__name__}; players hold tensors only.")
+            if not leaf.is_floating_point():
+                raise GameError(f"{oracle.name(i)} holds {leaf.dtype}; players must be floating point: use .float().")
+    if len(devices) > 1:
+        raise GameError(f"players lie on several devices ({', '.join(sorted(map(str, devices)))}): move them to one.")
+
+
+def _batch_size(batch: Any) -> int:
+    leaves: Vector = [leaf for leaf in pytree.tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.dim() > 0]
+    return leaves[0].shape[0] if leaves else 0

@@ -1,0 +1,92 @@
+"""Projections on feasible sets, applied to every leaf of a player after every move: `Game(..., constraints=(None, box(-1, 1)))`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class box:
+    """Clip every entry to [low, high]; on a critic's weights this is WGAN's weight clipping (Arjovsky et al., 2017).
+
+    Args:
+        low: smallest value allowed.
+        high: largest value allowed.
+
+    Raises:
+        ValueError: low > high.
+
+    Example:
+        >>> import torch
+        >>> box(-1, 1)(torch.tensor([-3.0, 0.5]))
+        tensor([-1.0000,  0.5000])
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise ValueError(f"low must not exceed high, got low={self.low}, high={self.high}.")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.clamp(self.low, self.high)
+
+
+def weight_clipping(c: float) -> box:
+    """WGAN's constraint |w| <= c on every weight of the critic (Arjovsky et al., 2017, c = 0.01).
+
+    Example:
+        >>> weight_clipping(0.01)
+        box(low=-0.01, high=0.01)
+    """
+    return box(-c, c)
+
+
+@dataclass(frozen=True)
+class ball:
+    """The nearest point of the Euclidean ball |x| <= radius, per leaf.
+
+    Args:
+        radius: >= 0.
+
+    Raises:
+        ValueError: a negative radius.
+
+    Example:
+        >>> import torch
+        >>> ball(1.0)(torch.tensor([3.0, 4.0]))
+        tensor([0.6000, 0.8000])
+    """
+
+    radius: float
+
+    def __post_init__(self) -> None:
+        if not self.radius >= 0:
+            raise ValueError(f"radius must be >= 0, got {self.radius}.")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        norm = torch.linalg.vector_norm(x)
+        return torch.where(norm > self.radius, x * (self.radius / norm), x)
+
+
+@dataclass(frozen=True)
+class simplex:
+    """The nearest point of the probability simplex {x >= 0, Σ x = 1} along the last dimension.
+
+    Sorts once and shifts by the threshold that makes the positive part sum to one (Held, Wolfe & Crowder, 1974).
+
+    Example:
+        >>> import torch
+        >>> simplex()(torch.tensor([0.5, 0.9, -2.0]))
+        tensor([0.3000, 0.7000, 0.0000])
+    """
+
+    def __call__(self, x: Tensor) -> Tensor:
+        u = x.sort(dim=-1, descending=True).values
+        excess = (u.cumsum(-1) - 1) / torch.arange(1, x.shape[-1] + 1, device=x.device, dtype=x.dtype)
+        support = (u > excess).sum(-1, keepdim=True)
+        return (x - excess.gather(-1, support - 1)).clamp(min=0)

@@ -1,0 +1,153 @@
+"""Arithmetic on the leaves of players.
+
+A *player* is any pytree of tensors. Inside a step it is a *vector*, the list of its leaves, and all players together
+are a *point*, the tuple of their vectors. Every function here takes vectors and returns new ones.
+
+Eagerly the arithmetic goes through `torch._foreach_*` (one call for all leaves); under `vmap`, which has no rules for
+those, and under `torch.compile`, which fuses anyway, it is a plain loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+Vector: TypeAlias = list[Tensor]
+Point: TypeAlias = tuple[Vector, ...]
+Scalar: TypeAlias = float | Tensor
+
+
+def transformed() -> bool:
+    """Whether the caller runs under `torch.compile` or a `torch.func` transform (`vmap`, `grad`, `jvp`)."""
+    return torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def _loops(*scalars: Scalar) -> bool:
+    return transformed() or any(isinstance(s, Tensor) and s.requires_grad for s in scalars)
+
+
+def flatten(tree: Any) -> tuple[Vector, pytree.TreeSpec | None]:
+    """The leaves of a pytree and what `unflatten` needs to build it again (None for a lone tensor)."""
+    if isinstance(tree, Tensor):
+        return [tree], None
+    return pytree.tree_flatten(tree)
+
+
+def unflatten(vector: Vector, spec: pytree.TreeSpec | None) -> Any:
+    """The pytree with these leaves."""
+    return vector[0] if spec is None else pytree.tree_unflatten(vector, spec)
+
+
+def add(x: Vector, y: Vector) -> Vector:
+    """x + y."""
+    return [a + b for a, b in zip(x, y, strict=True)] if _loops() else list(torch._foreach_add(x, y))
+
+
+def sub(x: Vector, y: Vector) -> Vector:
+    """x - y."""
+    return [a - b for a, b in zip(x, y, strict=True)] if _loops() else list(torch._foreach_sub(x, y))
+
+
+def mul(x: Vector, y: Vector) -> Vector:
+    """x * y, leaf by leaf and entry by entry."""
+    return [a * b for a, b in zip(x, y, strict=True)] if _loops() else list(torch._foreach_mul(x, y))
+
+
+def div(x: Vector, y: Vector) -> Vector:
+    """x / y, leaf by leaf and entry by entry."""
+    return [a / b for a, b in zip(x, y, strict=True)] if _loops() else list(torch._foreach_div(x, y))
+
+
+def _cast(a: Scalar, x: Vector) -> Scalar:
+    # A float64 scalar tensor would promote the 0-dim leaves of a float32 player.
+    return a.to(x[0].dtype) if isinstance(a, Tensor) else a
+
+
+def scale(a: Scalar, x: Vector) -> Vector:
+    """a x."""
+    a = _cast(a, x)
+    return [a * b for b in x] if _loops(a) else list(torch._foreach_mul(x, a))
+
+
+def shift(x: Vector, a: Scalar) -> Vector:
+    """x + a, the same number added to every entry."""
+    a = _cast(a, x)
+    return [b + a for b in x] if _loops(a) else list(torch._foreach_add(x, a))
+
+
+def axpy(a: Scalar, x: Vector, y: Vector) -> Vector:
+    """a x + y."""
+    if isinstance(a, Tensor) or _loops():
+        return add(scale(a, x), y)
+    return list(torch._foreach_add(y, x, alpha=a))
+
+
+def lerp(x: Vector, y: Vector, weight: Scalar) -> Vector:
+    """(1 - weight) x + weight y."""
+    if isinstance(weight, Tensor) or _loops():
+        return add(x, scale(weight, sub(y, x)))
+    return list(torch._foreach_lerp(x, y, weight))
+
+
+def sqrt(x: Vector) -> Vector:
+    """The square root of every entry."""
+    return [a.sqrt() for a in x] if _loops() else list(torch._foreach_sqrt(x))
+
+
+def maximum(x: Vector, y: Vector) -> Vector:
+    """The larger of x and y, entry by entry."""
+    return [torch.maximum(a, b) for a, b in zip(x, y, strict=True)] if _loops() else list(torch._foreach_maximum(x, y))
+
+
+def neg(x: Vector) -> Vector:
+    """-x."""
+    return [-a for a in x] if _loops() else list(torch._foreach_neg(x))
+
+
+def zeros(x: Vector) -> Vector:
+    """Zeros shaped like x."""
+    return [torch.zeros_like(a) for a in x]
+
+
+def dot(x: Vector, y: Vector) -> Tensor:
+    """<x, y>: a 0-dim tensor."""
+    return total([torch.sum(a * b) for a, b in zip(x, y, strict=True)])
+
+
+def norm(x: Vector) -> Tensor:
+    """|x|: a 0-dim tensor."""
+    if len(x) == 1:
+        return torch.linalg.vector_norm(x[0])
+    norms = [torch.linalg.vector_norm(a) for a in x] if _loops() else torch._foreach_norm(x)
+    return torch.linalg.vector_norm(torch.stack(list(norms)))
+
+
+def total(values: Iterable[Tensor]) -> Tensor:
+    """The sum of 0-dim tensors (no sum from Python's 0, which would cost one more addition)."""
+    first, *rest = values
+    for value in rest:
+        first = first + value
+    return first
+
+
+def size(x: Vector) -> int:
+    """How many numbers x has."""
+    return sum(a.numel() for a in x)
+
+
+def join(z: Point) -> Vector:
+    """All players' leaves in one vector."""
+    return [leaf for vector in z for leaf in vector]
+
+
+def split(x: Sequence[Tensor], like: Point) -> Point:
+    """The inverse of `join`: cut x into vectors as long as those of `like`."""
+    vectors, start = [], 0
+    for vector in like:
+        vectors.append(list(x[start : start + len(vector)]))
+        start += len(vector)
+    return tuple(vectors)
