@@ -1,6 +1,8 @@
 """Game optimizers for PyTorch: min over u, max over v, and every general-sum game of differentiable losses."""
 
+from minimax import games as games
 from minimax import projections as projections
+from minimax import testing as testing
 from minimax import penalties as penalties
 from minimax.game import Game as Game
 from minimax.game import GameError as GameError

@@ -115,7 +115,7 @@ class Trainer:
         self._write(self.players)
 
     def _buffers(self) -> dict[str, Tensor]:
-        return {} if self.game._modules is None else dict(self.game._modules.named_buffers())
+        return {} if self.game._modules is None else self.game._modules.state()
 
     def _write(self, players: Players) -> None:
         _write(self.modules, players)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
@@ -31,7 +31,7 @@ class Cost(NamedTuple):
         return Cost(self.gradients + other.gradients, self.hvps + other.hvps, self.samples + other.samples)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Info:
     """What a step saw. `losses` and `gradients` are measured `at` the point named, per player.
 
@@ -124,8 +124,9 @@ class GameOptimizer(ABC):
             raise GameError(f"a step of {self.name} takes {self.draws} batches in a list, got {got}.")
         oracle, z = game.enter(players)
         z, state, info = self.update(oracle, z, state, drawn)
-        cost = Cost(oracle.gradients, oracle.hvps, sum(_batch_size(batch) for batch in drawn))
-        return oracle.leave(z), state, replace(info, cost=cost, buffers=oracle.buffers)
+        info.cost = Cost(oracle.gradients, oracle.hvps, sum([_batch_size(batch) for batch in drawn]))
+        info.buffers = oracle.buffers
+        return oracle.leave(z), state, info
 
     def start(self, z: Point, device: torch.device) -> State:
         """What this optimizer remembers beyond the step count and the rules' states."""
@@ -139,7 +140,7 @@ class GameOptimizer(ABC):
 
     def rules(self, players: int) -> tuple[Rule, ...]:
         """One rule per player."""
-        if isinstance(self.rule, Rule):
+        if not isinstance(self.rule, tuple):
             return (self.rule,) * players
         if len(self.rule) != players:
             raise GameError(f"rule has {len(self.rule)} entries for {players} players: pass one rule, or one per player.")
@@ -199,5 +200,7 @@ def _check(oracle: Oracle, z: Point) -> None:
 
 
 def _batch_size(batch: Any) -> int:
+    if batch is None:
+        return 0
     leaves: Vector = [leaf for leaf in pytree.tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.dim() > 0]
     return leaves[0].shape[0] if leaves else 0

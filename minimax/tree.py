@@ -26,8 +26,8 @@ def transformed() -> bool:
     return torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
 
 
-def _loops(*scalars: Scalar) -> bool:
-    return transformed() or any(isinstance(s, Tensor) and s.requires_grad for s in scalars)
+def _loops(x: Vector) -> bool:
+    return len(x) < 3 or transformed()  # the foreach calls' fixed cost pays from three leaves on
 
 
 def flatten(tree: Any) -> tuple[Vector, pytree.TreeSpec | None]:
@@ -44,22 +44,22 @@ def unflatten(vector: Vector, spec: pytree.TreeSpec | None) -> Any:
 
 def add(x: Vector, y: Vector) -> Vector:
     """x + y."""
-    return [a + b for a, b in zip(x, y, strict=True)] if _loops() else list(torch._foreach_add(x, y))
+    return [a + b for a, b in zip(x, y, strict=True)] if _loops(x) else list(torch._foreach_add(x, y))
 
 
 def sub(x: Vector, y: Vector) -> Vector:
     """x - y."""
-    return [a - b for a, b in zip(x, y, strict=True)] if _loops() else list(torch._foreach_sub(x, y))
+    return [a - b for a, b in zip(x, y, strict=True)] if _loops(x) else list(torch._foreach_sub(x, y))
 
 
 def mul(x: Vector, y: Vector) -> Vector:
     """x * y, leaf by leaf and entry by entry."""
-    return [a * b for a, b in zip(x, y, strict=True)] if _loops() else list(torch._foreach_mul(x, y))
+    return [a * b for a, b in zip(x, y, strict=True)] if _loops(x) else list(torch._foreach_mul(x, y))
 
 
 def div(x: Vector, y: Vector) -> Vector:
     """x / y, leaf by leaf and entry by entry."""
-    return [a / b for a, b in zip(x, y, strict=True)] if _loops() else list(torch._foreach_div(x, y))
+    return [a / b for a, b in zip(x, y, strict=True)] if _loops(x) else list(torch._foreach_div(x, y))
 
 
 def _cast(a: Scalar, x: Vector) -> Scalar:
@@ -70,42 +70,42 @@ def _cast(a: Scalar, x: Vector) -> Scalar:
 def scale(a: Scalar, x: Vector) -> Vector:
     """a x."""
     a = _cast(a, x)
-    return [a * b for b in x] if _loops(a) else list(torch._foreach_mul(x, a))
+    return [a * b for b in x] if _loops(x) else list(torch._foreach_mul(x, a))
 
 
 def shift(x: Vector, a: Scalar) -> Vector:
     """x + a, the same number added to every entry."""
     a = _cast(a, x)
-    return [b + a for b in x] if _loops(a) else list(torch._foreach_add(x, a))
+    return [b + a for b in x] if _loops(x) else list(torch._foreach_add(x, a))
 
 
 def axpy(a: Scalar, x: Vector, y: Vector) -> Vector:
     """a x + y."""
-    if isinstance(a, Tensor) or _loops():
-        return add(scale(a, x), y)
+    if isinstance(a, Tensor) or _loops(x):
+        return add(y, scale(a, x))
     return list(torch._foreach_add(y, x, alpha=a))
 
 
 def lerp(x: Vector, y: Vector, weight: Scalar) -> Vector:
     """(1 - weight) x + weight y."""
-    if isinstance(weight, Tensor) or _loops():
+    if isinstance(weight, Tensor) or _loops(x):
         return add(x, scale(weight, sub(y, x)))
     return list(torch._foreach_lerp(x, y, weight))
 
 
 def sqrt(x: Vector) -> Vector:
     """The square root of every entry."""
-    return [a.sqrt() for a in x] if _loops() else list(torch._foreach_sqrt(x))
+    return [a.sqrt() for a in x] if _loops(x) else list(torch._foreach_sqrt(x))
 
 
 def maximum(x: Vector, y: Vector) -> Vector:
     """The larger of x and y, entry by entry."""
-    return [torch.maximum(a, b) for a, b in zip(x, y, strict=True)] if _loops() else list(torch._foreach_maximum(x, y))
+    return [torch.maximum(a, b) for a, b in zip(x, y, strict=True)] if _loops(x) else list(torch._foreach_maximum(x, y))
 
 
 def neg(x: Vector) -> Vector:
     """-x."""
-    return [-a for a in x] if _loops() else list(torch._foreach_neg(x))
+    return [-a for a in x] if _loops(x) else list(torch._foreach_neg(x))
 
 
 def zeros(x: Vector) -> Vector:
@@ -122,7 +122,7 @@ def norm(x: Vector) -> Tensor:
     """|x|: a 0-dim tensor."""
     if len(x) == 1:
         return torch.linalg.vector_norm(x[0])
-    norms = [torch.linalg.vector_norm(a) for a in x] if _loops() else torch._foreach_norm(x)
+    norms = [torch.linalg.vector_norm(a) for a in x] if _loops(x) else torch._foreach_norm(x)
     return torch.linalg.vector_norm(torch.stack(list(norms)))
 
 
