@@ -2,6 +2,7 @@
 
 from minimax import games as games
 from minimax import projections as projections
+from minimax import schedules as schedules
 from minimax import testing as testing
 from minimax import penalties as penalties
 from minimax.game import Game as Game

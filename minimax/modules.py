@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from minimax import tree
 from minimax.game import Game, Players
 from minimax.optimizer import GameOptimizer, Info, State
-from minimax.solve import write
+from minimax.solve import written
 
 
 class EMA:
@@ -67,6 +67,7 @@ class Trainer:
         self.game, self.players = game.functional(modules)
         self.state: State = optimizer.init(self.game, self.players)
         self.ema = None if ema is None else EMA(self.players, ema)
+        self._places = _places(modules, self.players)
 
     def step(self, *batches: Any) -> Info:
         """One step of the optimizer on `optimizer.draws` batches; the modules' parameters are updated in place."""
@@ -87,8 +88,7 @@ class Trainer:
         if self.ema is None:
             raise ValueError("there is no moving average: pass ema=0.999 to bind.")
         modules = copy.deepcopy(self.modules)
-        _write(modules, self.ema.players)
-        return modules
+        return written(modules, self.ema.players)
 
     def state_dict(self) -> dict[str, Any]:
         """Players, optimizer state, buffers and moving average as tensors in plain containers, copied."""
@@ -117,15 +117,20 @@ class Trainer:
     def _buffers(self) -> dict[str, Tensor]:
         return {} if self.game._modules is None else self.game._modules.state()
 
+    @torch.no_grad()
     def _write(self, players: Players) -> None:
-        _write(self.modules, players)
+        for key, parameters in self._places:
+            torch._foreach_copy_(parameters, list(players[key].values()))
 
 
-def _write(modules: Players, players: Players) -> None:
+def _places(modules: Players, players: Players) -> list[tuple[Any, list[Tensor]]]:
+    """Which parameters each player that is a module is written to, looked up once."""
     keys = list(modules) if isinstance(modules, dict) else range(len(modules))
-    for key in keys:
-        if isinstance(modules[key], nn.Module):
-            write(modules[key], players[key])
+    return [
+        (key, [modules[key].get_parameter(name) for name in players[key]])
+        for key in keys
+        if isinstance(modules[key], nn.Module)
+    ]
 
 
 def _shapes(players: Players) -> tuple[list[torch.Size], Any]:

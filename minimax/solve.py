@@ -213,7 +213,7 @@ def solve(
             if it.step == steps
             else Status("exhausted", it.step, f"the batches ran out before {steps} steps; pass more, or a function")
         )
-    return Solution(_into(modules, it.players), it.state, status, it.cost, records.columns)
+    return Solution(written(modules, it.players), it.state, status, it.cost, records.columns)
 
 
 class _Records:
@@ -228,8 +228,8 @@ class _Records:
             self.columns.setdefault(key, []).append(value)
 
 
-def _into(originals: Players, players: Players) -> Players:
-    """The players, with those that came in as modules written back into them."""
+def written(originals: Players, players: Players) -> Players:
+    """The players, with those that are modules in `originals` written back into these."""
     named = isinstance(originals, dict)
     values = list(players.values()) if named else list(players)
     for i, original in enumerate(originals.values() if named else originals):
