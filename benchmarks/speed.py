@@ -1,0 +1,209 @@
+"""The speed of a step: ours against a hand-written PyTorch loop of the same algorithm.
+
+Both run in one process, interleaved block by block, so that a drifting machine slows both; the figure is the median of the
+blocks' ratios. Run `python -m benchmarks.speed` (on two cores about three minutes).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+import minimax as mm
+from benchmarks.networks import MLP, Critic, Generator
+
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Two ways to take one step, and the ratio ours / hand-written we aim at."""
+
+    name: str
+    aim: float
+    ours: Step
+    hand: Step
+
+
+def ratio(case: Case, seconds: float, blocks: int = 15) -> tuple[float, float, float, float]:
+    """Median ratio, its quartiles, and the median milliseconds of our step, from interleaved blocks."""
+    for step in (case.ours, case.hand) * 3:
+        step()
+    count = max(1, int(seconds / blocks / 2 / max(_time(case.hand, 3), 1e-6)))
+    pairs = []
+    for k in range(blocks):
+        order = (case.ours, case.hand) if k % 2 else (case.hand, case.ours)
+        times = {step: _time(step, count) for step in order}
+        pairs.append((times[case.ours], times[case.hand]))
+    quartiles = statistics.quantiles([ours / hand for ours, hand in pairs], n=4)
+    return quartiles[1], quartiles[0], quartiles[2], 1e3 * statistics.median(ours for ours, _ in pairs)
+
+
+def _time(step: Step, count: int) -> float:
+    start = time.perf_counter()
+    for _ in range(count):
+        step()
+    return (time.perf_counter() - start) / count
+
+
+# ---------------------------------------------------------------------------------------------------- the GANs
+
+
+def loss_g(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """The non-saturating generator loss."""
+    return softplus(-d(g(batch["noise"]))).mean()
+
+
+def loss_d(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """The discriminator's loss."""
+    return softplus(-d(batch["real"])).mean() + softplus(d(g(batch["noise"]))).mean()
+
+
+def losses(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Both losses from one forward pass, for players that move at once."""
+    fake = d(g(batch["noise"]))
+    return softplus(-fake).mean(), softplus(-d(batch["real"])).mean() + softplus(fake).mean()
+
+
+def ring() -> tuple[nn.Module, nn.Module, dict[str, Tensor]]:
+    """The ring MLPs, 128 x 2, and a batch of 256."""
+    torch.manual_seed(0)
+    g = nn.Sequential(nn.Linear(2, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 2))
+    d = nn.Sequential(nn.Linear(2, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 1))
+    return g, d, {"real": torch.randn(256, 2), "noise": torch.randn(256, 2)}
+
+
+def dcgan() -> tuple[nn.Module, nn.Module, dict[str, Tensor]]:
+    """A 28 x 28 DCGAN with 64 channels and a batch of 64."""
+    torch.manual_seed(0)
+    g, d = Generator(64, 1, 28, 64), Critic(1, 28, 64)
+    return g, d, {"real": torch.randn(64, 1, 28, 28), "noise": torch.randn(64, 64)}
+
+
+def ours(game: mm.Game, modules: tuple[nn.Module, nn.Module], optimizer: mm.GameOptimizer, batch: object) -> Step:
+    """A step of a bound trainer, as users take it."""
+    trainer = mm.bind(game, modules, optimizer)
+    return lambda: trainer.step(batch)
+
+
+def hand_alternating(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> Step:
+    """The usual loop: critic on detached samples, then generator, a torch Adam each."""
+    opt_g = torch.optim.Adam(g.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    opt_d = torch.optim.Adam(d.parameters(), lr=2e-4, betas=(0.5, 0.999))
+
+    def step() -> None:
+        opt_d.zero_grad()
+        fake = g(batch["noise"]).detach()
+        (softplus(-d(batch["real"])).mean() + softplus(d(fake)).mean()).backward()
+        opt_d.step()
+        opt_g.zero_grad()
+        loss_g(g, d, batch).backward()
+        opt_g.step()
+
+    return step
+
+
+def hand_simultaneous(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> Step:
+    """Both gradients at one point, then plain descent."""
+    ps_g, ps_d = list(g.parameters()), list(d.parameters())
+
+    def step() -> None:
+        l_g, l_d = losses(g, d, batch)
+        grads_g = torch.autograd.grad(l_g, ps_g, retain_graph=True)
+        grads_d = torch.autograd.grad(l_d, ps_d)
+        with torch.no_grad():
+            for p, grad in zip(ps_g + ps_d, grads_g + grads_d, strict=True):
+                p -= 1e-4 * grad
+
+    return step
+
+
+def hand_consensus(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> Step:
+    """The double backward: the gradient of half the squared field, by backward through the gradients."""
+    ps_g, ps_d = list(g.parameters()), list(d.parameters())
+
+    def step() -> None:
+        l_g, l_d = losses(g, d, batch)
+        grads = [
+            *torch.autograd.grad(l_g, ps_g, create_graph=True),
+            *torch.autograd.grad(l_d, ps_d, create_graph=True),
+        ]
+        squared = sum((grad.square().sum() for grad in grads), torch.zeros(()))
+        pulls = torch.autograd.grad(0.5 * squared, ps_g + ps_d)
+        with torch.no_grad():
+            for p, grad, pull in zip(ps_g + ps_d, grads, pulls, strict=True):
+                p -= 1e-4 * (grad + 0.1 * pull)
+
+    return step
+
+
+def hand_scalars() -> Step:
+    """Simultaneous play on f = x y with two scalars."""
+    x, y = torch.tensor(1.0), torch.tensor(1.0)
+
+    def step() -> None:
+        nonlocal x, y
+        x.requires_grad_()
+        y.requires_grad_()
+        g_x, g_y = torch.autograd.grad(x * y, (x, y))
+        x, y = (x - 1e-3 * g_x).detach(), (y + 1e-3 * g_y).detach()
+
+    return step
+
+
+def our_scalars() -> Step:
+    """The same by the library's pure step."""
+    game, optimizer = mm.zero_sum(lambda x, y: x * y), mm.SimultaneousGDA(mm.sgd(1e-3))
+    players = (torch.tensor(1.0), torch.tensor(1.0))
+    state = optimizer.init(game, players)
+
+    def step() -> None:
+        nonlocal players, state
+        players, state, _ = optimizer.step(game, players, state)
+
+    return step
+
+
+def cases() -> Iterator[Case]:
+    """The comparisons, with their aims."""
+    game, joint = mm.Game(loss_g, loss_d), mm.Game(losses)
+    adam, sgd = mm.adam(2e-4, betas=(0.5, 0.999)), mm.sgd(1e-4)
+    alternating = mm.AlternatingGDA(adam, order=(1, 0))
+    for name, build, aims in (("ring MLP", ring, (0.95, 1.0, 1.5, 1.0)), ("DCGAN 28x28", dcgan, (1.0, 1.0, 1.5, 1.0))):
+
+        def pair(game: mm.Game, optimizer: mm.GameOptimizer, hand: Callable[..., Step], build: Callable = build) -> tuple[Step, Step]:
+            (g, d, batch), theirs = build(), build()
+            return ours(game, (g, d), optimizer, batch), hand(*theirs)
+
+        yield Case(f"alternating Adam, {name}", aims[0], *pair(game, alternating, hand_alternating))
+        yield Case(f"simultaneous SGD, {name}", aims[1], *pair(joint, mm.SimultaneousGDA(sgd), hand_simultaneous))
+        yield Case(f"extragradient Adam / alternating, {name}", aims[2], *pair(joint, mm.ExtraGradient(adam), hand_alternating))
+        yield Case(f"consensus SGD, {name}", aims[3], *pair(joint, mm.ConsensusOptimization(sgd), hand_consensus))
+    yield Case("simultaneous SGD, two scalars", 1.3, our_scalars(), hand_scalars())
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long each case is measured (default 10)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
+    parser.add_argument("--only", default="", help="run only the cases whose name contains this")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"ours / hand-written, median [quartiles]; torch {torch.__version__}, {options.threads} thread(s)")
+    for case in cases():
+        if options.only in case.name:
+            middle, low, high, ms = ratio(case, options.seconds)
+            mark = "ok" if middle <= case.aim else "above"
+            print(f"{case.name:48} {middle:5.2f} [{low:.2f}, {high:.2f}]  aim <= {case.aim:.2f} {mark:5}  {ms:8.3f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    main()
