@@ -1,10 +1,15 @@
 """Game optimizers for PyTorch: min over u, max over v, and every general-sum game of differentiable losses."""
 
+from minimax import diagnostics as diagnostics
 from minimax import games as games
 from minimax import projections as projections
+from minimax import scaling as scaling
 from minimax import schedules as schedules
 from minimax import testing as testing
 from minimax import penalties as penalties
+from minimax.compiled import compiled as compiled
+from minimax.ensemble import Ensemble as Ensemble
+from minimax.ensemble import ensemble as ensemble
 from minimax.game import Game as Game
 from minimax.game import GameError as GameError
 from minimax.game import cooperative as cooperative
@@ -15,9 +20,12 @@ from minimax.modules import bind as bind
 from minimax.optimizer import Cost as Cost
 from minimax.optimizer import GameOptimizer as GameOptimizer
 from minimax.optimizer import Info as Info
+from minimax.optimizer import Ruled as Ruled
+from minimax.optimizer import Wrapper as Wrapper
 from minimax.optimizers import *
 from minimax.rules import Rule as Rule
 from minimax.rules import adam as adam
+from minimax.rules import entropic as entropic
 from minimax.rules import from_torch as from_torch
 from minimax.rules import rmsprop as rmsprop
 from minimax.rules import sgd as sgd

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, TypeAlias
 
 import torch
@@ -74,6 +75,8 @@ class Game:
         The returned game swaps such a dict into the module before it calls the losses, so they receive the module.
         Parameters that do not require gradients stay fixed. Players without modules come back as they are.
         """
+        if not isinstance(players, tuple | list | Mapping):
+            raise GameError(f"players must be a tuple or dict of players, got {type(players).__name__}.")
         values = list(players) if isinstance(players, tuple | list) else list(players.values())
         if not any([isinstance(value, nn.Module) for value in values]):
             return self, players
@@ -91,12 +94,12 @@ class Game:
 
     def enter(self, players: Players) -> tuple[Oracle, Point]:
         """The oracle of this game for players of this structure, and the players as a point."""
-        if not isinstance(players, tuple | list | Mapping):
-            raise GameError(f"players must be a tuple or dict of players, got {type(players).__name__}.")
         game, players = self.functional(players)
         names = None if isinstance(players, tuple | list) else tuple(players)
         pairs = [tree.flatten(value) for value in (players if names is None else players.values())]
-        z = tuple([leaf.detach() if leaf.requires_grad else leaf for leaf in leaves] for leaves, _ in pairs)
+        if not pairs:
+            raise GameError("there are no players: pass a tuple or dict with at least one.")
+        z = tuple([_detached(leaf) for leaf in leaves] for leaves, _ in pairs)
         return game._oracle(game, [spec for _, spec in pairs], names), z
 
     def losses(self, players: Players, batch: Any = None) -> tuple[Tensor, ...]:
@@ -161,6 +164,9 @@ class Linearization:
 
     `jvp_block(i, j, v)` is (∂ξ_i/∂z_j) v and `vjp_block(i, j, u)` is (∂ξ_i/∂z_j)ᵀ u; `jvp` and `vjp` take the whole DF.
     Each call costs one Hessian-vector product; the forward and first backward pass are shared by all of them.
+
+    `symmetry` is what is known of H_o, DF without its own-player blocks: 1 if symmetric (one shared loss), -1 if
+    antisymmetric (two players, zero-sum), 0 if neither.
     """
 
     field: Point
@@ -169,6 +175,23 @@ class Linearization:
     vjp: Callable[[Point], Point]
     jvp_block: Callable[[int, int, Vector], Vector]
     vjp_block: Callable[[int, int, Vector], Vector]
+    symmetry: int = 0
+
+    def off_diagonal(self, v: Point) -> Point:
+        """H_o v, where H_o is DF without its own-player blocks. One product per ordered pair of players."""
+        return _off_diagonal(v, self.jvp_block)
+
+    def off_diagonal_t(self, u: Point) -> Point:
+        """H_oᵀ u. One product per ordered pair of players."""
+        return _off_diagonal(u, lambda i, j, u_j: self.vjp_block(j, i, u_j))
+
+
+def _off_diagonal(v: Point, block: Callable[[int, int, Vector], Vector]) -> Point:
+    rows = []
+    for i, v_i in enumerate(v):
+        parts = [block(i, j, v_j) for j, v_j in enumerate(v) if j != i]
+        rows.append(reduce(tree.add, parts) if parts else tree.zeros(v_i))
+    return tuple(rows)
 
 
 class Oracle:
@@ -226,7 +249,8 @@ class Oracle:
         ]
         if modules is None:
             return loss(*players, *args)
-        out, self.buffers = modules.call(loss, players, z, args)
+        out, left = modules.call(loss, players, z, args)
+        self.buffers = modules.latest(self.buffers, left)
         return out
 
     def _scalar(self, value: Any, i: int) -> Tensor:
@@ -246,7 +270,8 @@ class Oracle:
         if self.game._signs is not None:
             payoff = self._scalar(out, 0)
             return tuple(payoff if sign > 0 else -payoff for sign in self.game._signs)
-        values = tuple(out.values()) if isinstance(out, Mapping) else (out,) if isinstance(out, Tensor) else tuple(out)
+        out = out.values() if isinstance(out, Mapping) else out if isinstance(out, tuple | list) else (out,)
+        values = tuple(out)
         if len(values) != self.players:
             raise GameError(
                 f"the loss function returned {len(values)} losses for {self.players} players: return one per player, "
@@ -262,14 +287,17 @@ class Oracle:
 
     # ------------------------------------------------------------------------------------------------ first order
 
-    def gradient(self, z: Point, i: int, batch: Any) -> tuple[Vector, Tensor]:
-        """∂_i L_i and L_i. One gradient."""
+    def gradient(self, z: Point, i: int, batch: Any, of: int | None = None) -> tuple[Vector, Tensor]:
+        """∂_i L_i and L_i, or ∂_i L_of and L_of. One gradient."""
         self.gradients += 1
+        k = i if of is None else of
         if tree.transformed():
-            return _func_gradient(lambda z_i: self.loss((*z[:i], z_i, *z[i + 1 :]), i, batch), z[i])
+            return _func_gradient(lambda z_i: self.loss((*z[:i], z_i, *z[i + 1 :]), k, batch), z[i])
         with torch.enable_grad():
             z_i = _leaves(z[i])
-            loss = self.loss((*z[:i], z_i, *z[i + 1 :]), i, batch)
+            loss = self.loss((*z[:i], z_i, *z[i + 1 :]), k, batch)
+            if k != i and not loss.requires_grad:  # a loss may ignore the other players, but not its own
+                return tree.zeros(z[i]), loss
             return self._grad(loss, z_i, i), loss.detach()
 
     def field(self, z: Point, batch: Any) -> tuple[Point, tuple[Tensor, ...]]:
@@ -289,21 +317,32 @@ class Oracle:
         return field, tuple(loss.detach() for loss in losses)
 
     def _grad(self, loss: Tensor, z_i: Vector, i: int, retain: bool = False, create_graph: bool = False) -> Vector:
+        return self._whole(self._partial(loss, z_i, i, retain, create_graph), z_i, i)
+
+    def _partial(
+        self, loss: Tensor, leaves: Vector, i: int, retain: bool = False, create_graph: bool = False
+    ) -> tuple[Tensor, ...]:
+        """The gradient, with None for the leaves that the loss does not depend on."""
         if not loss.requires_grad:
             raise self._ignored(i)
-        g = torch.autograd.grad(loss, z_i, retain_graph=retain or create_graph, create_graph=create_graph, allow_unused=True)
-        missing = sum(part is None for part in g)  # `None in g` would compare tensors
-        if missing == len(g):
+        retain = retain or create_graph
+        return torch.autograd.grad(loss, leaves, retain_graph=retain, create_graph=create_graph, allow_unused=True)
+
+    def _whole(self, g: Sequence[Tensor | None], z_i: Vector, i: int) -> Vector:
+        missing = sum([part is None for part in g])  # `None in g` would compare tensors
+        if missing and missing == len(g):
             raise self._ignored(i)
-        return [torch.zeros_like(x) if part is None else part for part, x in zip(g, z_i, strict=True)] if missing else list(g)
+        return [torch.zeros_like(x) if part is None else part for part, x in zip(g, z_i, strict=True)]
 
     def _ignored(self, i: int) -> GameError:
         return GameError(f"the loss of {self.name(i)} does not depend on that player: its gradient would be zero.")
 
     def _differentiate(self, losses: tuple[Tensor, ...], leaves: Point, create_graph: bool) -> Point:
-        if self.game._signs is not None:
-            g = self._grad(losses[0], tree.join(leaves), 0, create_graph=create_graph)
-            return _signed(tree.split(g, leaves), self.game._signs)
+        signs = self.game._signs
+        if signs is not None:
+            g = self._partial(losses[0], tree.join(leaves), 0, create_graph=create_graph)
+            parts = enumerate(zip(tree.split(g, leaves), leaves, strict=True))
+            return _signed(tuple(self._whole(*part, i) for i, part in parts), signs)
         last = self.players - 1
         return tuple(self._grad(losses[i], leaves[i], i, i < last, create_graph) for i in range(self.players))
 
@@ -331,6 +370,13 @@ class Oracle:
             return call
 
         jvp, vjp = counted(rows.jvp), counted(rows.vjp)
+        signs = self.game._signs if self.players > 1 else (1,)
+        if signs is not None:  # DF = D ∇²f with D = diag(signs): (DF) v = D (DF)ᵀ D v, one backward pass instead of two
+
+            def jvp(of: Sequence[int], by: Sequence[int], v: Point) -> Point:
+                pulled = vjp(by, of, _signed(v, tuple(signs[j] for j in by)))
+                return _signed(pulled, tuple(signs[i] for i in of))
+
         return Linearization(
             field=tuple([leaf.detach() for leaf in vector] for vector in field),
             losses=tuple(loss.detach() for loss in losses),
@@ -338,6 +384,7 @@ class Oracle:
             vjp=lambda u: vjp(everyone, everyone, u),
             jvp_block=lambda i, j, v: jvp([i], [j], (v,))[0],
             vjp_block=lambda i, j, u: vjp([i], [j], (u,))[0],
+            symmetry=0 if signs is None else 1 if len(set(signs)) == 1 else -1,
         )
 
     def _func_linearize(self, z: Point, batch: Any) -> Linearization:
@@ -351,6 +398,7 @@ class _Graph:
 
     def __init__(self, leaves: Point, field: Point) -> None:
         self.leaves, self.field = leaves, field
+        self.pulled: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Vector, Vector]] = {}
 
     def vjp(self, rows: Sequence[int], columns: Sequence[int], u: Point) -> Point:
         """Σ over rows i of (∂ξ_i/∂z_j)ᵀ u_i, for the columns j."""
@@ -360,11 +408,13 @@ class _Graph:
 
     def jvp(self, rows: Sequence[int], columns: Sequence[int], v: Point) -> Point:
         """Σ over columns j of (∂ξ_i/∂z_j) v_j, for the rows i: the vjp is linear in u, and this is its transpose."""
-        into = tree.join(tuple(self.leaves[j] for j in columns))
-        of = tuple(self.field[i] for i in rows)
-        with torch.enable_grad():
-            u = [torch.zeros_like(leaf, requires_grad=True) for leaf in tree.join(of)]
-            pulled = _backward(tree.join(of), into, u, create_graph=True)
+        of, key = tuple(self.field[i] for i in rows), (tuple(rows), tuple(columns))
+        if key not in self.pulled:  # the next products with these blocks cost one backward pass instead of two
+            into = tree.join(tuple(self.leaves[j] for j in columns))
+            with torch.enable_grad():
+                u = [torch.zeros_like(leaf, requires_grad=True) for leaf in tree.join(of)]
+                self.pulled[key] = u, _backward(tree.join(of), into, u, create_graph=True)
+        u, pulled = self.pulled[key]
         return tree.split(_backward(pulled, u, tree.join(v), create_graph=False), of)
 
 
@@ -373,11 +423,13 @@ class _Func:
 
     def __init__(self, z: Point, field: Callable[[Point], Point]) -> None:
         self.z, self.field = z, field
+        self.pulls: dict[tuple[tuple[int, ...], tuple[int, ...]], Callable[[Point], tuple[Point]]] = {}
 
     def vjp(self, rows: Sequence[int], columns: Sequence[int], u: Point) -> Point:
-        of, at = self._restricted(rows, columns)
-        (g,) = torch.func.vjp(of, at)[1](tuple(u))
-        return tuple(g)
+        key = (tuple(rows), tuple(columns))
+        if key not in self.pulls:  # the next products with these blocks skip the forward pass
+            self.pulls[key] = torch.func.vjp(*self._restricted(rows, columns))[1]
+        return tuple(self.pulls[key](tuple(u))[0])
 
     def jvp(self, rows: Sequence[int], columns: Sequence[int], v: Point) -> Point:
         of, at = self._restricted(rows, columns)
@@ -391,6 +443,10 @@ class _Func:
             return tuple(ξ[i] for i in rows)
 
         return field, tuple(self.z[j] for j in columns)
+
+
+def _detached(leaf: Any) -> Any:
+    return leaf.detach() if isinstance(leaf, Tensor) and leaf.requires_grad else leaf
 
 
 def _leaves(vector: Vector) -> Vector:
@@ -434,12 +490,16 @@ class _Modules:
         self.names: list[list[str]] = []  # per player, the leaves of its vector
         self.slots: list[list[tuple[int, dict[str, Any], str]]] = []  # per player, which leaf goes where
         self.buffers: dict[str, tuple[dict[str, Any], str]] = {}
+        holders: dict[int, int] = {}
         for i, module in enumerate(modules):
             leaves: dict[int, int] = {}
-            names, slots = [], []
+            names: list[str] = []
+            slots: list[tuple[int, dict[str, Any], str]] = []
             for prefix, owner in [] if module is None else module.named_modules():
                 for key, parameter in owner._parameters.items():
                     if parameter is not None and parameter.requires_grad:
+                        if (j := holders.setdefault(id(parameter), i)) != i:
+                            raise GameError(f"players[{j}] and players[{i}] share the parameter {key}: who moves it?")
                         if id(parameter) not in leaves:  # a tied weight is one leaf that goes to several places
                             leaves[id(parameter)] = len(names)
                             names.append(f"{prefix}.{key}" if prefix else key)
@@ -468,6 +528,14 @@ class _Modules:
         finally:
             for owner, key, tensor in saved:
                 owner[key] = tensor
+
+    def latest(self, before: dict[str, Tensor], left: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What an evaluation `left`, but `before` where it changed nothing: a loss may run some of the modules only."""
+        if not before:
+            return left
+        start = self.state()
+        # By value and on the device: BatchNorm's kernel writes its statistics without a trace in the version counter.
+        return {name: torch.where((left[name] != start[name]).any(), left[name], before[name]) for name in left}
 
     def state(self) -> dict[str, Tensor]:
         """The buffers as they stand."""

@@ -236,8 +236,7 @@ def cyclic(players: int = 3, mu: float = 0.0) -> ClosedForm:
 def tandem() -> ClosedForm:
     """L_1 = (x + y)² - 2x, L_2 = (x + y)² - 2y: the line x + y = 1 of equilibria, eigenvalues 0 and 4.
 
-    LOLA with step α goes to x + y = (1 - 2α)/(1 - 4α) instead (Letcher et al., 2019). The equilibrium given is one of
-    the line, the nearest to the start.
+    LOLA with step α goes to x + y = (1 - 2α)/(1 - 4α) instead (Letcher et al., 2019). One point of the line is given.
 
     Example:
         >>> tandem().game.field((torch.tensor(0.5), torch.tensor(0.5)))
@@ -312,7 +311,9 @@ def dirac_wgan(gamma: float = 0.0, clip: float | None = None) -> ClosedForm:
 
 
 def dirac_wgan_gp(weight: float = 1.0) -> ClosedForm:
-    """The Dirac-WGAN with λ (|ψ| - 1)² on the critic's loss: F jumps at (0, 0), and gradient play does not converge.
+    """The Dirac-WGAN with λ (|ψ| - 1)² on the critic's loss: F jumps at ψ = 0, and play does not reach (0, 0).
+
+    It ends beside the data, at θ = ±2λ, where λ >= 1, and circles where λ is small.
 
     Example:
         >>> dirac_wgan_gp().game.field((torch.tensor(0.0), torch.tensor(2.0)))

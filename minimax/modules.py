@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from minimax import tree
+from minimax.compiled import compiled
 from minimax.game import Game, Players
 from minimax.optimizer import GameOptimizer, Info, State
 from minimax.solve import written
@@ -60,9 +61,7 @@ class Trainer:
     `torch.load(..., weights_only=True)` reads back, and `load_state_dict` continues bit for bit.
     """
 
-    def __init__(
-        self, game: Game, modules: Players, optimizer: GameOptimizer, ema: float | None = None
-    ) -> None:
+    def __init__(self, game: Game, modules: Players, optimizer: GameOptimizer, ema: float | None = None) -> None:
         self.modules, self.optimizer = modules, optimizer
         self.game, self.players = game.functional(modules)
         self.state: State = optimizer.init(self.game, self.players)
@@ -104,7 +103,9 @@ class Trainer:
             ValueError: players of another structure, or an average saved by one trainer and unknown to the other.
         """
         if set(saved) != {"players", "state", "buffers"} | ({"ema"} if self.ema is not None else set()):
-            raise ValueError(f"the saved state has entries {sorted(saved)}, which do not fit this trainer (is ema the same?).")
+            raise ValueError(
+                f"the saved state has entries {sorted(saved)}, which do not fit this trainer (is ema the same?)."
+            )
         if _shapes(saved["players"]) != _shapes(self.players):
             raise ValueError("the saved players differ in structure or shape from the modules bound here.")
         saved = tree.pytree.tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, saved)
@@ -138,7 +139,9 @@ def _shapes(players: Players) -> tuple[list[torch.Size], Any]:
     return [leaf.shape for leaf in leaves], spec
 
 
-def bind(game: Game, modules: Players, optimizer: GameOptimizer, *, ema: float | None = None) -> Trainer:
+def bind(
+    game: Game, modules: Players, optimizer: GameOptimizer, *, ema: float | None = None, compile: bool = False
+) -> Trainer:
     """Tie modules to a game and an optimizer, so that `trainer.step(batch)` moves them in place.
 
     Args:
@@ -147,6 +150,7 @@ def bind(game: Game, modules: Players, optimizer: GameOptimizer, *, ema: float |
             found in `trainer.players`).
         optimizer: the algorithm.
         ema: the decay of a moving average of all players (`trainer.averaged()`), or None.
+        compile: compile the step (see `compiled`).
 
     Raises:
         GameError: players that the optimizer cannot move.
@@ -159,4 +163,4 @@ def bind(game: Game, modules: Players, optimizer: GameOptimizer, *, ema: float |
         >>> bool(x.weight.abs() < 1e-6)
         True
     """
-    return Trainer(game, modules, optimizer, ema)
+    return Trainer(game, modules, compiled(optimizer) if compile else optimizer, ema)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 import torch
 from torch import Tensor
@@ -71,18 +71,23 @@ pytree.register_pytree_node(
 
 @dataclass(frozen=True)
 class GameOptimizer(ABC):
-    """A schedule of oracle calls; with one `Rule` per player it is an algorithm.
+    """A schedule of oracle calls, its own configuration.
 
     Pure: `state = opt.init(game, players)`, then `players, state, info = opt.step(game, players, state, batches)` leaves
-    its arguments as they were. Subclasses write `update` (and `start`, if they remember anything beyond the rules).
-
-    Args:
-        rule: how big one player's move is: one rule for all players or a tuple with one each.
+    its arguments as they were. Write an algorithm as a subclass of `Ruled`, or one around another as a `Wrapper`: with an
+    `update`, and a `start` if it remembers anything of its own.
     """
 
-    rule: Rule | tuple[Rule, ...]
-
     name: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def of(cls, rule: Rule | tuple[Rule, ...], **options: Any) -> Self:
+        """This optimizer from a rule, or one per player: how a registry builds them all.
+
+        Args:
+            options: the optimizer's own parameters.
+        """
 
     @property
     def draws(self) -> int:
@@ -98,11 +103,11 @@ class GameOptimizer(ABC):
         """
         oracle, z = game.enter(_plain(players))
         _check(oracle, z)
-        rules = self.rules(len(z))
-        device = z[0][0].device
-        step = torch.zeros((), dtype=torch.int64)
-        state: State = {"step": step, "rules": [rule.init(vector) for rule, vector in zip(rules, z, strict=True)]}
-        return state | self.start(z, device)
+        return self.begin(z)
+
+    def begin(self, z: Point) -> State:
+        """`init` on a point."""
+        return {"step": torch.zeros((), dtype=torch.int64)} | self.start(z, z[0][0].device)
 
     def step(self, game: Game, players: Players, state: State, batches: Any = None) -> tuple[Players, State, Info]:
         """One step from `players`.
@@ -129,14 +134,35 @@ class GameOptimizer(ABC):
         return oracle.leave(z), state, info
 
     def start(self, z: Point, device: torch.device) -> State:
-        """What this optimizer remembers beyond the step count and the rules' states."""
+        """What this optimizer remembers of its own: tensors in lists and dicts."""
         return {}
 
     @abstractmethod
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         """The algorithm: new point, new state, what was seen."""
 
-    # --------------------------------------------------------------------------------------- shared by the algorithms
+    def at(self, value: Hyperparameter, state: State) -> Any:
+        """A hyperparameter now: a schedule is asked with the step count."""
+        return value(state["step"]) if callable(value) else value
+
+
+@dataclass(frozen=True)
+class Ruled(GameOptimizer):
+    """An optimizer that moves every player by a `Rule`.
+
+    Args:
+        rule: how big one player's move is: one rule for all players or a tuple with one each.
+    """
+
+    rule: Rule | tuple[Rule, ...]
+
+    @classmethod
+    def of(cls, rule: Rule | tuple[Rule, ...], **options: Any) -> Self:
+        return cls(rule, **options)
+
+    def begin(self, z: Point) -> State:
+        memories = [rule.init(vector) for rule, vector in zip(self.rules(len(z)), z, strict=True)]
+        return {"rules": memories} | super().begin(z)
 
     def rules(self, players: int) -> tuple[Rule, ...]:
         """One rule per player."""
@@ -154,9 +180,39 @@ class GameOptimizer(ABC):
         ]
         return tuple(d for d, _ in moves), state | {"rules": [memory for _, memory in moves]}
 
-    def at(self, value: Hyperparameter, state: State) -> Any:
-        """A hyperparameter now: a schedule is asked with the step count."""
-        return value(state["step"]) if callable(value) else value
+
+@dataclass(frozen=True)
+class Wrapper(GameOptimizer):
+    """An optimizer around another one, whose batches and state it passes on.
+
+    Its `update` calls `self.inner.update` with the oracle it was given, so that the cost is counted once.
+
+    Args:
+        inner: the optimizer that plays.
+
+    Raises:
+        TypeError: an inner that is no game optimizer.
+    """
+
+    inner: GameOptimizer
+
+    usual: ClassVar[type[Ruled]]  # what `of` wraps
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.inner, GameOptimizer):
+            got, name = type(self.inner).__name__, type(self).__name__
+            raise TypeError(f"{name} goes around a game optimizer, got {got}: {name}({self.usual.__name__}(...)), say.")
+
+    @classmethod
+    def of(cls, rule: Rule | tuple[Rule, ...], **options: Any) -> Self:
+        return cls(cls.usual(rule), **options)
+
+    @property
+    def draws(self) -> int:
+        return self.inner.draws
+
+    def begin(self, z: Point) -> State:
+        return {"inner": self.inner.begin(z)} | super().begin(z)
 
 
 def moved(game: Oracle, z: Point, d: Point) -> Point:
@@ -176,7 +232,7 @@ def counted(state: State) -> State:
 
 def _plain(players: Players) -> Players:
     values = players.values() if isinstance(players, dict) else players
-    for value in values:
+    for value in values if isinstance(values, Iterable) and not isinstance(values, Tensor) else ():
         if isinstance(value, torch.nn.Module):
             raise GameError(
                 f"{type(value).__name__} is an nn.Module, which a pure step cannot move: use minimax.bind or "

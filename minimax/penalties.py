@@ -88,8 +88,11 @@ def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, coefficient: Tensor) -> 
         >>> wgan_gp(lambda x: x @ torch.tensor([0.6, 0.8]), torch.ones(3, 2), torch.zeros(3, 2), torch.rand(3))
         tensor(0.)
     """
+    return _unit(slopes(critic, between(real, fake, coefficient)))
+
+
+def _unit(squared: Tensor) -> Tensor:
     # The norm's slope at 0 is infinite: the smallest normal number keeps a dead critic's gradient finite.
-    squared = slopes(critic, between(real, fake, coefficient))
     return (squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt() - 1).square().mean()
 
 
@@ -104,3 +107,49 @@ def zero_centered(critic: Critic, real: Tensor, fake: Tensor, coefficient: Tenso
         tensor(25.)
     """
     return slopes(critic, between(real, fake, coefficient)).mean()
+
+
+def dragan(critic: Critic, real: Tensor, noise: Tensor, scale: float = 0.5) -> Tensor:
+    """E(|∇D(x̂)| - 1)² at x̂ = real + scale * std(real) * noise, around the data; DRAGAN is λ times this (λ = 10).
+
+    Args:
+        critic: scores of samples.
+        real: samples of the data, (batch, ...); std is over all their entries.
+        noise: shaped like real; uniform on [0, 1] in the authors' code, from the batch.
+        scale: how far around the data.
+
+    Raises:
+        ValueError: noise of another shape.
+
+    Example:
+        >>> import torch
+        >>> dragan(lambda x: x @ torch.tensor([3.0, 4.0]), torch.randn(3, 2), torch.rand(3, 2))
+        tensor(16.)
+
+    Source: Kodali, Abernethy, Hays & Kira, On Convergence and Stability of GANs, 2017.
+    """
+    if noise.shape != real.shape:
+        raise ValueError(f"noise must be shaped like real, {tuple(real.shape)}, got {tuple(noise.shape)}.")
+    return _unit(slopes(critic, real + scale * real.std() * noise))
+
+
+def roth(critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+    """E(1 - D)²|∇φ|² on the data plus E D²|∇φ|² on samples, D = sigmoid(φ); Roth's regulariser is γ/2 times this.
+
+    Args:
+        critic: φ, logits of samples.
+        real: samples of the data, (batch, ...).
+        fake: samples of the generator, without its graph.
+
+    Example:
+        >>> import torch
+        >>> roth(lambda x: 0 * x[:, 0], torch.randn(3, 2), torch.randn(3, 2))
+        tensor(0.)
+        >>> roth(lambda x: x @ torch.tensor([3.0, 4.0]), torch.zeros(3, 2), torch.zeros(3, 2))
+        tensor(12.5000)
+
+    Source: Roth, Lucchi, Nowozin & Hofmann, Stabilizing Training of GANs through Regularization, 2017.
+    """
+    on_real, on_fake = critic(real).flatten(), critic(fake).flatten()
+    weighted = (-on_real).sigmoid().square() * slopes(critic, real)
+    return weighted.mean() + (on_fake.sigmoid().square() * slopes(critic, fake)).mean()

@@ -43,6 +43,14 @@ class Rule(ABC):
         """The learning rate at this step."""
         return self.lr(step) if callable(self.lr) else self.lr
 
+    def metric(self, memory: Memory, step: Tensor) -> Any:
+        """A in d = -A m with m the rule's mean of gradients: a number, or one per entry (a vector). Call after `move`.
+
+        Raises:
+            RuntimeError: the rule has none.
+        """
+        raise RuntimeError(f"{type(self).__name__} has no metric: use sgd, rmsprop or adam.")
+
 
 @dataclass(frozen=True)
 class sgd(Rule):
@@ -86,6 +94,9 @@ class sgd(Rule):
         d = tree.axpy(self.momentum, v, g) if self.nesterov else v
         return tree.scale(-self.rate(step), d), {"v": v}
 
+    def metric(self, memory: Memory, step: Tensor) -> Any:
+        return self.rate(step)
+
 
 @dataclass(frozen=True)
 class rmsprop(Rule):
@@ -119,6 +130,9 @@ class rmsprop(Rule):
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
         s = tree.lerp(memory["s"], tree.mul(gradient, gradient), 1 - self.alpha)
         return tree.scale(-self.rate(step), tree.div(gradient, tree.shift(tree.sqrt(s), self.eps))), {"s": s}
+
+    def metric(self, memory: Memory, step: Tensor) -> Any:
+        return [self.rate(step) / a for a in tree.shift(tree.sqrt(memory["s"]), self.eps)]
 
 
 @dataclass(frozen=True)
@@ -178,6 +192,38 @@ class adam(Rule):
         d = tree.scale(-h * root / (1 - β1**t), d)
         return (tree.axpy(-h * self.weight_decay, player, d) if self.weight_decay else d), new
 
+    def metric(self, memory: Memory, step: Tensor) -> Any:
+        root = (1 - self.betas[1] ** memory["t"]) ** 0.5
+        a = tree.shift(tree.sqrt(memory["largest" if self.amsgrad else "v"]), self.eps * root)
+        return [(self.rate(step) * root).to(b.dtype) / b for b in a]
+
+
+@dataclass(frozen=True)
+class entropic(Rule):
+    r"""Multiplicative weights: z⁺ ∝ z exp(-h g) along the last dimension, the mirror step on the probability simplex.
+
+    Every leaf holds one distribution per row and stays positive and summing to one, so no projection is needed;
+    `ExtraGradient(entropic(h))` is mirror-prox. For schedules that add one move to the point it was made at:
+    simultaneous, alternating, extragradient (optimistic play adds two, anchors and averages of moves are none).
+
+    Args:
+        lr: h >= 0, a float, a tensor, or a schedule step -> float; for mirror-prox on xᵀAy at most 1 / max |A_ij|.
+
+    Example:
+        >>> import torch
+        >>> entropic(1.0).move([torch.tensor([0.5, 0.5])], [torch.tensor([0.0, 20.0])], {}, torch.tensor(0))[0]
+        [tensor([ 0.5000, -0.5000])]
+
+    Source: Nemirovski, Prox-method with rate of convergence O(1/t), 2004; Freund & Schapire, 1999.
+    """
+
+    def init(self, player: Vector) -> Memory:
+        return {}
+
+    def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
+        logits = tree.axpy(-self.rate(step), gradient, [z.log() for z in player])
+        return tree.sub([z.softmax(-1) for z in logits], player), memory
+
 
 @dataclass(frozen=True)
 class from_torch(Rule):
@@ -218,7 +264,7 @@ class from_torch(Rule):
             raise RuntimeError("from_torch cannot run under vmap or torch.compile: use sgd, rmsprop or adam.")
         copy = [leaf.clone() for leaf in player]
         for leaf, g in zip(copy, gradient, strict=True):
-            leaf.grad = g
+            leaf.grad = g.clone()  # some optimizers write into it, as SGD(nesterov=True, foreach=True) does
         optimizer = self.optimizer(copy, lr=float(self.rate(step)), **dict(self.options))
         for k, saved in memory["state"].items():
             optimizer.state[copy[k]] = {key: _cloned(value) for key, value in saved.items()}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from minimax import tree
+from minimax.compiled import compiled
 from minimax.game import Game, GameError, Players
 from minimax.optimizer import Cost, GameOptimizer, Info, State
 
@@ -62,7 +63,7 @@ def iterate(
     resumed = state is not None
     state = optimizer.init(game, players) if state is None else state
     step, cost = int(state["step"]), Cost()
-    for drawn in _draws(batches, optimizer.draws, step):
+    for drawn in draws(batches, optimizer.draws, step):
         players, state, info = optimizer.step(game, players, state, drawn)
         if step == 0 and not resumed:
             _check_start(game, info)
@@ -71,18 +72,19 @@ def iterate(
         yield Iterate(step, players, state, info, cost)
 
 
-def _draws(batches: Batches, draws: int, step: int) -> Iterator[Any]:
+def draws(batches: Batches, each: int, step: int) -> Iterator[Any]:
+    """What the steps from `step` on are passed: the batch, or a list of batches if each step takes several."""
     if batches is None:
         while True:
             yield None
     if callable(batches):
         while True:
-            drawn = [batches(k) for k in range(step * draws, (step + 1) * draws)]
-            yield drawn[0] if draws == 1 else drawn
+            drawn = [batches(k) for k in range(step * each, (step + 1) * each)]
+            yield drawn[0] if each == 1 else drawn
             step += 1
     source = iter(batches)
-    while len(drawn := list(islice(source, draws))) == draws:
-        yield drawn[0] if draws == 1 else drawn
+    while len(drawn := list(islice(source, each))) == each:
+        yield drawn[0] if each == 1 else drawn
 
 
 def _check_start(game: Game, info: Info) -> None:
@@ -170,6 +172,7 @@ def solve(
     steps: int = 1000,
     limits: Limits = Limits(),
     every: int = 1,
+    compile: bool = False,
 ) -> Solution:
     """Play `steps` steps, or until the run has converged, diverged, or used up its batches.
 
@@ -181,6 +184,7 @@ def solve(
         steps: the budget.
         limits: when to stop early.
         every: record and judge every so many steps (each costs a read from the device).
+        compile: compile the step (see `compiled`).
 
     Raises:
         ValueError: steps or every below 1.
@@ -198,6 +202,7 @@ def solve(
     for name, value in (("steps", steps), ("every", every)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}.")
+    optimizer = compiled(optimizer) if compile else optimizer
     modules, (game, players) = players, game.functional(players)
     state = optimizer.init(game, players)
     start, records = magnitude(players), _Records()

@@ -94,7 +94,9 @@ def lerp(x: Vector, y: Vector, weight: Scalar) -> Vector:
 
 
 def sqrt(x: Vector) -> Vector:
-    """The square root of every entry."""
+    """The square root of every entry; under transforms its derivative at 0 is 0, as inf * 0 would be NaN."""
+    if transformed():
+        return [torch.where(a == 0, a, torch.where(a == 0, 1, a).sqrt()) for a in x]
     return [a.sqrt() for a in x] if _loops(x) else list(torch._foreach_sqrt(x))
 
 
@@ -103,9 +105,19 @@ def maximum(x: Vector, y: Vector) -> Vector:
     return [torch.maximum(a, b) for a, b in zip(x, y, strict=True)] if _loops(x) else list(torch._foreach_maximum(x, y))
 
 
+def where(condition: Tensor, x: Vector, y: Vector) -> Vector:
+    """x if the 0-dim condition holds, else y."""
+    return [torch.where(condition.to(a.device), a, b) for a, b in zip(x, y, strict=True)]
+
+
 def neg(x: Vector) -> Vector:
     """-x."""
     return [-a for a in x] if _loops(x) else list(torch._foreach_neg(x))
+
+
+def clone(x: Vector) -> Vector:
+    """A copy of x that owns its memory."""
+    return [a.clone() for a in x]
 
 
 def zeros(x: Vector) -> Vector:

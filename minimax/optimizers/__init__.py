@@ -2,11 +2,31 @@
 
 from minimax.optimizer import GameOptimizer
 from minimax.optimizers.alternating import AlternatingGDA as AlternatingGDA
+from minimax.optimizers.anderson_mixing import AndersonMixing as AndersonMixing
+from minimax.optimizers.averaging import Averaging as Averaging
+from minimax.optimizers.cgd import CompetitiveGradientDescent as CompetitiveGradientDescent
 from minimax.optimizers.consensus import ConsensusOptimization as ConsensusOptimization
+from minimax.optimizers.extra_anchored_gradient import ExtraAnchoredGradient as ExtraAnchoredGradient
 from minimax.optimizers.extragradient import ExtraGradient as ExtraGradient
+from minimax.optimizers.fast_extragradient import FastExtraGradient as FastExtraGradient
+from minimax.optimizers.follow_the_ridge import FollowTheRidge as FollowTheRidge
+from minimax.optimizers.golden_ratio import GoldenRatio as GoldenRatio
+from minimax.optimizers.halpern import Halpern as Halpern
+from minimax.optimizers.hamiltonian import HamiltonianDescent as HamiltonianDescent
+from minimax.optimizers.jare import JARE as JARE
+from minimax.optimizers.k_beam import KBeam as KBeam
+from minimax.optimizers.lola import LOLA as LOLA
+from minimax.optimizers.lookahead import Lookahead as Lookahead
+from minimax.optimizers.lookahead_gradient import LookAheadGradient as LookAheadGradient
+from minimax.optimizers.nagarajan_kolter import NagarajanKolter as NagarajanKolter
 from minimax.optimizers.optimistic import OptimisticGDA as OptimisticGDA
 from minimax.optimizers.past_extragradient import PastExtraGradient as PastExtraGradient
+from minimax.optimizers.sga import SymplecticGradientAdjustment as SymplecticGradientAdjustment
 from minimax.optimizers.simultaneous import SimultaneousGDA as SimultaneousGDA
+from minimax.optimizers.sos import SOS as SOS
+from minimax.optimizers.stackelberg import StackelbergGradient as StackelbergGradient
+from minimax.optimizers.svre import SVRE as SVRE
+from minimax.optimizers.unrolled import Unrolled as Unrolled
 
 BY_NAME: dict[str, type[GameOptimizer]] = {
     value.name: value

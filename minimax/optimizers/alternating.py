@@ -8,16 +8,17 @@ from typing import Any, ClassVar
 
 from minimax import tree
 from minimax.game import GameError, Oracle
-from minimax.optimizer import GameOptimizer, Info, State, counted
+from minimax.optimizer import Info, Ruled, State, counted
 from minimax.tree import Point
 
 
 @dataclass(frozen=True)
-class AlternatingGDA(GameOptimizer):
+class AlternatingGDA(Ruled):
     r"""Alternating gradient play: players move in turn, each seeing the moves before its own.
 
     x⁺ = x - h_x ∂_x L_1(x, y),  y⁺ = y - h_y ∂_y L_2(x⁺, y). On a bilinear game it circles (modulus 1) as long as
-    h_x h_y σ² < 4, where simultaneous play diverges. With `steps=(1, 5), order=(1, 0)` it is the k-critic-steps loop of WGAN.
+    h_x h_y σ² < 4, where simultaneous play diverges; with negative momentum, `sgd(h, momentum=-0.5)`, it converges.
+    With `steps=(1, 5), order=(1, 0)` it is the k-critic-steps loop of WGAN.
 
     Cost per step: one gradient per player's move, Σ steps in all.
 
@@ -39,7 +40,8 @@ class AlternatingGDA(GameOptimizer):
         >>> opt.step(game, z, opt.init(game, z))[0]
         (tensor(0.5000), tensor(1.2500))
 
-    Source: Goodfellow et al., Generative Adversarial Nets, 2014; Bailey, Gidel & Piliouras, 2020 for its dynamics.
+    Source: Goodfellow et al., Generative Adversarial Nets, 2014; Bailey, Gidel & Piliouras, 2020 for its dynamics;
+    Gidel et al., Negative Momentum for Improved Game Dynamics, 2019.
     """
 
     steps: int | tuple[int, ...] = 1

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 from minimax import tree
 from minimax.game import Oracle
-from minimax.optimizer import GameOptimizer, Hyperparameter, Info, State, counted, moved
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
 from minimax.tree import Point
 
 
 @dataclass(frozen=True)
-class ConsensusOptimization(GameOptimizer):
+class ConsensusOptimization(Ruled):
     r"""Consensus optimization: every player moves along F + γ ∇½|F|² = ξ + γ Jᵀξ with J = DF.
 
     The second term pulls the eigenvalues λ of J away from the imaginary axis, to λ + γ|λ|² where J is normal; a bilinear

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minimax.game import Oracle
-from minimax.optimizer import GameOptimizer, Hyperparameter, Info, State, counted, moved, scaled
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved, scaled
 from minimax.tree import Point
 
 
 @dataclass(frozen=True)
-class ExtraGradient(GameOptimizer):
+class ExtraGradient(Ruled):
     r"""Extragradient: z½ = z - ρ h F(z),  z⁺ = z - h F(z½).
 
     Per eigenvalue λ of DF (ρ = 1) the step multiplies by 1 - hλ + h²λ²: a bilinear game converges for hσ < 1. With

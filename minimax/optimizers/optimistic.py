@@ -10,16 +10,17 @@ import torch
 
 from minimax import tree
 from minimax.game import Oracle
-from minimax.optimizer import GameOptimizer, Info, State, counted, moved
+from minimax.optimizer import Info, Ruled, State, counted, moved
 from minimax.tree import Point
 
 
 @dataclass(frozen=True)
-class OptimisticGDA(GameOptimizer):
+class OptimisticGDA(Ruled):
     r"""Optimistic gradient play: z⁺ = z + 2 d_t - d_{t-1} with d_t the rule's displacement at F(z_t), d_{-1} = d_0.
 
     With SGD, z⁺ = z - h (2 F(z_t) - F(z_{t-1})): a bilinear game converges for hσ < 1/√3. With Adam it is
-    OptimisticAdam, z⁺ = z - 2h u_t + h u_{t-1} for Adam's direction u.
+    OptimisticAdam, z⁺ = z - 2h u_t + h u_{t-1} for Adam's direction u. With constraints it is
+    forward-reflected-backward splitting (Malitsky & Tam, 2020), which solves every convex-concave game for h < 1/(2L).
 
     Cost per step: one gradient per player. Memory: one copy of the players.
 

@@ -10,12 +10,12 @@ import torch
 
 from minimax import tree
 from minimax.game import Oracle
-from minimax.optimizer import GameOptimizer, Hyperparameter, Info, State, counted, moved, scaled
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved, scaled
 from minimax.tree import Point
 
 
 @dataclass(frozen=True)
-class PastExtraGradient(GameOptimizer):
+class PastExtraGradient(Ruled):
     r"""Extragradient from the past: explore with the last half step's move, z½_t = z_t + d_{t-1},  z_{t+1} = z_t + d(F(z½_t)).
 
     One gradient instead of two. Without constraints and with SGD its half steps are optimistic GDA (d_{-1} = 0 here, so

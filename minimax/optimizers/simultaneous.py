@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minimax.game import Oracle
-from minimax.optimizer import GameOptimizer, Info, State, counted, moved
+from minimax.optimizer import Info, Ruled, State, counted, moved
 from minimax.tree import Point
 
 
 @dataclass(frozen=True)
-class SimultaneousGDA(GameOptimizer):
+class SimultaneousGDA(Ruled):
     r"""Simultaneous gradient play: every player moves at once, z⁺ = z - h F(z).
 
     Per eigenvalue λ of DF the step multiplies by 1 - hλ. On a bilinear game it spirals out by √(1 + h²σ²) a step,

@@ -57,6 +57,7 @@ def through_disk(value: Any) -> Any:
     return torch.load(file, weights_only=True)
 
 
-def increment(z: Point) -> float:
-    """The step of a central difference that balances rounding and truncation."""
-    return float(torch.finfo(z[0][0].dtype).eps ** (1 / 3))
+def increment(z: Point) -> tuple[float, float]:
+    """The step ε of a central difference that balances rounding and truncation, and the error O(ε²) to expect."""
+    ε = float(torch.finfo(z[0][0].dtype).eps ** (1 / 3))
+    return ε, 1000 * ε**2

@@ -58,7 +58,7 @@ def check_game(game: Game, players: Players, batch: Any = None, *, directions: i
 
 
 def _check_gradient(oracle: Oracle, z: Point, i: int, v: Point, batch: Any, field: Point) -> None:
-    ε = increment(z)
+    ε, tolerance = increment(z)
 
     @torch.no_grad()
     def loss(t: float) -> float:
@@ -66,14 +66,14 @@ def _check_gradient(oracle: Oracle, z: Point, i: int, v: Point, batch: Any, fiel
 
     rate, slope = (loss(ε) - loss(-ε)) / (2 * ε), float(tree.dot(field[i], v[i]))
     demand(
-        abs(rate - slope) <= 100 * ε * max(1.0, abs(rate), abs(slope), abs(loss(0.0))),
+        abs(rate - slope) <= tolerance * max(1.0, abs(rate), abs(slope), abs(loss(0.0))),
         f"{oracle.name(i)}: its loss changes at the rate {rate:.6g} by finite differences, but {slope:.6g} by its "
         "gradient; is something detached, or not smooth here?",
     )
 
 
 def _check_products(oracle: Oracle, z: Point, u: Point, v: Point, batch: Any) -> None:
-    ε = increment(z)
+    ε, tolerance = increment(z)
 
     def field(t: float) -> Point:
         return oracle.field(tuple(tree.axpy(t, v_i, z_i) for v_i, z_i in zip(v, z, strict=True)), batch)[0]
@@ -82,11 +82,11 @@ def _check_products(oracle: Oracle, z: Point, u: Point, v: Point, batch: Any) ->
     forward, backward = tree.join(local.jvp(v)), tree.join(local.vjp(u))
     difference = tree.scale(0.5 / ε, tree.sub(tree.join(field(ε)), tree.join(field(-ε))))
     demand(
-        close(difference, forward, 100 * ε),
+        close(difference, forward, tolerance),
         "jvp is not the derivative of the field: is something detached on which another player's gradient depends?",
     )
     left, right = tree.dot(tree.join(u), forward), tree.dot(backward, tree.join(v))
-    demand(close(left, right, 100 * ε), f"jvp and vjp are not adjoint: <u, Jv> = {left:.6g}, <Jᵀu, v> = {right:.6g}.")
+    demand(close(left, right, tolerance), f"jvp and vjp are not adjoint: <u, Jv> = {left:.6g}, <Jᵀu, v> = {right:.6g}.")
 
 
 def _direction(z: Point, generator: torch.Generator) -> Point:

@@ -1,0 +1,209 @@
+"""The plan: which cells a command stands for, what identifies each of them, and how they stand on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmarks import record, spec
+from benchmarks.problem import Preset, Problem
+from benchmarks.problems import Found
+from benchmarks.record import Folder, UsageError
+from benchmarks.spec import Setup, Spec
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: a problem of a certain size, an optimizer with all its parameters, and seeds.
+
+    Args:
+        problem: its name.
+        data: its data set, or None.
+        preset: the preset that `sizes` came from.
+        sizes: how long and how large.
+        setup: the optimizer.
+        params: the optimizer's parameters that were given, as a spec spells them; a label, as `setup` holds them all.
+        seeds: one seed, today.
+        source: where `benchmarks.problems.load` finds the problem.
+    """
+
+    problem: str
+    data: str | None
+    preset: str
+    sizes: Preset
+    setup: Setup
+    params: str
+    seeds: tuple[int, ...]
+    source: str
+
+    @property
+    def seed(self) -> int:
+        """The seed of a cell that has one."""
+        (seed,) = self.seeds
+        return seed
+
+    @property
+    def title(self) -> str:
+        """problem/data."""
+        return self.problem if self.data is None else f"{self.problem}/{self.data}"
+
+    @property
+    def spec(self) -> str:
+        """The optimizer as `--optimizer` spells it."""
+        return f"{self.setup.optimizer}[{self.params}]" if self.params else self.setup.optimizer
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that changes the numbers, and nothing else."""
+        return {
+            "schema": record.SCHEMA,
+            "problem": self.problem,
+            "data": self.data,
+            "sizes": {**vars(self.sizes), "options": dict(self.sizes.options)},
+            "optimizer": vars(self.setup),
+            "seeds": self.seeds,
+        }
+
+    @cached_property
+    def run_id(self) -> str:
+        """Readable, and unique by the hash of the identity."""
+        data = None if self.data is None else Path(self.data.partition(":")[2] or self.data).name
+        parts = [self.problem, data, self.setup.optimizer, f"s{'+'.join(map(str, self.seeds))}", digest(self.identity)]
+        return "-".join(re.sub(r"[^\w.+-]+", "_", part) for part in parts if part)
+
+    def problem_of(self, kind: type[Problem], device: str) -> Problem:
+        """The problem, at the sizes of this cell."""
+        problem = kind(self.preset, self.data, device)
+        problem.preset = self.sizes
+        return problem
+
+
+def digest(value: Any) -> str:
+    """Eight hexadecimal digits of what the value says as JSON."""
+    text = json.dumps(value, sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else repr(value)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How long and large all runs of a plan are.
+
+    Args:
+        preset: smoke, cpu or gpu.
+        data: the data set of the problems that need one; those that cannot use it are left out. None for their default.
+        steps: replaces the preset's number of steps.
+    """
+
+    preset: str
+    data: str | None = None
+    steps: int | None = None
+
+    def of(self, kind: type[Problem]) -> tuple[str | None, Preset]:
+        """A problem's data set and sizes.
+
+        Raises:
+            UsageError: a preset that the problem does not have.
+        """
+        spec.choose(f"preset of {kind.name}", self.preset, kind.presets)
+        problem = kind(self.preset, self.data if kind.datasets else None)
+        return problem.data, problem.preset if self.steps is None else replace(problem.preset, steps=self.steps)
+
+
+def cells(found: Iterable[Found], specs: Sequence[Spec], seeds: Sequence[int], sizes: Sizes) -> list[Cell]:
+    """All cells, in the order in which partial results are of most use: one seed of everything, then the next.
+
+    Args:
+        found: the problems.
+        specs: the optimizers, every one on every problem.
+        seeds: the same for all.
+        sizes: the budget.
+
+    Raises:
+        UsageError: a preset that a problem does not have, or parameters that do not fit its recipe.
+    """
+    rows = [row for item in found if usable(item.kind, sizes.data) for row in _sweep(item, specs, sizes)]
+    unique = {cell.run_id: cell for seed in seeds for row in rows for cell in [replace(row, seeds=(seed,))]}
+    return list(unique.values())
+
+
+def usable(kind: type[Problem], data: str | None) -> bool:
+    """Whether a problem can use this data set, or needs none."""
+    return data is None or not kind.datasets or data in kind.datasets or data.startswith("folder:")
+
+
+def _sweep(item: Found, specs: Sequence[Spec], sizes: Sizes) -> list[Cell]:
+    kind = item.kind
+    data, preset = sizes.of(kind)
+    out = []
+    for one in specs:
+        try:
+            setup = spec.resolve(one, kind.recipe)
+        except UsageError as error:
+            raise UsageError(f"{kind.name}: {error}") from error
+        out.append(Cell(kind.name, data, sizes.preset, preset, setup, spec.show(dict(one.settings)), (), item.source))
+    return out
+
+
+def choose(found: Mapping[str, Found], patterns: Sequence[str]) -> dict[str, Found]:
+    """The problems that match a name or pattern, in the patterns' order.
+
+    Raises:
+        UsageError: a pattern that matches none.
+    """
+    chosen: dict[str, Found] = {}
+    for pattern in patterns:
+        names = [name for name in found if fnmatchcase(name, pattern)]
+        for name in names or [spec.choose("problem", pattern, found)]:
+            chosen[name] = found[name]
+    return chosen
+
+
+def matches(cell: Cell, pattern: str) -> bool:
+    """Whether a cell's run id is, or matches, the pattern."""
+    return cell.run_id == pattern or fnmatchcase(cell.run_id, pattern)
+
+
+def reset(folder: Folder, forced: bool) -> None:
+    """Make way for playing a cell: a forced or failed one starts anew, one that was stopped or ran out of time goes on.
+
+    Args:
+        folder: the cell's.
+        forced: start anew in any case.
+    """
+    if forced or record.status_of(folder) in ("oom", "error"):
+        shutil.rmtree(folder.path, ignore_errors=True)
+    folder.status.unlink(missing_ok=True)
+
+
+def describe(cell: Cell, kind: type[Problem], planned: float) -> dict[str, Any]:
+    """What `cell.json` says.
+
+    Args:
+        cell: the cell.
+        kind: its problem.
+        planned: when it was last planned, in seconds since 1970; tables show the latest configuration.
+    """
+    return {
+        "run_id": cell.run_id,
+        "planned": planned,
+        "title": cell.title,
+        "params": cell.params,
+        "preset": cell.preset,
+        "headline": kind.headline,
+        "higher_is_better": kind.higher_is_better,
+        "sizes_id": digest(cell.identity["sizes"]),
+        "configuration_id": digest({**cell.identity, "seeds": None}),
+        "identity": json.loads(json.dumps(cell.identity, default=_plain)),
+    }

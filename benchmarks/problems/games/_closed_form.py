@@ -1,0 +1,61 @@
+"""What the games in closed form share: they start as far off as the game says, in a direction that the seed draws."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from benchmarks.networks import seeded
+from benchmarks.problem import Preset, Problem, Recipe
+from minimax import Game
+from minimax.games import ClosedForm
+
+
+class ClosedFormProblem(Problem):
+    """A game with a known equilibrium: distance |z - z*|, field |F|, and x and y, the players' first coordinates."""
+
+    headline: ClassVar[str] = "distance"
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "smoke": Preset(steps=10, evaluations=2),
+        "cpu": Preset(steps=2000, evaluations=100),
+        "gpu": Preset(steps=2000, evaluations=100),
+    }
+    recipe: ClassVar[Recipe] = Recipe("sgd", lr=0.1)
+
+    @abstractmethod
+    def form(self) -> ClosedForm:
+        """The game and its equilibrium."""
+
+    @cached_property
+    def closed(self) -> ClosedForm:
+        """The game and its equilibrium, on the device."""
+        with self.device:
+            return self.form()
+
+    def game(self) -> Game:
+        return self.closed.game
+
+    def players(self, seed: int) -> tuple[Any, ...]:
+        centre, radius = self.closed.equilibrium, float(self.closed.distance(self.closed.start))
+        directions = seeded(seed, lambda: [torch.randn(x.shape).to(x) for x in centre])
+        length = torch.cat([direction.reshape(-1) for direction in directions]).norm()
+        return tuple(x + radius * direction / length for x, direction in zip(centre, directions, strict=True))
+
+    @torch.no_grad()
+    def evaluate(self, players: tuple[Any, ...], seed: int) -> dict[str, float]:
+        field = torch.cat([gradient.reshape(-1) for gradient in self.game().field(players)])
+        x, y, *_ = (first(player) for player in players)
+        return {"distance": float(self.closed.distance(players)), "field": float(field.norm()), "x": x, "y": y}
+
+    def floors(self) -> dict[str, float]:
+        return {"distance/equilibrium": 0.0, "field/equilibrium": 0.0}
+
+
+def first(player: Tensor) -> float:
+    """The first coordinate of a player."""
+    return float(player.reshape(-1)[0])

@@ -1,0 +1,78 @@
+"""The Dirac-GAN: data at 0, a generator at θ, a linear critic ψx; one class for each way to train it.
+
+R2 is R1 here, as the critic's slope is ψ at every point.
+
+Source: Mescheder, Geiger & Nowozin, Which Training Methods for GANs do actually Converge?, 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from benchmarks.problem import Preset, Recipe
+from benchmarks.problems.games._closed_form import ClosedFormProblem
+from minimax import games
+from minimax.games import ClosedForm
+
+
+class DiracGAN(ClosedFormProblem):
+    """min over θ, max over ψ of f(ψθ) + f(0), f(t) = -log(1 + e⁻ᵗ): eigenvalues ±i/2."""
+
+    name = "dirac-gan"
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "smoke": Preset(steps=10, evaluations=2),
+        "cpu": Preset(steps=500, evaluations=100),
+        "gpu": Preset(steps=500, evaluations=100),
+    }
+    recipe: ClassVar[Recipe] = Recipe("sgd", lr=0.2)
+
+    def form(self) -> ClosedForm:
+        return games.dirac_gan()
+
+
+class DiracNSGAN(DiracGAN):
+    """The generator maximises f(-ψθ) instead: eigenvalues ±i/2, and sublinear convergence."""
+
+    name = "dirac-ns"
+
+    def form(self) -> ClosedForm:
+        return games.dirac_nsgan()
+
+
+class DiracR1(DiracGAN):
+    """The Dirac-GAN with R1, γ/2 ψ² on the critic's loss at γ = .3: it converges linearly."""
+
+    name = "dirac-r1"
+    targets: ClassVar[Mapping[str, tuple[str, float]]] = {"distance": ("<=", 1e-2)}
+
+    def form(self) -> ClosedForm:
+        return games.dirac_gan(gamma=0.3)
+
+
+class DiracNSR1(DiracGAN):
+    """The non-saturating Dirac-GAN with R1, γ/2 ψ² at γ = .3."""
+
+    name = "dirac-ns-r1"
+    targets: ClassVar[Mapping[str, tuple[str, float]]] = {"distance": ("<=", 1e-2)}
+
+    def form(self) -> ClosedForm:
+        return games.dirac_nsgan(gamma=0.3)
+
+
+class DiracWGAN(DiracGAN):
+    """f(t) = t and |ψ| <= 1: bilinear in a box, eigenvalues ±i."""
+
+    name = "dirac-wgan"
+
+    def form(self) -> ClosedForm:
+        return games.dirac_wgan(clip=1.0)
+
+
+class DiracWGANGP(DiracGAN):
+    """f(t) = t with (|ψ| - 1)² on the critic's loss: the field jumps at the equilibrium."""
+
+    name = "dirac-wgan-gp"
+
+    def form(self) -> ClosedForm:
+        return games.dirac_wgan_gp()

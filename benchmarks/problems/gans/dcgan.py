@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from functools import partial
+from typing import ClassVar
+
+from benchmarks.networks import Critic, Generator, batch_norm
+from benchmarks.problem import Recipe
+from benchmarks.problems.gans._image import presets
+from benchmarks.problems.gans.nsgan import NSGAN
+
+
+class DCGAN(NSGAN):
+    """NS-GAN on strided convolutions with BatchNorm by the batch's statistics, LeakyReLU .2, weights from N(0, .02).
+
+    G minimises E softplus(-D(G(z))), D minimises E softplus(-D(x)) + E softplus(D(G(z))).
+
+    Source: Radford, Metz & Chintala, Unsupervised Representation Learning with DCGAN, 2016.
+    """
+
+    name = "dcgan"
+    networks = (Generator, partial(Critic, norm=batch_norm))
+    presets = presets(400, widths=(4, 16, 32, 64))
+    # The source's rate is 2e-4.
+    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, options={"betas": (0.5, 0.999)})

@@ -1,0 +1,84 @@
+"""Tables and figures of a results folder: `python -m benchmarks.report results/gans`. Needs no torch."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.options import AXES
+from benchmarks.record import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from benchmarks.table import Tables
+
+
+def write(home: Path, axis: str = AXES[0]) -> list[Path]:
+    """Write the tables and figures of a suite's folder; returns their paths.
+
+    Args:
+        home: results/<suite>.
+        axis: the x-axis of curves: gradients, seconds or steps.
+
+    Raises:
+        RecordError: the folder holds no cells, or another version has written them.
+    """
+    from benchmarks import plots, table
+
+    tables = table.load(home)
+    paths = table.write(home, tables)
+    for name, figure in figures(tables, axis):
+        paths += plots.save(figure, home / "figures" / re.sub(r"[^\w.+-]+", "-", name))
+    return paths
+
+
+def figures(tables: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
+    """Every figure that the tables have something to show in, with its name."""
+    from benchmarks import plots, table
+
+    yield "overview", plots.overview(table.summary(tables.runs))
+    for title, runs in tables.runs.groupby("title"):
+        rows, pictures = (frame[frame.title == title] for frame in (tables.curves, tables.pictures))
+        floors = tables.floors[tables.floors.title == title]
+        if rows.empty:
+            continue
+        metrics = panels(list(rows.metric.unique()), str(runs.headline.iloc[0]))
+        yield f"{title}-curves", plots.curves(rows, runs, floors, metrics, axis)
+        if "value" in runs:
+            yield f"{title}-tradeoff", plots.tradeoff(runs)
+        if {"x", "y"} <= set(rows.metric):
+            yield f"{title}-phase", plots.phase(rows, runs)
+        for name, group in pictures.groupby("name"):
+            yield f"{title}-{name}-training", plots.training_grid(group, runs)
+            yield f"{title}-{name}-seeds", plots.seed_grid(group, runs)
+
+
+def panels(metrics: Sequence[str], headline: str) -> list[str]:
+    """The metrics that a problem's curves show: the headline, how much of the data is covered, the norm of F."""
+    coverage = [name for name in metrics if name.partition("/")[0] in ("fair_modes", "recall") and name != headline]
+    return [name for name in (headline, *coverage[:1], "field_norm") if name in metrics]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser("benchmarks.report", description="Tables and figures of results, once more.")
+    parser.add_argument("folder", type=Path, nargs="+", help="results/<suite>")
+    parser.add_argument("--axis", choices=AXES, default=AXES[0], help="x-axis of curves")
+    options = parser.parse_args(arguments)
+    try:
+        for folder in options.folder:
+            for path in write(folder, options.axis):
+                print(path)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

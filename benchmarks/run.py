@@ -1,0 +1,78 @@
+"""The command line: plan, run, tables, figures.
+
+python -m benchmarks.run --suite gans
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from benchmarks import engine, record
+from benchmarks.options import Options, parse
+from benchmarks.record import UsageError
+from benchmarks.suites import SUITES
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The whole command; returns its exit status."""
+    options = parse(arguments)
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM checkpoints, as Ctrl-C does
+    try:
+        if options.list:
+            return catalogue(options)
+        return play(options)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if not record.full_disk(error):
+            raise
+        print(f"error: the disk is full ({error}): make room, then run the same command again", file=sys.stderr)
+        return 1
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def play(options: Options) -> int:
+    """Plan all suites, then play and report one after the other."""
+    for name in options.suite:
+        if name not in SUITES:
+            near = get_close_matches(name, SUITES, 1) or [f"one of {', '.join(SUITES)}"]
+            raise UsageError(f"{name!r} is no suite: did you mean {near[0]}?")
+    if not (options.suite or options.problem or options.imports):
+        raise UsageError(f"nothing to play: name a suite ({', '.join(SUITES)}) or a problem (-p), or see --list.")
+    if not options.dry_run:
+        engine.warm_up()
+    from benchmarks import session  # only now: it imports torch, while the server of the workers does
+
+    sessions = session.plan_all(options)
+    if options.dry_run:
+        for one in sessions:
+            one.preview()
+        return 0
+    return max([one.play() for one in sessions])
+
+
+def catalogue(options: Options) -> int:
+    """Print what there is."""
+    from benchmarks import problems
+    from minimax.optimizers import BY_NAME
+
+    for suite, names in SUITES.items():
+        print(f"suite      {suite:20} {', '.join(names)}")
+    for name, item in sorted(problems.discover(options.imports).items()):
+        about = (item.kind.__doc__ or "").strip().splitlines() or [""]
+        print(f"problem    {name:20} {about[0]}", *(f"[{data}]" for data in item.kind.datasets))
+    for name, kind in BY_NAME.items():
+        print(f"optimizer  {name:20} {(kind.__doc__ or '').strip().splitlines()[0]}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,10 @@
+"""The suites: names of problems, or patterns of them."""
+
+SUITES: dict[str, tuple[str, ...]] = {
+    "games": ("bilinear", "bilinear-ill", "scsc", "dirac-*"),
+    "mixtures": ("ring8", "ring8-plain", "grid25"),
+    "gans": ("gan", "nsgan", "dcgan", "lsgan", "wgan", "wgan-gp", "infogan", "cyclegan", "vae"),
+}
+
+OPTIMIZERS: tuple[str, ...] = ("alternating", "simultaneous", "extragradient", "optimistic", "consensus")
+"""What a suite is played by where `--optimizer` does not say."""

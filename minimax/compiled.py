@@ -1,0 +1,75 @@
+"""`torch.compile` for a whole optimizer step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+from weakref import WeakKeyDictionary
+
+import torch
+
+from minimax.game import Game, Oracle, Players
+from minimax.optimizer import GameOptimizer, Info, State
+from minimax.rules import Rule
+from minimax.tree import Point
+
+
+@dataclass(frozen=True)
+class Compiled(GameOptimizer):
+    """An optimizer whose step is compiled as one graph, per game. Made by `compiled`; state and results are the inner's."""
+
+    inner: GameOptimizer
+    _steps: WeakKeyDictionary[Game, Callable[..., Any]] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
+    )
+
+    name: ClassVar[str] = "compiled"
+
+    @classmethod
+    def of(cls, rule: Rule | tuple[Rule, ...], **options: Any) -> Self:
+        raise TypeError("compiled goes around an optimizer: compiled(AlternatingGDA(rule)), say.")
+
+    @property
+    def draws(self) -> int:
+        return self.inner.draws
+
+    def begin(self, z: Point) -> State:
+        return self.inner.begin(z)
+
+    def step(self, game: Game, players: Players, state: State, batches: Any = None) -> tuple[Players, State, Info]:
+        if game not in self._steps:
+            self._steps[game] = torch.compile(_bare(self.inner, game), fullgraph=True, dynamic=False)
+        players, state, seen = self._steps[game](players, state, batches)
+        return players, state, Info(*seen)
+
+    def update(self, game: Oracle, z: Point, state: State, batches: Any) -> tuple[Point, State, Info]:
+        return self.inner.update(game, z, state, batches)
+
+
+def _bare(optimizer: GameOptimizer, game: Game) -> Callable[..., Any]:
+    def step(players: Players, state: State, batches: Any) -> Any:
+        players, state, info = optimizer.step(game, players, state, batches)
+        return players, state, (info.losses, info.gradients, info.at, info.cost, info.buffers, info.extra)
+
+    return step
+
+
+def compiled(optimizer: GameOptimizer) -> GameOptimizer:
+    """The same optimizer, its step compiled by `torch.compile(fullgraph=True)` with static shapes.
+
+    The first step with a game, and the first with batches of another shape, compile (tens of seconds for large networks);
+    schedules and step counts are tensors and cost no recompilation. The rules must be native (not `from_torch`).
+
+    Args:
+        optimizer: the algorithm.
+
+    Raises:
+        torch._dynamo.exc.Unsupported: at the first step, losses that cannot be captured as one graph.
+
+    Example:
+        >>> import torch, minimax as mm
+        >>> compiled(mm.SimultaneousGDA(mm.sgd(0.1)))
+        Compiled(inner=SimultaneousGDA(rule=sgd(lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0)))
+    """
+    return optimizer if isinstance(optimizer, Compiled) else Compiled(optimizer)

@@ -1,0 +1,283 @@
+"""Many runs at once: the same game and optimizer over seeds and hyperparameters, in one vmapped step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from minimax import tree
+from minimax.game import Game, Players
+from minimax.optimizer import GameOptimizer, State
+from minimax.rules import Rule
+from minimax.solve import Batches, Limits, Status, draws, written
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RUNNING, CONVERGED, NOT_FINITE, TOO_LARGE = range(4)
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """What `ensemble` found, member by member.
+
+    Args:
+        players: every leaf with a leading dimension of members. Members that diverged stand where they last were within
+            the limits, members that converged where they did.
+        statuses: how each member's run ended.
+        records: `step`, shape (records,); `loss_i`, `norm` and `verdict`, shape (records, members): tensors on the CPU. Once
+            a member has stopped (verdict 1 converged, 2 not finite, 3 too large) its rows repeat where it stands.
+    """
+
+    players: Players
+    statuses: tuple[Status, ...]
+    records: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.statuses)
+
+    @property
+    def diverged(self) -> Tensor:
+        """Which members diverged, shape (members,)."""
+        return torch.tensor([status.kind == "diverged" for status in self.statuses])
+
+    def member(self, k: int, into: Players | None = None) -> Players:
+        """The players of member k.
+
+        Args:
+            into: players some of which are modules; these are overwritten with their parameters and returned.
+        """
+        players = tree.pytree.tree_map(lambda leaf: leaf[k], self.players)
+        return players if into is None else written(into, players)
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row per recorded step and member: losses, gradient norm, and how the member stood. Needs pandas."""
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("history needs pandas: pip install pandas, or read ensemble.records.") from error
+        step, size = self.records["step"], len(self)
+        columns: dict[str, Any] = {
+            "step": step.repeat_interleave(size).numpy(),
+            "member": torch.arange(size).repeat(len(step)).numpy(),
+        }
+        columns |= {name: value.reshape(-1).numpy() for name, value in self.records.items() if name != "step"}
+        kinds = ("running", "converged", "diverged", "diverged")
+        return pd.DataFrame(columns | {"verdict": [kinds[code] for code in columns["verdict"]]})
+
+
+def ensemble(
+    game: Game,
+    optimizer: GameOptimizer,
+    members: Sequence[Players],
+    batches: Batches = None,
+    *,
+    steps: int = 1000,
+    limits: Limits = Limits(),
+    every: int = 1,
+    own_batches: bool = False,
+    compile: bool = False,
+) -> Ensemble:
+    """Play the same optimizer from many starts and with many hyperparameters at once, one vmapped step for all.
+
+    Hyperparameters that are tensors with a first dimension of members hold one value each: `sgd(torch.linspace(0.1, 1, 5))`
+    is five step sizes. Every member plays as it would in `solve`, but the members stop one by one: who diverges or converges
+    is frozen and marked, the others play on. Nothing is read off the device before the end.
+
+    Costs per step and member what the optimizer costs.
+
+    Args:
+        game: the losses; must work under `torch.vmap` (no `.item()`, no branches on values).
+        optimizer: the algorithm, with native rules (not `from_torch`).
+        members: where each member starts, as `solve` takes it; `[z] * 5` for one start under five rates. Modules are only
+            read; see `Ensemble.member`.
+        batches: as for `iterate`, the same for all members.
+        steps: the budget.
+        limits: when a member has converged or diverged; judged after every step.
+        every: record every so many steps.
+        own_batches: every leaf of a batch has a leading dimension of members, one batch each.
+        compile: compile the step, as `compiled` does.
+
+    Raises:
+        ValueError: no members, steps or every below 1, or a hyperparameter of another length than members.
+        GameError: players that cannot be played.
+
+    Example:
+        >>> import torch, minimax as mm
+        >>> z = (torch.tensor(1.0), torch.tensor(1.0))
+        >>> rates = mm.sgd(torch.tensor([0.1, 0.5, 1.5]))
+        >>> found = ensemble(mm.zero_sum(lambda x, y: x * y), mm.ExtraGradient(rates), [z] * 3, steps=100)
+        >>> [status.kind for status in found.statuses]
+        ['budget', 'budget', 'diverged']
+    """
+    for name, value in (("steps", steps), ("every", every), ("the number of members", len(members))):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}.")
+    game, players = _stacked(game, members)
+    hyper = _values(optimizer, len(members))
+    state: State = torch.vmap(lambda z, h: _with(optimizer, h).init(game, z))(players, hyper)
+    play = torch.vmap(_stepper(game, optimizer), in_dims=(0, 0, 0, 0 if own_batches else None))
+    standing = _standing(players)
+    reach = limits.growth * torch.vmap(_norm)(players).clamp(min=1.0)
+
+    def step(players: Players, state: State, standing: Standing, drawn: Any) -> Any:
+        moved, state, losses, norm, size = play(players, state, hyper, drawn)
+        plays, standing = _judged(standing, limits, reach, losses, norm, size)
+        players = tree.pytree.tree_map(lambda new, old: torch.where(_like(plays, new), new, old), moved, players)
+        return players, state, standing, losses, norm
+
+    advance = torch.compile(step, fullgraph=True, dynamic=False) if compile else _Traced(step)
+    rows: list[tuple[int, Sequence[Tensor], Tensor, Tensor]] = []
+    k = 0
+    for drawn in islice(draws(batches, optimizer.draws, 0), steps):
+        k += 1
+        players, state, standing, losses, norm = advance(players, state, standing, drawn)
+        if k % every == 0 or k == steps:
+            rows.append((k, losses, norm, standing.verdict))
+    return Ensemble(players, _statuses(standing, limits, k, steps), _records(rows))
+
+
+class Standing(NamedTuple):
+    """Per member, shape (members,): the verdict, the steps played, and |F| at the last of them."""
+
+    verdict: Tensor
+    stopped: Tensor
+    norm: Tensor
+
+
+def _standing(players: Players) -> Standing:
+    norm: Tensor = torch.zeros_like(torch.vmap(_norm)(players))
+    return Standing(norm.to(torch.int8), norm.long(), norm)
+
+
+def _judged(
+    standing: Standing, limits: Limits, reach: Tensor, losses: Sequence[Tensor], norm: Tensor, size: Tensor
+) -> tuple[Tensor, Standing]:
+    """Who takes this step, and how all stand after it: `Limits.judge` on tensors."""
+    running = standing.verdict == RUNNING
+    finite = torch.isfinite(size + norm + tree.total(losses))
+    bad = torch.where(finite, torch.where(size > reach, TOO_LARGE, RUNNING), NOT_FINITE)
+    code = torch.where((bad == RUNNING) & (norm <= limits.tolerance), CONVERGED, bad)
+    return running & (bad == RUNNING), Standing(
+        verdict=torch.where(running, code, standing.verdict).to(torch.int8),
+        stopped=standing.stopped + running,
+        norm=torch.where(running, norm, standing.norm),
+    )
+
+
+class _Traced:
+    """A pure function of tensors, recorded once per shape and replayed: no Python of ours, and no vmap, in later calls."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.graphs: dict[Any, tuple[Callable[..., Any], Any]] = {}
+
+    def __call__(self, *args: Any) -> Any:
+        leaves, spec = tree.pytree.tree_flatten(args)
+        key = (spec, tuple((leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf for leaf in leaves))
+        if key not in self.graphs:
+            self.graphs[key] = self._record(leaves, spec)
+        graph, out = self.graphs[key]
+        return tree.pytree.tree_unflatten(graph(*leaves), out)
+
+    def _record(self, leaves: list[Any], spec: Any) -> tuple[Callable[..., Any], Any]:
+        out: Any = None
+
+        def flat(*leaves: Any) -> list[Any]:
+            nonlocal out
+            values, out = tree.pytree.tree_flatten(self.function(*tree.pytree.tree_unflatten(list(leaves), spec)))
+            return values
+
+        # The tracer tells inputs apart by object, and a state may hold a player itself.
+        distinct = [leaf.detach() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        return make_fx(flat)(*distinct), out
+
+
+def _records(rows: list[tuple[int, Sequence[Tensor], Tensor, Tensor]]) -> dict[str, Tensor]:
+    """The history, on the CPU: read off the device here, once."""
+    if not rows:
+        return {"step": torch.empty(0, dtype=torch.int64)}
+    steps, losses, norms, verdicts = zip(*rows, strict=True)
+    columns = {f"loss_{i}": torch.stack(column).cpu() for i, column in enumerate(zip(*losses, strict=True))}
+    ends = {"norm": torch.stack(norms).cpu(), "verdict": torch.stack(verdicts).cpu()}
+    return {"step": torch.tensor(steps), **columns, **ends}
+
+
+def _statuses(standing: Standing, limits: Limits, played: int, steps: int) -> tuple[Status, ...]:
+    """How each member's run ended, in words."""
+    out_of_batches = ("exhausted", f"the batches ran out before {steps} steps; pass more, or a function")
+    ends = {
+        RUNNING: ("budget", f"the budget of {steps} steps is spent") if played == steps else out_of_batches,
+        NOT_FINITE: ("diverged", "a loss, a gradient or a player is not finite"),
+        TOO_LARGE: ("diverged", f"|z| exceeds {limits.growth:g} times its start"),
+    }
+    return tuple(
+        Status("converged", stopped, f"|F| = {norm:.3g} <= {limits.tolerance:g}")
+        if code == CONVERGED
+        else Status(ends[code][0], stopped, ends[code][1])
+        for code, stopped, norm in zip(*(column.tolist() for column in standing), strict=True)
+    )
+
+
+def _stepper(game: Game, optimizer: GameOptimizer) -> Callable[..., Any]:
+    def step(players: Players, state: State, hyper: list[Tensor], drawn: Any) -> Any:
+        players, state, info = _with(optimizer, hyper).step(game, players, state, drawn)
+        return players, state, info.losses, _norm(info.gradients), _norm(players)
+
+    return step
+
+
+def _norm(z: Any) -> Tensor:
+    """|z| by squares: under vmap, on 8192 numbers, a tenth of the time that norms of norms take."""
+    return tree.total([torch.sum(leaf * leaf) for leaf in tree.pytree.tree_leaves(z)]).sqrt()
+
+
+def _stacked(game: Game, members: Sequence[Players]) -> tuple[Game, Players]:
+    """The game on tensors, and the members' players with a leading dimension of members."""
+    functional = [game.functional(players) for players in members]
+    return functional[0][0], tree.pytree.tree_map(lambda *leaves: torch.stack(leaves), *(z for _, z in functional))
+
+
+def _like(mask: Tensor, leaf: Tensor) -> Tensor:
+    return mask.reshape(mask.shape + (1,) * (leaf.dim() - 1))
+
+
+# ------------------------------------------------------------------------------------ hyperparameters of all members
+
+
+def _values(optimizer: GameOptimizer, members: int) -> list[Tensor]:
+    """The optimizer's tensors that hold one value per member."""
+    values: list[Tensor] = []
+    _mapped(optimizer, lambda value: values.append(value) or value)  # type: ignore[func-returns-value]
+    for value in values:
+        if len(value) != members:
+            raise ValueError(f"a hyperparameter holds {len(value)} values for {members} members: give one each.")
+    return values
+
+
+def _with(optimizer: GameOptimizer, values: list[Tensor]) -> GameOptimizer:
+    """The optimizer with other tensors in their places."""
+    rest = iter(values)
+    return _mapped(optimizer, lambda _: next(rest)) if values else optimizer  # type: ignore[no-any-return]
+
+
+def _mapped(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The part with its tensors of at least one dimension changed; the part itself if it holds none."""
+    if isinstance(part, Tensor) and part.dim():
+        return change(part)
+    if isinstance(part, tuple):
+        each = [_mapped(value, change) for value in part]
+        return tuple(each) if any(new is not old for new, old in zip(each, part, strict=True)) else part
+    if isinstance(part, GameOptimizer | Rule):
+        old = {field.name: getattr(part, field.name) for field in fields(part)}
+        new = {name: _mapped(value, change) for name, value in old.items()}
+        changed: dict[str, Any] = {name: value for name, value in new.items() if value is not old[name]}
+        return replace(part, **changed) if changed else part
+    return part

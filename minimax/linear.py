@@ -1,0 +1,144 @@
+"""Linear systems B x = b without a matrix: conjugate gradients and GCR, which has the residuals of GMRES.
+
+Both work on flat tensors, start at a given x with its residual r = b - B x, and take a fixed number of iterations at
+most. Eagerly they stop as soon as the residual allows, which reads one number off the device per iteration; under
+`vmap` and `torch.compile` every iteration is taken, and `where` switches off those that come too late.
+
+Where B is what remains of a larger system after some unknowns were eliminated, `lift` maps a direction of the unknowns
+that are left to one of all unknowns, `apply` takes the lifted one, and x holds all unknowns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from minimax import tree
+from minimax.tree import Vector
+
+Map = Callable[[Tensor], Tensor]
+
+
+class Solved(NamedTuple):
+    """An approximate solution, the norm of its residual over that of the right side, and the iterations it took."""
+
+    x: Tensor
+    residual: Tensor
+    iterations: Tensor
+
+
+def ravel(x: Vector) -> Tensor:
+    """All entries of a vector in one dimension."""
+    return x[0].reshape(-1) if len(x) == 1 else torch.cat([a.reshape(-1) for a in x])
+
+
+def unravel(flat: Tensor, like: Vector) -> Vector:
+    """The inverse of `ravel`, for a vector shaped like `like`."""
+    parts = flat.split([a.numel() for a in like])
+    return [part.reshape(a.shape).to(a.dtype) for part, a in zip(parts, like, strict=True)]
+
+
+def reciprocal(a: Any) -> Any:
+    """1 / a, and 0 where a is 0."""
+    if isinstance(a, Tensor):
+        return torch.where(a == 0, 0, 1 / torch.where(a == 0, 1, a))
+    return 1 / a if a else 0.0
+
+
+def inner(x: Tensor, y: Tensor, weight: Any = 1) -> Tensor:
+    """<x, y> with the weight inside the sum."""
+    return torch.dot(x, y) if isinstance(weight, int) and weight == 1 else torch.dot(weight * x, y)
+
+
+def cg(
+    apply: Map,
+    x: Tensor,
+    r: Tensor,
+    size: Tensor,
+    tolerance: float,
+    iterations: int,
+    weight: Any = 1,
+    lift: Map | None = None,
+) -> Solved:
+    """Conjugate gradients, for B self-adjoint and positive definite (or of one dimension) in `inner(., ., weight)`.
+
+    Costs one call of `apply` per iteration and one copy of r, p and B p.
+
+    Args:
+        apply: x -> B x.
+        x: where to start.
+        r: the residual there.
+        size: the squared norm of the right side; done when |r|² <= tolerance² size.
+        tolerance: relative to the right side.
+        iterations: at most so many.
+        weight: of the inner product, a number or a tensor like r.
+        lift: see the top of the file.
+
+    Example:
+        >>> b = torch.tensor([4.0, 3.0])
+        >>> cg(lambda p: torch.tensor([2.0, 1.0]) * p, torch.zeros(2), b, b @ b, 1e-6, 10).x
+        tensor([2., 3.])
+    """
+    p, rr, taken = r, inner(r, r, weight), size.new_zeros((), dtype=torch.int64)
+    for _ in range(iterations):
+        if _done(rr, size, tolerance):
+            break
+        going = ~(rr <= tolerance**2 * size)  # a NaN goes on, and spreads to x
+        full = p if lift is None else lift(p)
+        Bp = apply(full)
+        α = torch.where(going, rr * reciprocal(inner(p, Bp, weight)), 0)
+        x, r = x + α * full, r - α * Bp
+        new = inner(r, r, weight)
+        p = r + torch.where(going, new * reciprocal(rr), 0) * p
+        rr, taken = new, taken + going
+    return Solved(x, (rr * reciprocal(size)).sqrt(), taken)
+
+
+def gcr(
+    apply: Map,
+    x: Tensor,
+    r: Tensor,
+    size: Tensor,
+    tolerance: float,
+    iterations: int,
+    weight: Any = 1,
+    lift: Map | None = None,
+) -> Solved:
+    """Generalised conjugate residuals, for any B; arguments and example as for `cg`.
+
+    Costs one call of `apply` and two copies of r per iteration taken. Where the residual stops falling the next
+    direction is the last image under B (Orthodir), so that it cannot break down.
+
+    Example:
+        >>> b = torch.tensor([1.0, 3.0])
+        >>> gcr(lambda p: torch.stack([-p[1], p[0]]), torch.zeros(2), b, b @ b, 1e-6, 10).x
+        tensor([ 3., -1.])
+
+    Source: Eisenstat, Elman & Schultz, Variational iterative methods for nonsymmetric systems, 1983.
+    """
+    basis: list[tuple[Tensor, Tensor]] = []
+    p, rr, taken = r, inner(r, r, weight), size.new_zeros((), dtype=torch.int64)
+    for _ in range(iterations):
+        if _done(rr, size, tolerance):
+            break
+        going = ~(rr <= tolerance**2 * size)
+        full = p if lift is None else lift(p)
+        q = apply(full)
+        for full_j, q_j in basis:
+            c = inner(q_j, q, weight)
+            full, q = full - c * full_j, q - c * q_j
+        unit = reciprocal(inner(q, q, weight).sqrt())
+        full, q = unit * full, unit * q
+        basis.append((full, q))
+        α = torch.where(going, inner(q, r, weight), 0)
+        x, r = x + α * full, r - α * q
+        p = torch.where(α * α > 1e-6 * rr, r, q)
+        rr, taken = inner(r, r, weight), taken + going
+    return Solved(x, (rr * reciprocal(size)).sqrt(), taken)
+
+
+def _done(rr: Tensor, size: Tensor, tolerance: float) -> bool:
+    return not tree.transformed() and bool(rr <= tolerance**2 * size)

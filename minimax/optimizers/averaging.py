@@ -1,0 +1,73 @@
+"""Averages of the iterates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from minimax import tree
+from minimax.game import Game, Oracle, Players
+from minimax.optimizer import Info, State, Wrapper, counted
+from minimax.optimizers.extragradient import ExtraGradient
+from minimax.tree import Point
+
+
+@dataclass(frozen=True)
+class Averaging(Wrapper):
+    r"""The inner optimizer as it is, and beside it the average of its iterates: z̄_t = z̄_{t-1} + w_t (z_t - z̄_{t-1}).
+
+    Without decay w_t = (q + 1) / (t + q): for q = 0 the mean of z_1 .. z_t, for q > 0 one in which late iterates weigh
+    more (z_s counts about as s^q). With decay β, w_t = 1 - β and z̄_0 = z_0, the exponential moving average. Read it
+    with `average`. On a bilinear game the mean converges where play itself may circle for ever.
+
+    Cost per step: that of the inner optimizer. Memory: one copy of the players.
+
+    Args:
+        inner: the optimizer that plays; its play is unchanged.
+        decay: β in [0, 1) for the exponential average; None for the mean.
+        power: q >= 0, for the mean only.
+
+    Raises:
+        ValueError: a decay outside [0, 1), a negative power, or both together.
+
+    Example:
+        >>> import torch, minimax as mm
+        >>> game, z = mm.zero_sum(lambda x, y: x * y), (torch.tensor(1.0), torch.tensor(1.0))
+        >>> opt = mm.Averaging(mm.AlternatingGDA(mm.sgd(1.0)))
+        >>> solution = mm.solve(game, z, opt, steps=6)  # once round its circle
+        >>> solution.players, opt.average(game, solution.players, solution.state)
+        ((tensor(1.), tensor(1.)), (tensor(0.), tensor(0.)))
+
+    Source: Bruck, 1977; Nemirovski, 2004; Yazıcı et al., The Unusual Effectiveness of Averaging in GAN Training, 2019.
+    """
+
+    decay: float | None = None
+    power: float = 0.0
+
+    name: ClassVar[str] = "averaging"
+    usual = ExtraGradient
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.decay is not None and not 0 <= self.decay < 1:
+            raise ValueError(f"decay must lie in [0, 1), got {self.decay}.")
+        if not self.power >= 0 or (self.power and self.decay is not None):
+            raise ValueError(f"power must be >= 0 and goes without decay, got power={self.power}, decay={self.decay}.")
+
+    def average(self, game: Game, players: Players, state: State) -> Players:
+        """The average so far, shaped like the players; before the first step, where they start."""
+        oracle, _ = game.enter(players)
+        return oracle.leave(tuple(state["mean"]))
+
+    def start(self, z: Point, device: torch.device) -> State:
+        return {"mean": [tree.clone(vector) for vector in z]}
+
+    def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
+        z, inner, info = self.inner.update(game, z, state["inner"], batches)
+        q = self.power
+        weight = (q + 1) / (state["step"].double() + 1 + q) if self.decay is None else 1 - self.decay
+        mean = [tree.lerp(average, z_i, weight) for average, z_i in zip(state["mean"], z, strict=True)]
+        return z, counted(state | {"inner": inner, "mean": mean}), info

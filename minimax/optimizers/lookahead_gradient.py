@@ -1,0 +1,49 @@
+"""LookAhead: the gradient at the opponents' next step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from minimax import tree
+from minimax.game import Oracle
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
+from minimax.tree import Point
+
+
+@dataclass(frozen=True)
+class LookAheadGradient(Ruled):
+    r"""LookAhead: every player descends its loss as if the others had stepped by -αξ already, z⁺ = z - h (ξ - α H_oξ).
+
+    H_o is the Jacobian DF without its own-player blocks: (H_oξ)_i = Σ_{j≠i} (∂_j∂_i L_i) ξ_j. It converges to stable
+    fixed points only and never to strict saddles; in zero-sum games it is `JARE` with γ = α. (`Lookahead`, slow and
+    fast weights, is another method.)
+
+    Cost per step: one gradient per player and one Hessian-vector product per ordered pair of players.
+
+    Args:
+        rule: one rule for all players, or a tuple with one each.
+        alpha: α, the opponents' step; a float, tensor, or schedule.
+
+    Example:
+        >>> import torch, minimax as mm
+        >>> game, z = mm.zero_sum(lambda x, y: x * y), (torch.tensor(1.0), torch.tensor(0.0))
+        >>> opt = mm.LookAheadGradient(mm.sgd(0.5), alpha=1.0)
+        >>> opt.step(game, z, opt.init(game, z))[0]
+        (tensor(0.5000), tensor(0.5000))
+
+    Source: Zhang & Lesser, Multi-agent learning with policy prediction, 2010; Letcher et al., Stable Opponent
+    Shaping in Differentiable Games, 2019.
+    """
+
+    alpha: Hyperparameter = 0.1
+
+    name: ClassVar[str] = "lookahead-gradient"
+
+    def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
+        local = game.linearize(z, batches[0])
+        ξ, α = local.field, self.at(self.alpha, state)
+        ξ_0 = tuple(tree.axpy(-α, pull, ξ_i) for pull, ξ_i in zip(local.off_diagonal(ξ), ξ, strict=True))
+        d, state = self.directions(z, ξ_0, state)
+        return moved(game, z, d), counted(state), Info(local.losses, ξ)

@@ -1,0 +1,75 @@
+"""SOS: stable opponent shaping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from minimax import tree
+from minimax.game import Oracle
+from minimax.linear import reciprocal
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
+from minimax.optimizers.lola import shaping
+from minimax.tree import Point
+
+
+@dataclass(frozen=True)
+class SOS(Ruled):
+    r"""Stable opponent shaping: between LookAhead (p = 0) and LOLA (p = 1), z⁺ = z - h (ξ_0 - pαχ), ξ_0 = ξ - α H_oξ.
+
+    p = min(p_1, p_2): p_1 = min(1, a|ξ_0|² / ⟨αχ, ξ_0⟩) where αχ points against the descent, ⟨αχ, ξ_0⟩ > 0, and 1
+    elsewhere; p_2 = |ξ|² where |ξ| < b, and 1 elsewhere. So it shapes its opponents as LOLA does, but keeps
+    LookAhead's fixed points.
+
+    Cost per step: as `LOLA`. p is in `Info.extra`.
+
+    Args:
+        rule: one rule for all players, or a tuple with one each.
+        alpha: α, the opponents' step; a float, tensor, or schedule.
+        a: in (0, 1), how far shaping may turn the direction.
+        b: in (0, 1), the size of ξ below which shaping fades out.
+
+    Raises:
+        ValueError: a or b outside (0, 1).
+
+    Example:
+        >>> import torch, minimax as mm
+        >>> game = mm.Game(lambda x, y: (x + y) ** 2 - 2 * x, lambda x, y: (x + y) ** 2 - 2 * y)
+        >>> solution = mm.solve(game, (torch.tensor(1.0), torch.tensor(0.5)), mm.SOS(mm.sgd(0.05)), steps=200)
+        >>> sum(solution.players)
+        tensor(1.0000)
+
+    Source: Letcher, Foerster, Balduzzi, Rocktäschel & Whiteson, Stable Opponent Shaping in Differentiable Games,
+    2019.
+    """
+
+    alpha: Hyperparameter = 0.1
+    a: float = 0.5
+    b: float = 0.1
+
+    name: ClassVar[str] = "sos"
+
+    def __post_init__(self) -> None:
+        for name, value in (("a", self.a), ("b", self.b)):
+            if not 0 < value < 1:
+                raise ValueError(f"{name} must lie in (0, 1), got {value}.")
+
+    def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
+        local = game.linearize(z, batches[0])
+        ξ, α = local.field, self.at(self.alpha, state)
+        ξ_0 = tuple(tree.axpy(-α, pull, ξ_i) for pull, ξ_i in zip(local.off_diagonal(ξ), ξ, strict=True))
+        αχ = tuple(tree.scale(α, χ_i) for χ_i in shaping(game, local, z, batches[0]))
+        p = self._share(tree.join(ξ), tree.join(ξ_0), tree.join(αχ))
+        ξ_p = tuple(tree.axpy(-p, s_i, ξ_i) for s_i, ξ_i in zip(αχ, ξ_0, strict=True))
+        d, state = self.directions(z, ξ_p, state)
+        return moved(game, z, d), counted(state), Info(local.losses, ξ, extra={"p": p})
+
+    def _share(self, ξ: list[Tensor], ξ_0: list[Tensor], αχ: list[Tensor]) -> Tensor:
+        against, squared = tree.dot(αχ, ξ_0), tree.dot(ξ, ξ)
+        p_1 = torch.where(against > 0, (self.a * tree.dot(ξ_0, ξ_0) * reciprocal(against)).clamp(max=1), 1)
+        p_2 = torch.where(squared < self.b**2, squared, 1)
+        return torch.minimum(p_1, p_2)

@@ -1,0 +1,172 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import minimax as mm
+from benchmarks import plan, problems, record, spec
+from benchmarks.problem import Preset, Recipe
+from benchmarks.record import UsageError
+
+TINY = str(Path(__file__).with_name("tiny.py"))
+RECIPE = Recipe("adam", lr=2e-4, options={"betas": (0.5, 0.999)}, steps=(1, 5), order=(1, 0))
+
+
+@pytest.fixture(scope="module")
+def found():
+    return problems.discover([TINY])
+
+
+def planned(found, *specs, names=("tiny",), seeds=(0, 1), **sizes):
+    chosen = [found[name] for name in names]
+    return plan.cells(chosen, [s for text in specs for s in spec.parse(text)], seeds, plan.Sizes("cpu", **sizes))
+
+
+def test_every_problem_file_is_discovered_and_every_suite_names_problems_that_exist(found):
+    from benchmarks.suites import OPTIMIZERS, SUITES
+    from minimax.optimizers import BY_NAME
+
+    for names in SUITES.values():
+        assert plan.choose(found, names)
+    assert set(OPTIMIZERS) <= set(BY_NAME)
+    assert found["tiny"].source == TINY
+    assert problems.load(found["bilinear"].source, "bilinear") is found["bilinear"].kind
+
+
+@pytest.mark.parametrize(
+    "text, settings",
+    [
+        ("extragradient", [()]),
+        ("extragradient[lr=1e-3,3e-4]", [(("lr", 1e-3),), (("lr", 3e-4),)]),
+        ("extragradient[lr=1e-3;fresh=true]", [(("lr", 1e-3), ("fresh", True))]),
+        ("extragradient[lr=1e-3,fresh=true]", [(("lr", 1e-3), ("fresh", True))]),
+        ("simultaneous[betas=(0.5,0.9),(0,0.9)]", [(("betas", (0.5, 0.9)),), (("betas", (0, 0.9)),)]),
+        (" consensus [ gamma = 1 , 10 ; rule = sgd ] ", [(("gamma", g), ("rule", "sgd")) for g in (1, 10)]),
+    ],
+)
+def test_specs_sweep(text, settings):
+    assert [one.settings for one in spec.parse(text)] == settings
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("extragradent", "did you mean extragradient"),
+        ("extragradient[lr=1e-3", "malformed"),
+        ("extragradient[1e-3]", "malformed"),
+        ("extragradient[lr=]", "malformed"),
+        ("extragradient[lr=1e-3,]", "malformed"),
+        ("extragradient[lr=1;lr=2]", "twice"),
+        ("extragradient[explor=1]", "did you mean explore"),
+        ("extragradient[betas=(0.5]", "malformed"),
+        ("extragradient[lr=0x]", "malformed"),
+        ("", "malformed"),
+        ("extragradient[gamma=1]", "is no parameter of extragradient"),
+    ],
+)
+def test_malformed_specs_are_refused_in_one_sentence(text, says):
+    with pytest.raises(UsageError, match=says) as error:
+        spec.parse(text)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("simultaneous[lr=-1]", "lr must be"),
+        ("simultaneous[lr=true]", "takes a number"),
+        ("simultaneous[momentum=0.5]", "no parameter of the rule adam"),
+        ("simultaneous[rule=adm]", "did you mean adam"),
+        ("simultaneous[betas=0.5]", "takes a tuple"),
+        ("extragradient[fresh=2]", "true or false"),
+        ("consensus[gamma=-1]", "gamma must be"),
+        ("alternating[steps=0]", "positive"),
+    ],
+)
+def test_parameters_that_do_not_fit_are_refused_in_one_sentence(text, says):
+    (one,) = spec.parse(text)
+    with pytest.raises(UsageError, match=says):
+        spec.resolve(one, RECIPE)
+
+
+def test_the_recipe_is_what_the_spec_does_not_say():
+    def built(text, recipe=RECIPE):
+        (one,) = spec.parse(text)
+        return spec.resolve(one, recipe).build(10)
+
+    rule = mm.adam(2e-4, betas=(0.5, 0.999))
+    assert built("simultaneous") == mm.SimultaneousGDA(rule)
+    assert built("alternating") == mm.AlternatingGDA(rule, steps=(1, 5), order=(1, 0))
+    assert built("alternating[steps=1,order=none]") == mm.AlternatingGDA(rule)
+    assert built("extragradient[lr=1,explore=2]") == mm.ExtraGradient(mm.adam(1.0, betas=(0.5, 0.999)), explore=2.0)
+    assert built("simultaneous[rule=sgd,lr=0.1,momentum=-0.5]") == mm.SimultaneousGDA(mm.sgd(0.1, momentum=-0.5))
+    two = mm.SimultaneousGDA((mm.adam(1e-4, betas=(0.5, 0.999)), mm.adam(4e-4, betas=(0.5, 0.999))))
+    assert built("simultaneous[lr=(1e-4,4e-4)]") == two
+    decayed = built("simultaneous[decay=true]").rule.lr
+    assert [decayed(torch.tensor(k)) for k in (0, 5, 10)] == [2e-4, 1e-4, 0.0]
+
+
+def test_the_identity_holds_what_changes_the_numbers_and_nothing_else(found):
+    (cell,) = planned(found, "extragradient", seeds=(0,))
+    same = [replace(cell, preset="gpu"), replace(cell, source="elsewhere"), replace(cell, params="lr=0.05")]
+    assert {other.run_id for other in same} == {cell.run_id}
+    different = [
+        replace(cell, seeds=(1,)),
+        replace(cell, data="digits"),
+        replace(cell, sizes=replace(cell.sizes, batch=5)),
+        replace(cell, sizes=replace(cell.sizes, options={"width": 3})),
+        replace(cell, setup=replace(cell.setup, lr=1.0)),
+        replace(cell, setup=replace(cell.setup, fields={"explore": 2.0})),
+        replace(cell, setup=replace(cell.setup, decay=False)),
+    ]
+    assert len({plan.digest(other.identity) for other in [cell, *different]}) == 8
+    assert planned(found, "extragradient[explore=1;eps=1e-8;lr=0.05]", seeds=(0,))[0].run_id == cell.run_id
+    assert cell.run_id.startswith("tiny-extragradient-s0-")
+    assert json.loads(json.dumps(plan.describe(cell, found["tiny"].kind, 0.0)))["identity"]["seeds"] == [0]
+
+
+def test_the_identity_is_the_same_in_every_process():
+    cell = plan.Cell("p", "d", "cpu", Preset(1), spec.Setup("simultaneous"), "", (0,), "")
+    assert cell.run_id == "p-d-simultaneous-s0-" + plan.digest(cell.identity)
+    assert plan.digest({"b": (1, 2.0), "a": None}) == "cbbbaf2c"
+
+
+def test_cells_are_ordered_seed_by_seed_and_named_once(found):
+    cells = planned(found, "simultaneous", "extragradient[lr=0.05,0.1]", "extragradient", names=("tiny", "alone"))
+    assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
+    assert len(cells) == 2 * (3 + 4) - 2  # on tiny, lr = 0.05 is the recipe as it is
+
+
+def test_steps_replace_the_presets_and_unusable_data_leave_problems_out(found):
+    (cell,) = planned(found, "simultaneous", seeds=(0,), steps=7)
+    assert cell.sizes.steps == 7 and cell.problem_of(found["tiny"].kind, "cpu").preset.steps == 7
+    cells = planned(found, "simultaneous", names=("tiny", "tiny-lost"), seeds=(0,), data="digits")
+    assert [cell.problem for cell in cells] == ["tiny"]
+    with pytest.raises(UsageError, match="no preset of tiny"):
+        plan.cells([found["tiny"]], spec.parse("simultaneous"), [0], plan.Sizes("gpu"))
+
+
+def test_problems_are_chosen_by_pattern(found):
+    assert list(plan.choose(found, ["tiny-s*", "tiny"])) == ["tiny-slow", "tiny"]
+    with pytest.raises(UsageError, match="did you mean"):
+        plan.choose(found, ["tinny"])
+
+
+def test_what_cannot_be_imported_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"nowhere\.py cannot be imported"):
+        problems.discover([str(tmp_path / "nowhere.py")])
+    (tmp_path / "twice.py").write_text(Path(TINY).read_text())
+    with pytest.raises(UsageError, match="two problems are named"):
+        problems.discover([TINY, str(tmp_path / "twice.py")])
+
+
+def test_only_failed_and_forced_cells_start_anew(tmp_path):
+    folder = record.Folder(tmp_path / "cell")
+    for status, forced, kept in (("timeout", False, True), ("error", False, False), ("ok", True, False)):
+        folder.path.mkdir(exist_ok=True)
+        folder.checkpoint.write_bytes(b"x")
+        record.write_json(folder.status, {"status": status})
+        plan.reset(folder, forced)
+        assert folder.checkpoint.exists() is kept and not folder.status.exists()

@@ -1,0 +1,191 @@
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks import record, report, run
+from benchmarks.options import parse, seeds
+
+ROOT = Path(__file__).parents[2]
+TINY = str(Path(__file__).with_name("tiny.py"))
+
+
+@pytest.fixture
+def command(tmp_path):
+    def words(*more):
+        return ["--import", TINY, "--results", str(tmp_path), "-j", "2", "--device", "cpu", "--preset", "smoke", *more]
+
+    return words
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "custom"
+
+
+@pytest.fixture
+def untold(monkeypatch):
+    """No tables and figures, which take longest."""
+    monkeypatch.setattr(report, "write", lambda *_: [])
+
+
+def statuses(home):
+    return {path.parent.name: record.read_json(path)["status"] for path in sorted(home.glob("cells/*/status.json"))}
+
+
+def start(*words):
+    """The command as a user types it."""
+    arguments = [sys.executable, "-m", "benchmarks.run", *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(arguments, cwd=ROOT, stdout=pipe, stderr=pipe, stdin=subprocess.DEVNULL, text=True)
+
+
+def test_one_command_goes_from_plan_to_figures_and_resumes(command, home, capsys):
+    words = command(
+        "-p", "tiny", "-p", "alone", "-o", "simultaneous", "-o", "extragradient[lr=0.1,0.2]", "--seeds", "0-1"
+    )
+    assert run.main(words) == 0
+    out = capsys.readouterr().out
+    assert "12 cells, 12 to do" in out and "[12/12]" in out and "\r" not in out
+    assert len(statuses(home)) == 12
+    assert len(pd.read_csv(home / "summary.csv")) == 6
+    names = {path.name for path in (home / "figures").iterdir()}
+    assert {"overview.svg", "overview.png", "tiny-curves.svg", "tiny-phase.png", "tiny-points-seeds.png"} <= names
+    times = {path: path.stat().st_mtime_ns for path in home.glob("cells/*/status.json")}
+    assert run.main(words) == 0
+    assert "12 cells, 0 to do" in capsys.readouterr().out
+    assert times == {path: path.stat().st_mtime_ns for path in home.glob("cells/*/status.json")}
+    assert run.main([*words, "--dry-run"]) == 0
+    assert "12 cells, 12 done, 0 to do" in capsys.readouterr().out
+
+
+def test_force_plays_matching_cells_again(command, untold, capsys):
+    words = command("-p", "alone", "-o", "simultaneous", "--seeds", "0-1")
+    assert run.main(words) == 0
+    capsys.readouterr()
+    assert run.main([*words, "--force", "alone-*-s1-*"]) == 0
+    assert "2 cells, 1 to do" in capsys.readouterr().out
+
+
+def test_failures_are_told_with_the_command_that_plays_them_alone(command, home, untold, capsys):
+    words = command(
+        "-p", "tiny", "-p", "tiny-broken", "-p", "tiny-hungry", "-o", "simultaneous[lr=0.1]", "--seeds", "0"
+    )
+    assert run.main(words) == 1
+    out = capsys.readouterr().out
+    assert sorted(statuses(home).values()) == ["error", "ok", "oom"]
+    assert "Traceback" in out and "ZeroDivisionError: evaluation is broken" in out
+    again = next(line for line in out.splitlines() if "again:" in line and "tiny-broken" in line)
+    assert "--force tiny-broken-simultaneous-s0-" in again and "'simultaneous[lr=0.1]'" in again
+    assert run.main(shlex.split(again.partition("benchmarks.run ")[2])) == 1
+    assert "1 cells, 1 to do" in capsys.readouterr().out
+    assert run.main(words) == 1
+    assert "3 cells, 0 to do" in capsys.readouterr().out
+    assert run.main([*words, "--retry", "failed"]) == 1
+    assert "3 cells, 2 to do" in capsys.readouterr().out
+
+
+def test_data_that_are_not_there_stop_their_problem_alone(command, home, untold, capsys):
+    assert run.main(command("-p", "tiny-lost", "-p", "alone", "-o", "simultaneous", "--seeds", "0")) == 1
+    out = capsys.readouterr().out
+    assert "tiny-lost/nowhere cannot be prepared: FileNotFoundError" in out and "--data-root" in out
+    assert list(statuses(home).values()) == ["ok"]
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["--suite", "gan"], "did you mean gans"),
+        (["-p", "dcgn"], "did you mean dcgan"),
+        (["-p", "alone", "-o", "extragradent"], "did you mean extragradient"),
+        (["-p", "alone", "-o", "simultaneous[lr=-1]"], "alone: --optimizer simultaneous: lr"),
+        (["-p", "alone", "--data", "mnis"], "did you mean mnist"),
+        (["-p", "alone", "--device", "gpu"], "no device"),
+        (["-p", "alone", "--preset", "gpu"], "no preset of alone"),
+        (["--import", "nowhere.py"], "cannot be imported"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_sentence_and_nothing_is_written(command, tmp_path, capsys, words, says):
+    assert run.main(command(*words)) == 2
+    err = capsys.readouterr().err
+    assert says in err and err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_to_play_is_said(tmp_path, capsys):
+    assert run.main(["--results", str(tmp_path)]) == 2
+    assert "name a suite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["--seeds", "x"], ["--seeds", "4-2"], ["-j", "0"], ["--timeout", "0"], ["--steps", "1.5"]]
+)
+def test_malformed_options_exit_with_status_2(words, capsys):
+    with pytest.raises(SystemExit) as exit:
+        parse(words)
+    assert exit.value.code == 2
+
+
+def test_seeds_are_lists_and_ranges():
+    assert seeds("0-2,7,1") == (0, 1, 2, 7)
+
+
+def test_results_of_another_version_are_left_alone(command, home, capsys):
+    record.write_json(home / "cells" / "schema.json", {"schema": 0})
+    assert run.main(command("-p", "alone")) == 2
+    assert "schema 0" in capsys.readouterr().err
+    assert [path.name for path in home.rglob("*")] == ["cells", "schema.json"]
+
+
+def test_the_catalogue_names_everything(capsys):
+    assert run.main(["--list", "--import", TINY]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("suite      gans", "problem    tiny ", "optimizer  extragradient", "digits"))
+
+
+def test_a_report_is_the_same_at_every_writing(command, home, capsys):
+    assert run.main(command("-p", "tiny", "-o", "simultaneous", "--seeds", "0-1")) == 0
+    paths = [home / "summary.csv", *(home / "figures").iterdir()]
+    before = {path: path.read_bytes() for path in paths}
+    for path in paths:
+        path.unlink()
+    assert report.main([str(home)]) == 0
+    assert {path: path.read_bytes() for path in paths} == before
+    assert report.main([str(home / "nowhere")]) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_checkpoints_and_the_same_command_goes_on(command, home, untold, capsys, number):
+    words = command("-p", "tiny-slow", "-o", "simultaneous", "--seeds", "0-1", "--preset", "cpu", "--steps", "400")
+    process = start(*words)
+    deadline = time.monotonic() + 100
+    while len(list(home.glob("cells/*/samples/*"))) < 4:
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "the same command goes on" in err and set(statuses(home).values()) == {"interrupted"}
+    assert len(list(home.glob("cells/*/checkpoint.pt"))) == 2
+    assert run.main(words) == 0
+    assert capsys.readouterr().out.count("goes on at step") == 2 and set(statuses(home).values()) == {"ok"}
+
+
+def test_a_killed_worker_is_told_and_the_same_command_goes_on(command, untold, home):
+    words = command("-p", "tiny-slow", "-o", "simultaneous", "--seeds", "0", "--preset", "cpu", "--steps", "300")
+    process = start(*words)
+    lock, deadline = None, time.monotonic() + 100
+    while not lock or not lock[0].read_text():
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.02)
+        lock = list(home.glob("cells/*/.lock"))
+    os.kill(int(lock[0].read_text()), signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and "SIGKILL" in out and "again:" in out, out + err
+    assert run.main(words) == 0

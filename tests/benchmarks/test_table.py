@@ -1,0 +1,128 @@
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import record, table
+from benchmarks.record import RecordError
+
+
+@pytest.fixture
+def home(tmp_path):
+    record.check_schema(tmp_path, create=True)
+    return tmp_path
+
+
+def cell(home, optimizer, seed, value, status="ok", planned=1.0, sizes="a", configuration="c", params="", higher=False):
+    """One cell as a worker leaves it, three evaluations long."""
+    run_id = f"p-{optimizer}-{seed}-{configuration}-{sizes}"
+    folder = record.Folder(home / "cells" / run_id)
+    setup = {"optimizer": optimizer}
+    identity = {"problem": "p", "data": "d", "sizes": {"steps": 10}, "optimizer": setup, "seeds": [seed]}
+    about = {
+        "run_id": run_id,
+        "planned": planned,
+        "title": "p/d",
+        "params": params,
+        "preset": "cpu",
+        "identity": identity,
+    }
+    ids = {"sizes_id": sizes, "configuration_id": optimizer + configuration}
+    record.write_json(folder.cell, {**about, **ids, "headline": "kid", "higher_is_better": higher})
+    rows = []
+    for step in (0, 5, 10):
+        same = {"run_id": run_id, "problem": "p", "data": "d", "optimizer": optimizer, "params": params, "seed": seed}
+        same |= {"step": step, "samples": 0, "grad_evals": 2 * step, "hvp_evals": step, "train_time_s": 0.1 * step}
+        for split, metric in (("eval", "kid"), ("train", "player_norm_0"), ("train", "player_norm_1")):
+            rows.append({**same, "split": split, "metric": metric, "value": value + 10 - step})
+    record.Curve(folder.curve).append(rows)
+    if status is not None:
+        lost = status == "diverged"
+        ended = {"status": status, "reason": "why", "step": 10, "collapsed": False, "units": 60, "train_time_s": 1.0}
+        ended |= {"value": math.nan if lost else value, "final": {} if lost else {"kid": value, "recall/x": 0.5}}
+        ended |= {"stability": {"last_minus_best": math.inf if lost else 0.1, "path_ratio": 2.0}}
+        record.write_json(folder.status, ended)
+    return folder
+
+
+def test_tables_hold_every_run_and_row(home):
+    for seed in range(3):
+        cell(home, "sim", seed, 1.0 + seed)
+    cell(home, "extra", 0, 0.5, params="lr=1")
+    record.write_json(
+        home / "cells" / "floors" / "p.json", {"title": "p/d", "sizes_id": "a", "floors": {"kid/real": 0.01}}
+    )
+    tables = table.load(home)
+    assert list(tables.runs.label) == ["extra lr=1", "sim", "sim", "sim"]
+    assert len(tables.curves) == 4 * 9 and set(record.COLUMNS) <= set(tables.curves)
+    # a Hessian-vector product counts as two gradients of each of the two players
+    assert (tables.curves.gradients == tables.curves.grad_evals + 4 * tables.curves.hvp_evals).all()
+    assert tables.floors.to_dict("records") == [{"title": "p/d", "metric": "kid", "what": "real", "value": 0.01}]
+    paths = table.write(home, tables)
+    assert [path.name for path in paths] == ["runs.parquet", "curves.parquet", "summary.csv"]
+    pd.testing.assert_frame_equal(pd.read_parquet(paths[1]), tables.curves, check_dtype=False)
+    summary = pd.read_csv(paths[2]).set_index("label")
+    assert list(summary.seeds) == [1, 3] and summary.references.iloc[0] == "real 0.01"
+    assert summary.loc["sim", ["median", "low", "high", "interval"]].tolist() == [2.0, 1.0, 3.0, "range"]
+    assert summary.loc["sim", "final/recall/x"] == 0.5
+
+
+def test_a_divergence_counts_as_the_worst_and_a_failure_as_nothing(home):
+    for seed, status in enumerate(["ok", "diverged", "diverged"]):
+        cell(home, "sim", seed, 1.0, status)
+    for seed, status in enumerate(["target", "error", None]):
+        cell(home, "extra", seed, 2.0, status)
+    summary = table.summary(table.load(home).runs).set_index("label")
+    assert summary.loc["sim", ["diverged", "failed", "median", "low"]].tolist() == [2, 0, math.inf, 1.0]
+    assert summary.loc["extra", ["diverged", "failed", "median", "on_target"]].tolist() == [0, 2, 2.0, 1]
+
+
+def test_where_higher_is_better_the_worst_is_minus_infinity(home):
+    for seed, status in enumerate(["ok", "diverged", "ok"]):
+        cell(home, "sim", seed, 1.0, status, higher=True)
+    (row,) = table.summary(table.load(home).runs).to_dict("records")
+    assert (row["median"], row["low"], row["high"]) == (1.0, -math.inf, 1.0)
+
+
+def test_what_was_planned_last_replaces_what_came_before(home):
+    cell(home, "sim", 0, 1.0, planned=1.0, sizes="small")
+    cell(home, "sim", 0, 2.0, planned=2.0, sizes="large", configuration="old")
+    cell(home, "sim", 0, 3.0, planned=3.0, sizes="large", configuration="new")
+    cell(home, "sim", 1, 4.0, planned=3.0, sizes="large", configuration="new")
+    cell(home, "extra", 0, 5.0, planned=2.0, sizes="large", configuration="new")
+    assert list(table.load(home).runs.value) == [5.0, 3.0, 4.0]
+
+
+def test_torn_files_lose_nothing_else(home):
+    cell(home, "sim", 0, 1.0)
+    torn, gone = cell(home, "sim", 1, 2.0), cell(home, "sim", 2, 3.0)
+    torn.status.write_text('{"status"')
+    with torn.curve.open("a") as file:
+        file.write('{"run_id": "p-')
+    gone.cell.write_text("")
+    tables = table.load(home)
+    assert list(tables.runs.status) == ["ok", "interrupted"] and len(tables.curves) == 18
+
+
+def test_a_folder_without_cells_says_so(home):
+    with pytest.raises(RecordError, match="run the suite first"):
+        table.load(home)
+
+
+def test_intervals_are_ranges_or_bootstraps_and_the_same_at_every_call():
+    assert table.interval([]) == pytest.approx((math.nan, math.nan, math.nan, "none"), nan_ok=True)
+    values = np.random.default_rng(1).normal(size=20)
+    median, low, high, kind = table.interval(values)
+    assert kind == "bootstrap 95%" and values.min() < low < median < high < values.max()
+    assert table.interval(values) == table.interval(values[::-1])
+    assert table.interval([1.0, 2.0, 3.0, 4.0, math.inf])[2] == math.inf
+
+
+def test_tables_and_figures_need_no_torch():
+    code = "import sys, benchmarks.report, benchmarks.plots, benchmarks.table; sys.exit('torch' in sys.modules)"
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

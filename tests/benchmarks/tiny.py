@@ -1,0 +1,122 @@
+"""Problems for the runner's tests, which take them in with --import: a small game of modules, and ways to go wrong."""
+
+import time
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.problem import Preset, Problem, Recipe
+from minimax import Game
+
+
+class Player(nn.Module):
+    def __init__(self, seed):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.weight = nn.Parameter(torch.randn(2, generator=generator))
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x):
+        self.seen += 1
+        return x * self.weight
+
+
+class Tiny(Problem):
+    """min over x, max over y of E (x·y + noise), with a memory of past norms."""
+
+    name = "tiny"
+    headline = "distance"
+    presets: ClassVar = {
+        "smoke": Preset(4, batch=2, evaluations=2, samples=4),
+        "cpu": Preset(40, batch=4, evaluations=4, samples=8),
+    }
+    recipe = Recipe("adam", lr=0.05, options={"betas": (0.5, 0.9)}, steps=(1, 2), order=(1, 0), decay=True)
+    targets: ClassVar = {"distance": ("<=", 0.0)}
+    pause = 0.0
+
+    def players(self, seed):
+        return Player(2 * seed + 1), Player(2 * seed + 2)
+
+    def game(self):
+        def payoff(x, y, batch):
+            return (x(batch["noise"]) * y(batch["noise"])).sum(-1).mean() + 0.01 * batch["memory"]
+
+        def first(x, y, batch):
+            return payoff(x, y, batch)
+
+        def second(x, y, batch):
+            return -payoff(x, y, batch) + 0.1 * y.weight.square().sum()
+
+        return Game(first, second)
+
+    def batch(self, seed, draw, memory=None):
+        time.sleep(self.pause)
+        noise = 1 + 0.1 * torch.randn(self.preset.batch, 2, generator=self.generator(seed, draw))
+        return {"noise": noise, "memory": memory["norms"].mean()}
+
+    def memory(self, seed):
+        return {"norms": torch.zeros(3)}
+
+    def remember(self, memory, players, batch):
+        return {"norms": torch.cat([memory["norms"][1:], players[0].weight.detach().norm()[None]])}
+
+    @torch.no_grad()
+    def evaluate(self, players, seed):
+        x, y = (player.weight for player in players)
+        return {"distance": float(torch.cat([x, y]).norm()), "x": float(x[0]), "y": float(y[0]), "modes": 2.0}
+
+    def floors(self):
+        return {"distance/equilibrium": 0.0}
+
+    def pictures(self, players, seed):
+        points = torch.randn(16, 2, generator=self.generator(seed, -1)) * players[0].weight.detach()
+        return {"points": points.numpy(), "pixels": np.full((4, 6), 100 + seed, dtype=np.uint8)}
+
+
+class Slow(Tiny):
+    name = "tiny-slow"
+    pause = 0.005
+
+
+class Broken(Tiny):
+    name = "tiny-broken"
+
+    def evaluate(self, players, seed):
+        raise ZeroDivisionError("evaluation is broken")
+
+
+class Lost(Tiny):
+    name = "tiny-lost"
+    datasets = ("nowhere",)
+
+    @classmethod
+    def prepare(cls, data, root, download):
+        raise FileNotFoundError(f"{data} is nowhere: name its folder with --data-root DIR")
+
+
+class Hungry(Tiny):
+    name = "tiny-hungry"
+
+    def game(self):
+        raise MemoryError("no room")
+
+
+class Alone(Problem):
+    """One player, which just descends; higher is better."""
+
+    name = "alone"
+    headline = "score"
+    higher_is_better = True
+    presets: ClassVar = {"smoke": Preset(4, evaluations=2), "cpu": Preset(8, evaluations=2)}
+    recipe = Recipe("sgd", lr=0.1)
+
+    def players(self, seed):
+        return (torch.tensor([1.0 + seed]),)
+
+    def game(self):
+        return Game(lambda x: x.square().sum())
+
+    def evaluate(self, players, seed):
+        return {"score": -float(players[0].detach().abs())}

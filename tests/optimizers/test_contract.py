@@ -1,0 +1,76 @@
+"""Every optimizer with every kind of rule keeps the contract. A new optimizer is picked up by its export."""
+
+from typing import Any
+
+import pytest
+import torch
+
+import minimax as mm
+from minimax.optimizers import BY_NAME
+from minimax.testing import CHECKS
+
+RULES = {
+    "sgd": mm.sgd(0.05),
+    "adam": mm.adam(0.01, betas=(0.5, 0.9)),
+    "two rules": (mm.sgd(0.05, momentum=-0.3), mm.adam(0.01, amsgrad=True, weight_decay=0.1)),
+    "torch": mm.from_torch(torch.optim.Adam, lr=0.01, betas=(0.5, 0.9)),
+}
+VARIANTS = {
+    "rmsprop": mm.SimultaneousGDA(mm.rmsprop(0.01)),
+    "critic steps": mm.AlternatingGDA(mm.adam(0.01), steps=(1, 3), order=(1, 0)),
+    "fresh critic steps": mm.AlternatingGDA(mm.sgd(0.05), steps=(2, 1), fresh=True),
+    "fresh extragradient": mm.ExtraGradient(mm.adam(0.01), explore=2.0, fresh=True),
+    "exploring past": mm.PastExtraGradient(mm.sgd(0.05), explore=2.0),
+    "unbiased consensus": mm.ConsensusOptimization(mm.sgd(0.05), gamma=0.5, unbiased=True),
+    "nested lookahead": mm.Lookahead(mm.Lookahead(mm.AlternatingGDA(mm.adam(0.01)), k=2), k=4, alpha=0.3),
+    "exponential average": mm.Averaging(mm.OptimisticGDA(mm.sgd(0.05)), decay=0.9),
+    "fresh batches inside": mm.Halpern(mm.ExtraGradient(mm.sgd(0.05), fresh=True)),
+    "variable anchor": mm.ExtraAnchoredGradient(mm.sgd(0.05), variable=0.6),
+    "comonotone": mm.FastExtraGradient(mm.sgd(0.05), rho=-0.2),
+    "snapshot of two": mm.SVRE(mm.adam(0.01), iterations=2, snapshot=2),
+    "moves of a beam": mm.KBeam(mm.adam(0.01), candidates=3, steps=2),
+}
+# Methods that look into the rule (its metric, or its derivative) may refuse a torch optimizer; these must not.
+ANY_RULE = {"simultaneous", "alternating", "extragradient", "optimistic", "past-extragradient", "consensus"}
+# Compiling takes seconds, up to a minute where a solver is unrolled: once per optimizer, not once per rule.
+CASES: list[Any] = [
+    (name, rule, check) for name in BY_NAME for rule in RULES for check in CHECKS if check != "compiled"
+]
+CASES += [pytest.param(name, "two rules", "compiled", marks=pytest.mark.slow) for name in BY_NAME]
+
+
+@pytest.mark.parametrize("name, rule, check", CASES)
+def test_optimizer_with_rule(name: str, rule: str, check: str) -> None:
+    try:
+        CHECKS[check](BY_NAME[name].of(RULES[rule]))
+    except RuntimeError as error:
+        if rule != "torch" or name in ANY_RULE or "from_torch" not in str(error):
+            raise
+        assert "use sgd, rmsprop or adam" in str(error)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variant(variant: str, check: str) -> None:
+    CHECKS[check](VARIANTS[variant])
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_description(name: str) -> None:
+    kind = BY_NAME[name]
+    for part in ("Cost per step", "Example:", "Source:"):
+        assert part in (kind.__doc__ or ""), f"the docstring of {kind.__name__} lacks {part!r}"
+    assert name == name.lower() and " " not in name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["extragradient", "consensus"])
+def test_compiled_for_real(name: str) -> None:
+    """Once through the code generator, not only the tracer."""
+    closed = mm.games.bilinear(dim=3, condition=2.0)
+    optimizer = BY_NAME[name].of(mm.adam(0.1))
+    torch._dynamo.reset()
+    step = torch.compile(lambda z, s: optimizer.step(closed.game, z, s)[:2], fullgraph=True)
+    players, _ = step(closed.start, optimizer.init(closed.game, closed.start))
+    expected = optimizer.step(closed.game, closed.start, optimizer.init(closed.game, closed.start))[0]
+    torch.testing.assert_close(players, expected)

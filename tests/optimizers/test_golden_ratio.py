@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+import torch
+
+import minimax as mm
+from minimax import games
+
+
+def by_hand(F, z: np.ndarray, h: float, steps: int, φ: float = 1.5, project=lambda z: z) -> list[np.ndarray]:
+    """aGRAAL with z_1 = P(z_0 - h F(z_0)) as the perturbation that the first step size is measured with."""
+    z_0, F_0 = z, F(z)
+    z = project(z - h * F_0)
+    out, past, F_past = [z_0, z], z_0, F_0
+    λ, θ, mean = φ / 2 * np.linalg.norm(z - z_0) / np.linalg.norm(F(z) - F_0), 1.0, z
+    for k in range(1, steps):
+        if k > 1:
+            ratio = np.sum((z - past) ** 2) / np.sum((F(z) - F_past) ** 2)
+            new = min((1 / φ + 1 / φ**2) * λ, φ * θ / (4 * λ) * ratio)
+            θ, λ = φ * new / λ, new
+        mean = ((φ - 1) * z + mean) / φ
+        past, F_past = z, F(z)
+        z = project(mean - λ * F_past)
+        out.append(z)
+    return out
+
+
+@pytest.mark.parametrize("mu, sigma", [(0.0, 1.0), (1.0, 10.0), (0.1, 0.3)])
+def test_by_hand(trajectory, mu: float, sigma: float) -> None:
+    J = np.array([[mu, sigma], [-sigma, mu]])
+    z = trajectory(mm.GoldenRatio(mm.sgd(0.01)), games.scsc(mu, sigma), 60)
+    expected = np.array(by_hand(lambda z: J @ z, np.ones(2), 0.01, 60))
+    np.testing.assert_allclose(z, expected[:, 0] + 1j * expected[:, 1], atol=1e-10)
+
+
+@pytest.mark.parametrize("h", [1e-6, 1e-2])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_needs_no_step_size(float64: torch.dtype, h: float, scale: float) -> None:
+    """The same rule converges whatever the game's Lipschitz constant."""
+    A = torch.diag(torch.tensor([1.0, 0.5])) * scale
+    closed = games.bilinear(A)
+    solution = mm.solve(closed.game, closed.start, mm.GoldenRatio(mm.sgd(h / scale)), steps=400, every=400)
+    assert closed.distance(solution.players) < 1e-5
+    if scale != 1.0:
+        same = games.bilinear(A / scale)
+        other = mm.solve(same.game, same.start, mm.GoldenRatio(mm.sgd(h)), steps=50, every=50)
+        other_scale = mm.solve(closed.game, closed.start, mm.GoldenRatio(mm.sgd(h / scale)), steps=50, every=50)
+        torch.testing.assert_close(other.players, other_scale.players, rtol=1e-6, atol=1e-8)
+
+
+def test_gradient_play_with_the_same_rate_goes_nowhere(float64: torch.dtype) -> None:
+    closed = games.bilinear(torch.eye(2))
+    solution = mm.solve(closed.game, closed.start, mm.SimultaneousGDA(mm.sgd(1e-6)), steps=400, every=400)
+    assert closed.distance(solution.players) > 1.9
+
+
+def test_projects(float64: torch.dtype) -> None:
+    """Rock-paper-scissors on the simplex, also by hand."""
+    closed = games.rock_paper_scissors()
+    A = np.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
+    A = A if torch.equal(closed.game.field(closed.start)[0], torch.tensor(A) @ closed.start[1]) else -A
+    simplex = mm.projections.simplex()
+
+    def project(z: np.ndarray) -> np.ndarray:
+        return np.concatenate([simplex(torch.tensor(part)).numpy() for part in (z[:3], z[3:])])
+
+    def F(z: np.ndarray) -> np.ndarray:
+        return np.concatenate([A @ z[3:], -A.T @ z[:3]])
+
+    start = torch.cat(closed.start).numpy()
+    expected = by_hand(F, start, 0.1, 60, project=project)
+    players, optimizer = closed.start, mm.GoldenRatio(mm.sgd(0.1))
+    state = optimizer.init(closed.game, players)
+    for k in range(60):
+        np.testing.assert_allclose(torch.cat(players), expected[k], atol=1e-10)
+        players, state, _ = optimizer.step(closed.game, players, state)
+    solution = mm.solve(closed.game, closed.start, optimizer, steps=600, every=600)
+    assert closed.distance(solution.players) < 1e-6
+
+
+def test_stays_at_an_equilibrium(float64: torch.dtype) -> None:
+    closed = games.bilinear()
+    solution = mm.solve(closed.game, closed.equilibrium, mm.GoldenRatio(mm.sgd(0.1)), steps=20, every=20)
+    assert float(closed.distance(solution.players)) == 0 and bool(torch.isfinite(solution.state["λ"]))
+
+
+def test_errors() -> None:
+    with pytest.raises(ValueError, match="phi must lie in"):
+        mm.GoldenRatio(mm.sgd(0.1), phi=1.7)

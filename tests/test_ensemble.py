@@ -1,0 +1,172 @@
+"""Many runs at once must be the runs, one by one."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+import minimax as mm
+from minimax.optimizers import BY_NAME
+
+SADDLE = mm.zero_sum(lambda x, y: x * y)
+ONE = (torch.tensor(1.0), torch.tensor(1.0))
+
+
+def scsc(x: Tensor, y: Tensor, b: Tensor) -> Tensor:
+    return x @ x / 2 + (x * b) @ y - y @ y / 2
+
+
+def starts(count: int) -> list[Any]:
+    generator = torch.Generator().manual_seed(1)
+    return [tuple(torch.randn(2, 3, generator=generator, dtype=torch.float64)) for _ in range(count)]
+
+
+def batch(k: int) -> Tensor:
+    return torch.randn(3, generator=torch.Generator().manual_seed(k), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_members_play_as_alone(name: str) -> None:
+    optimizer, game, members = BY_NAME[name].of(mm.sgd(0.05, momentum=0.2)), mm.zero_sum(scsc), starts(2)
+    together = mm.ensemble(game, optimizer, members, batch, steps=3)
+    for k, start in enumerate(members):
+        alone = mm.solve(game, start, optimizer, batch, steps=3)
+        torch.testing.assert_close(together.member(k), alone.players, rtol=1e-9, atol=1e-11)
+        assert together.statuses[k] == alone.status
+        for column in ("loss_0", "loss_1", "norm"):
+            torch.testing.assert_close(
+                together.records[column][:, k].tolist(), alone.records[column], rtol=1e-8, atol=1e-9
+            )
+
+
+def test_hyperparameters_per_member() -> None:
+    rates, explore = torch.tensor([0.1, 0.3, 0.6]), torch.tensor([1.0, 2.0, 0.5])
+    grid = mm.ExtraGradient(
+        (mm.sgd(rates), mm.adam(rates, betas=(torch.tensor([0.0, 0.5, 0.9]), 0.9))), explore=explore
+    )
+    found = mm.ensemble(SADDLE, grid, [ONE] * 3, steps=5)
+    for k in range(3):
+        beta = (0.0, 0.5, 0.9)[k]
+        rate = float(rates[k])
+        one = mm.ExtraGradient((mm.sgd(rate), mm.adam(rate, betas=(beta, 0.9))), explore=float(explore[k]))
+        torch.testing.assert_close(found.member(k), mm.solve(SADDLE, ONE, one, steps=5).players)
+
+
+def test_hyperparameters_inside_a_wrapper() -> None:
+    grid = mm.Lookahead(mm.AlternatingGDA(mm.sgd(torch.tensor([0.1, 0.4]))))
+    found = mm.ensemble(SADDLE, grid, [ONE] * 2, steps=12)
+    for k, rate in enumerate((0.1, 0.4)):
+        alone = mm.solve(SADDLE, ONE, mm.Lookahead(mm.AlternatingGDA(mm.sgd(rate))), steps=12)
+        torch.testing.assert_close(found.member(k), alone.players)
+
+
+def test_members_stop_one_by_one_as_solve_stops_them() -> None:
+    rates, limits = [0.1, 0.6, 1.2, 5.0], mm.Limits(tolerance=1e-3, growth=100)
+    found = mm.ensemble(SADDLE, mm.ExtraGradient(mm.sgd(torch.tensor(rates))), [ONE] * 4, steps=80, limits=limits)
+    for k, rate in enumerate(rates):
+        alone = mm.solve(SADDLE, ONE, mm.ExtraGradient(mm.sgd(rate)), steps=80, limits=limits)
+        assert (found.statuses[k].kind, found.statuses[k].step) == (alone.status.kind, alone.status.step)
+        if alone.status.ok:
+            torch.testing.assert_close(found.member(k), alone.players)
+    assert [status.kind for status in found.statuses] == ["budget", "converged", "diverged", "diverged"]
+    assert found.diverged.tolist() == [False, False, True, True] and len(found) == 4
+
+
+def test_a_diverged_member_is_frozen_marked_and_hurts_nobody() -> None:
+    game = mm.zero_sum(lambda x, y: x**4 - y**4 + x * y)
+    members = [(torch.tensor(0.1), torch.tensor(0.1)), (torch.tensor(30.0), torch.tensor(1.0))]
+    found = mm.ensemble(game, mm.SimultaneousGDA(mm.sgd(0.1)), members, steps=50, limits=mm.Limits(growth=math.inf))
+    assert [status.kind for status in found.statuses] == ["budget", "diverged"]
+    assert "not finite" in str(found.statuses[1]) and found.statuses[1].step < 10
+    assert all(torch.isfinite(leaf).all() for leaf in found.players)
+    torch.testing.assert_close(
+        found.member(0), mm.solve(game, members[0], mm.SimultaneousGDA(mm.sgd(0.1)), steps=50).players
+    )
+    table = found.history
+    assert len(table) == 100 and set(table.columns) == {"step", "member", "loss_0", "loss_1", "norm", "verdict"}
+    last = table[table.step == 50].set_index("member")
+    assert last.verdict.tolist() == ["running", "diverged"]
+
+
+def test_records_every_so_many_steps_and_the_last() -> None:
+    found = mm.ensemble(SADDLE, mm.ExtraGradient(mm.sgd(0.1)), [ONE] * 2, steps=10, every=4)
+    assert found.records["step"].tolist() == [4, 8, 10] and found.records["norm"].shape == (3, 2)
+
+
+def test_own_batches() -> None:
+    game, members = mm.zero_sum(scsc), starts(2)
+
+    def pair(k: int) -> Tensor:
+        return torch.stack([batch(k), batch(k + 100)])
+
+    found = mm.ensemble(game, mm.SimultaneousGDA(mm.sgd(0.1)), members, pair, steps=3, own_batches=True)
+    for k in range(2):
+        alone = mm.solve(
+            game, members[k], mm.SimultaneousGDA(mm.sgd(0.1)), lambda step, k=k: batch(step + 100 * k), steps=3
+        )
+        torch.testing.assert_close(found.member(k), alone.players)
+
+
+def test_batches_that_run_out_and_change_shape() -> None:
+    game = mm.zero_sum(lambda x, y, b: x * y * b.mean())
+    batches = [torch.ones(4), torch.ones(4), torch.ones(3)]
+    found = mm.ensemble(game, mm.ExtraGradient(mm.sgd(0.3)), [ONE] * 2, batches, steps=9)
+    assert found.statuses[0].kind == "exhausted" and found.statuses[0].step == 3
+    torch.testing.assert_close(
+        found.member(1), mm.solve(game, ONE, mm.ExtraGradient(mm.sgd(0.3)), batches, steps=9).players
+    )
+
+
+def test_schedules_are_asked_at_every_step() -> None:
+    optimizer = mm.SimultaneousGDA(mm.sgd(lambda step: 0.5 / (1 + step)))
+    found = mm.ensemble(SADDLE, optimizer, [ONE] * 2, steps=6)
+    torch.testing.assert_close(found.member(0), mm.solve(SADDLE, ONE, optimizer, steps=6).players)
+
+
+def test_modules_are_read_and_can_be_loaded() -> None:
+    def payoff(x: nn.Module, y: nn.Module, b: Tensor) -> Tensor:
+        return (x(b) * y(b)).mean() + x(b).square().mean() - y(b).square().mean()
+
+    members = [(nn.Linear(2, 1), nn.Linear(2, 1)) for _ in range(3)]
+    before = [leaf.clone() for pair in members for module in pair for leaf in module.parameters()]
+    data, optimizer = torch.randn(8, 2), mm.AlternatingGDA(mm.adam(1e-2))
+    found = mm.ensemble(mm.zero_sum(payoff), optimizer, members, lambda k: data, steps=5)
+    after = [leaf for pair in members for module in pair for leaf in module.parameters()]
+    assert all(map(torch.equal, before, after))
+    mm.solve(mm.zero_sum(payoff), members[1], optimizer, lambda k: data, steps=5)
+    loaded = found.member(1, into=(nn.Linear(2, 1), nn.Linear(2, 1)))
+    for module, alone in zip(loaded, members[1], strict=True):
+        torch.testing.assert_close(module.state_dict(), alone.state_dict())
+
+
+def test_compiled_ensembles_play_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch._dynamo.reset()
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **options: real(f, **options, backend="eager"))
+    grid = mm.ExtraGradient(mm.sgd(torch.tensor([0.1, 0.4, 9.0])))
+    fast, slow = (mm.ensemble(SADDLE, grid, [ONE] * 3, steps=6, compile=compile) for compile in (True, False))
+    torch.testing.assert_close(fast.players, slow.players)
+    assert fast.statuses == slow.statuses
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(ValueError, match="number of members"):
+        mm.ensemble(SADDLE, mm.SimultaneousGDA(mm.sgd(0.1)), [])
+    with pytest.raises(ValueError, match="steps"):
+        mm.ensemble(SADDLE, mm.SimultaneousGDA(mm.sgd(0.1)), [ONE], steps=0)
+    with pytest.raises(ValueError, match="3 values for 2 members"):
+        mm.ensemble(SADDLE, mm.SimultaneousGDA(mm.sgd(torch.ones(3))), [ONE] * 2)
+    with pytest.raises(RuntimeError, match="from_torch cannot run under vmap"):
+        mm.ensemble(SADDLE, mm.SimultaneousGDA(mm.from_torch(torch.optim.SGD, lr=0.1)), [ONE] * 2)
+
+
+def test_players_keep_their_structure() -> None:
+    game = mm.zero_sum(lambda x, y: x["a"] @ y)
+    found = mm.ensemble(
+        game, mm.ExtraGradient(mm.sgd(0.1)), [{"x": {"a": torch.ones(2)}, "y": torch.ones(2)}] * 4, steps=2
+    )
+    assert [leaf.shape for leaf in pytree.tree_leaves(found.players)] == [(4, 2)] * 2
+    assert found.member(3)["x"]["a"].shape == (2,)

@@ -1,0 +1,106 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from minimax.linear import cg, gcr, ravel, unravel
+
+pytestmark = pytest.mark.usefixtures("float64")
+few = settings(max_examples=20)
+sizes, seeds = st.integers(1, 6), st.integers(0, 10**6)
+
+
+def system(n: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A matrix, a right side, and where to start."""
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((n, n), (n,), (n,)))
+
+
+@few
+@given(sizes, seeds)
+def test_cg_solves_definite_systems(n: int, seed: int) -> None:
+    """In at most n iterations, from any start, whose residual is b - A x₀."""
+    M, b, x = system(n, seed)
+    A = M @ M.T + torch.eye(n, dtype=torch.float64)
+    solved = cg(lambda p: A @ p, x, b - A @ x, b @ b, 1e-10, 3 * n)
+    torch.testing.assert_close(solved.x, torch.linalg.solve(A, b), rtol=1e-8, atol=1e-8)
+    assert float(solved.residual) <= 1e-10
+    assert float((b - A @ solved.x).norm() / b.norm()) <= 1e-9
+
+
+@few
+@given(sizes, seeds)
+def test_gcr_solves_any_system_in_n_iterations(n: int, seed: int) -> None:
+    """Also skew ones, on which its first direction does not help at all."""
+    M, b, x = system(n, seed)
+    for A in (M + 3 * torch.eye(n, dtype=torch.float64), M - M.T + 0.1 * torch.eye(n, dtype=torch.float64)):
+        solved = gcr(lambda p, A=A: A @ p, x, b - A @ x, b @ b, 1e-9, n + 1)
+        torch.testing.assert_close(A @ solved.x, b, rtol=1e-6, atol=1e-6)
+
+
+@few
+@given(seeds)
+def test_gcr_has_the_residuals_of_gmres(seed: int) -> None:
+    """The least residual over the Krylov space, iteration by iteration."""
+    M, b, _ = system(6, seed)
+    A = M + 4 * torch.eye(6, dtype=torch.float64)
+    for k in range(1, 5):
+        space = torch.stack([torch.linalg.matrix_power(A, j) @ b for j in range(k)], 1)
+        best = (b - A @ space @ torch.linalg.lstsq(A @ space, b[:, None]).solution[:, 0]).norm()
+        found = gcr(lambda p: A @ p, torch.zeros(6, dtype=torch.float64), b, b @ b, 0.0, k)
+        torch.testing.assert_close(found.residual * b.norm(), best, rtol=1e-6, atol=1e-10)
+
+
+@pytest.mark.parametrize("solver", [cg, gcr])
+def test_stops_at_the_tolerance(solver) -> None:
+    A = torch.diag(torch.linspace(1, 3, 20))
+    b = torch.ones(20)
+    calls = []
+
+    def apply(p: Tensor) -> Tensor:
+        calls.append(p)
+        return A @ p
+
+    solved = solver(apply, torch.zeros(20), b, b @ b, 1e-3, 20)
+    assert len(calls) == int(solved.iterations) < 12
+    assert float(solved.residual) <= 1e-3
+    again = solver(apply, solved.x, b - A @ solved.x, b @ b, 1e-3, 20)
+    assert int(again.iterations) == 0 and torch.equal(again.x, solved.x)
+
+
+@pytest.mark.parametrize("solver", [cg, gcr])
+def test_late_iterations_change_nothing_under_vmap(solver) -> None:
+    """Systems of one unknown and of several, solved in one and in many iterations, side by side."""
+    A = torch.stack([torch.eye(4), torch.diag(torch.arange(1.0, 5.0)), torch.zeros(4, 4).fill_diagonal_(2)])
+    b = torch.stack([torch.ones(4), torch.ones(4), torch.zeros(4)])
+
+    def solve(A: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        solved = solver(lambda p: A @ p, torch.zeros(4), b, b @ b, 1e-12, 9)
+        return solved.x, solved.iterations
+
+    x, taken = torch.vmap(solve)(A, b)
+    torch.testing.assert_close(x, torch.linalg.solve(A, b), rtol=1e-10, atol=1e-12)
+    assert taken.tolist() == [1, 4, 0]
+
+
+@pytest.mark.parametrize("solver", [cg, gcr])
+def test_nan_is_not_hidden(solver) -> None:
+    b = torch.tensor([1.0, float("nan")])
+    assert solver(lambda p: 2 * p, torch.zeros(2), b, b @ b, 1e-6, 5).x.isnan().all()
+
+
+def test_weighted_cg_needs_only_a_weighted_symmetry() -> None:
+    """I + D S with D diagonal is self-adjoint for the weight D⁻¹."""
+    D, S = torch.tensor([0.1, 2.0, 30.0]), torch.tensor([[2.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 2.0]])
+    A, b = torch.eye(3) + D[:, None] * S, torch.ones(3)
+    size = b @ (b / D)
+    right = cg(lambda p: A @ p, torch.zeros(3), b, size, 1e-13, 6, 1 / D)
+    torch.testing.assert_close(right.x, torch.linalg.solve(A, b), rtol=1e-9, atol=1e-9)
+    assert int(right.iterations) <= 4
+
+
+def test_ravel_and_back() -> None:
+    x = [torch.tensor(2.0), torch.arange(6.0).reshape(2, 3), torch.ones(2, dtype=torch.float32)]
+    back = unravel(ravel(x), x)
+    assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(x, back, strict=True))

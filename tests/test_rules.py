@@ -1,0 +1,186 @@
+import math
+
+import pytest
+import torch
+
+import minimax as mm
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+SHAPES = [(3, 2), (4,), ()]
+STEPS = 25
+
+
+def players_and_gradients(generator: torch.Generator) -> tuple[list[torch.Tensor], list[list[torch.Tensor]]]:
+    draw = lambda: [torch.randn(shape, generator=generator) for shape in SHAPES]
+    return draw(), [draw() for _ in range(STEPS)]
+
+
+def played(rule: mm.Rule, player: list[torch.Tensor], gradients: list[list[torch.Tensor]]) -> list[torch.Tensor]:
+    memory = rule.init(player)
+    for step, g in enumerate(gradients):
+        d, memory = rule.move(player, g, memory, torch.tensor(step))
+        player = [z + move for z, move in zip(player, d, strict=True)]
+    return player
+
+
+def stepped(optimizer: type, options: dict, player: list, gradients: list) -> list[torch.Tensor]:
+    player = [z.clone() for z in player]
+    opt = optimizer(player, **options)
+    for g in gradients:
+        for z, part in zip(player, g, strict=True):
+            z.grad = part.clone()
+        opt.step()
+    return player
+
+
+NATIVE = {
+    "sgd": (mm.sgd(0.1), torch.optim.SGD, {"lr": 0.1}),
+    "sgd, decay": (mm.sgd(0.1, weight_decay=0.3), torch.optim.SGD, {"lr": 0.1, "weight_decay": 0.3}),
+    "momentum": (mm.sgd(0.1, momentum=0.9), torch.optim.SGD, {"lr": 0.1, "momentum": 0.9}),
+    "momentum, decay": (
+        mm.sgd(0.1, momentum=0.9, weight_decay=0.2),
+        torch.optim.SGD,
+        {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.2},
+    ),
+    "nesterov": (
+        mm.sgd(0.1, momentum=0.9, nesterov=True),
+        torch.optim.SGD,
+        {"lr": 0.1, "momentum": 0.9, "nesterov": True},
+    ),
+    "rmsprop": (
+        mm.rmsprop(0.1, alpha=0.9, eps=1e-6),
+        torch.optim.RMSprop,
+        {"lr": 0.1, "alpha": 0.9, "eps": 1e-6},
+    ),
+    "adam": (mm.adam(0.1), torch.optim.Adam, {"lr": 0.1}),
+    "adam of GANs": (
+        mm.adam(0.1, betas=(0.0, 0.9), eps=1e-4),
+        torch.optim.Adam,
+        {"lr": 0.1, "betas": (0.0, 0.9), "eps": 1e-4},
+    ),
+    "amsgrad": (
+        mm.adam(0.1, betas=(0.5, 0.6), amsgrad=True),
+        torch.optim.Adam,
+        {"lr": 0.1, "betas": (0.5, 0.6), "amsgrad": True},
+    ),
+    "adamw": (mm.adam(0.1, weight_decay=0.3), torch.optim.AdamW, {"lr": 0.1, "weight_decay": 0.3}),
+    "adamw, amsgrad": (
+        mm.adam(0.1, weight_decay=0.3, amsgrad=True),
+        torch.optim.AdamW,
+        {"lr": 0.1, "weight_decay": 0.3, "amsgrad": True},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_native_rules_are_torchs(name: str, generator: torch.Generator) -> None:
+    rule, optimizer, options = NATIVE[name]
+    player, gradients = players_and_gradients(generator)
+    expected = stepped(optimizer, options, player, gradients)
+    torch.testing.assert_close(played(rule, player, gradients), expected, rtol=1e-12, atol=1e-12)
+
+
+WRAPPED = [
+    (torch.optim.SGD, {"momentum": 0.9, "dampening": 0.1, "weight_decay": 0.1}),
+    (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+    (torch.optim.SGD, {"momentum": 0.9, "nesterov": True, "foreach": True}),
+    (torch.optim.Adam, {"betas": (0.5, 0.9), "amsgrad": True}),
+    (torch.optim.Adam, {"foreach": True, "weight_decay": 0.1}),
+    (torch.optim.AdamW, {}),
+    (torch.optim.RMSprop, {"centered": True, "momentum": 0.5}),
+    (torch.optim.Adagrad, {}),
+    (torch.optim.NAdam, {}),
+    (torch.optim.RAdam, {}),
+    (torch.optim.Adadelta, {}),
+    (torch.optim.Adamax, {}),
+    (torch.optim.Rprop, {}),
+]
+
+
+@pytest.mark.parametrize("optimizer, options", WRAPPED)
+def test_from_torch_is_the_optimizer(optimizer: type, options: dict, generator: torch.Generator) -> None:
+    player, gradients = players_and_gradients(generator)
+    kept = [g.clone() for g in gradients[0]]
+    rule = mm.from_torch(optimizer, lr=0.05, **options)
+    expected = stepped(optimizer, {"lr": 0.05, **options}, player, gradients)
+    torch.testing.assert_close(played(rule, player, gradients), expected, rtol=1e-12, atol=1e-12)
+    assert all(map(torch.equal, kept, gradients[0])), "the optimizer wrote into the gradient"
+
+
+@pytest.mark.parametrize("optimizer, options", WRAPPED)
+def test_from_torch_resumes_and_stays_pure(optimizer: type, options: dict) -> None:
+    game_optimizer = mm.ExtraGradient(mm.from_torch(optimizer, lr=0.01, **options))
+    mm.testing.CHECKS["resume"](game_optimizer)
+    mm.testing.CHECKS["purity"](game_optimizer)
+
+
+def test_from_torch_says_where_it_cannot_run() -> None:
+    rule = mm.from_torch(torch.optim.SGD, lr=0.1)
+    move = lambda x: rule.move([x], [x], {"state": {}}, torch.tensor(0))[0][0]
+    with pytest.raises(
+        RuntimeError, match=r"from_torch cannot run under vmap or torch\.compile: use sgd, rmsprop or adam"
+    ):
+        torch.vmap(move)(torch.ones(3))
+
+
+def test_from_torch_is_a_value() -> None:
+    rule = mm.from_torch(torch.optim.Adam, lr=0.1, betas=(0.5, 0.9))
+    assert rule == mm.from_torch(torch.optim.Adam, betas=(0.5, 0.9), lr=0.1)
+    assert hash(rule) == hash(mm.from_torch(torch.optim.Adam, lr=0.1, betas=(0.5, 0.9)))
+    assert rule != mm.from_torch(torch.optim.Adam, lr=0.2, betas=(0.5, 0.9))
+
+
+@pytest.mark.parametrize("kind", [mm.sgd, mm.rmsprop, mm.adam])
+def test_rate_may_be_number_tensor_or_schedule(kind: type[mm.Rule], generator: torch.Generator) -> None:
+    player, gradients = players_and_gradients(generator)
+    expected = played(kind(0.1), player, gradients)
+    for rate in (torch.tensor(0.1), lambda step: 0.1, lambda step: torch.tensor(0.1)):
+        torch.testing.assert_close(played(kind(rate), player, gradients), expected, rtol=1e-13, atol=1e-13)
+
+
+def test_schedule_follows_the_step() -> None:
+    rule = mm.sgd(lambda step: 1.0 / (1 + step))
+    ones = [torch.ones(2)]
+    sizes = [rule.move(ones, ones, {}, torch.tensor(k))[0][0][0].item() for k in range(4)]
+    assert sizes == pytest.approx([-1, -1 / 2, -1 / 3, -1 / 4])
+
+
+def test_negative_momentum_by_hand() -> None:
+    """z⁺ = z - h g + b (z - z₋)."""
+    z, before, b, h = 1.0, 1.0, -0.4, 0.1
+    player, rule = [torch.tensor(z)], mm.sgd(h, momentum=b)
+    memory = rule.init(player)
+    for k in range(20):
+        d, memory = rule.move(player, [player[0] * 2], memory, torch.tensor(k))
+        player = [player[0] + d[0]]
+        z, before = z - h * 2 * z + b * (z - before), z
+        assert player[0].item() == pytest.approx(z, abs=1e-14)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: mm.sgd(-0.1), r"lr must be a number >= 0, got -0\.1"),
+        (lambda: mm.adam(lr=-1), "lr must be a number >= 0, got -1"),
+        (lambda: mm.rmsprop(math.nan), "lr must be a number >= 0, got nan"),
+        (lambda: mm.from_torch(torch.optim.Adam, lr=-1e-3), r"lr must be a number >= 0, got -0\.001"),
+        (lambda: mm.sgd(0.1, weight_decay=-1), "weight_decay must be a number >= 0, got -1"),
+        (lambda: mm.adam(0.1, eps=-1e-8), "eps must be a number >= 0, got -1e-08"),
+        (lambda: mm.adam(0.1, betas=(0.9, 1.0)), r"betas\[1\] must lie in \[0, 1\), got 1\.0"),
+        (lambda: mm.adam(0.1, betas=(-0.5, 0.9)), r"betas\[0\] must lie in \[0, 1\), got -0\.5"),
+        (lambda: mm.rmsprop(0.1, alpha=1.5), r"alpha must lie in \[0, 1\), got 1\.5"),
+    ],
+)
+def test_bad_numbers(make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_adam_first_step_in_float32() -> None:
+    """1 - 0.999 keeps few digits in float32; the first step is -lr all the same."""
+    g = [torch.tensor([1e-3, 2.0], dtype=torch.float32)]
+    rule = mm.adam(0.1)
+    d, memory = rule.move(g, g, rule.init(g), torch.tensor(0))
+    torch.testing.assert_close(d[0], torch.full((2,), -0.1, dtype=torch.float32), rtol=2e-5, atol=0)
+    assert d[0].dtype == memory["m"][0].dtype == torch.float32
