@@ -93,6 +93,7 @@ class Problem(ABC):
     @classmethod
     def prepare(cls, data: str | None, root: str | None, download: bool) -> None:
         """Fetch, decode and cache what workers load: data, feature networks. Runs once, in the parent."""
+        return
 
     @abstractmethod
     def players(self, seed: int) -> tuple[Any, ...]:
@@ -103,7 +104,7 @@ class Problem(ABC):
         """The losses."""
 
     def batch(self, seed: int, draw: int, memory: Memory = None) -> Batch:
-        """The draw-th batch of the run with this seed, a pure function of its arguments; None if the losses take none."""
+        """The draw-th batch of the run with this seed, a pure function of them; None if the losses take no batch."""
         return None
 
     def memory(self, seed: int) -> Memory:
@@ -123,8 +124,7 @@ class Problem(ABC):
         return {}
 
     def pictures(self, players: tuple[Any, ...], seed: int) -> dict[str, np.ndarray]:
-        """Pictures from a fixed noise: name -> (height, width) or (height, width, 3) array of uint8; or, for 2-D problems,
-        name -> (n, 2) array of float points."""
+        """Pictures from a fixed noise, by name: uint8, (height, width[, 3]); 2-D problems give float points, (n, 2)."""
         return {}
 
     def generator(self, seed: int, draw: int) -> torch.Generator:

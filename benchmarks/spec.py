@@ -9,8 +9,6 @@ from difflib import get_close_matches
 from itertools import product
 from typing import Any
 
-from torch import Tensor
-
 import minimax as mm
 from benchmarks.problem import Recipe
 from benchmarks.record import UsageError
@@ -26,18 +24,6 @@ class Spec:
 
     optimizer: str
     settings: tuple[tuple[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
-class LinearDecay:
-    """A learning rate that falls linearly from `rate` to zero over so many steps."""
-
-    rate: float
-    steps: int
-
-    def __call__(self, step: Tensor) -> float:
-        """The rate at this step."""
-        return self.rate * max(0.0, 1 - int(step) / self.steps)
 
 
 @dataclass(frozen=True)
@@ -68,7 +54,7 @@ class Setup:
         """
 
         def rule(lr: float) -> mm.Rule:
-            return RULES[self.rule](LinearDecay(lr, steps) if self.decay else lr, **self.options)
+            return RULES[self.rule](mm.schedules.linear(lr, 0.0, steps) if self.decay else lr, **self.options)
 
         rules = tuple(map(rule, self.lr)) if isinstance(self.lr, tuple) else rule(self.lr)
         return BY_NAME[self.optimizer].of(rules, **self.fields)

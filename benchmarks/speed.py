@@ -1,7 +1,7 @@
 """The speed of a step: ours against a hand-written PyTorch loop of the same algorithm.
 
-Both run in one process, interleaved block by block, so that a drifting machine slows both; the figure is the median of the
-blocks' ratios. Run `python -m benchmarks.speed` (on two cores about three minutes).
+Both run in one process, interleaved block by block, so that a drifting machine slows both; the figure is the median
+of the blocks' ratios. Run `python -m benchmarks.speed` on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 import minimax as mm
-from benchmarks.networks import MLP, Critic, Generator
+from benchmarks.networks import Critic, Generator
 
 Step = Callable[[], object]
+Build = Callable[[], tuple[nn.Module, nn.Module, dict[str, Tensor]]]
+Hand = Callable[[nn.Module, nn.Module, dict[str, Tensor]], Step]
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def hand_simultaneous(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> S
         grads_d = torch.autograd.grad(l_d, ps_d)
         with torch.no_grad():
             for p, grad in zip(ps_g + ps_d, grads_g + grads_d, strict=True):
-                p -= 1e-4 * grad
+                p.sub_(1e-4 * grad)
 
     return step
 
@@ -139,7 +141,7 @@ def hand_consensus(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> Step
         pulls = torch.autograd.grad(0.5 * squared, ps_g + ps_d)
         with torch.no_grad():
             for p, grad, pull in zip(ps_g + ps_d, grads, pulls, strict=True):
-                p -= 1e-4 * (grad + 0.1 * pull)
+                p.sub_(1e-4 * (grad + 0.1 * pull))
 
     return step
 
@@ -178,13 +180,14 @@ def cases() -> Iterator[Case]:
     alternating = mm.AlternatingGDA(adam, order=(1, 0))
     for name, build, aims in (("ring MLP", ring, (0.95, 1.0, 1.5, 1.0)), ("DCGAN 28x28", dcgan, (1.0, 1.0, 1.5, 1.0))):
 
-        def pair(game: mm.Game, optimizer: mm.GameOptimizer, hand: Callable[..., Step], build: Callable = build) -> tuple[Step, Step]:
+        def pair(game: mm.Game, optimizer: mm.GameOptimizer, hand: Hand, build: Build = build) -> tuple[Step, Step]:
             (g, d, batch), theirs = build(), build()
             return ours(game, (g, d), optimizer, batch), hand(*theirs)
 
         yield Case(f"alternating Adam, {name}", aims[0], *pair(game, alternating, hand_alternating))
         yield Case(f"simultaneous SGD, {name}", aims[1], *pair(joint, mm.SimultaneousGDA(sgd), hand_simultaneous))
-        yield Case(f"extragradient Adam / alternating, {name}", aims[2], *pair(joint, mm.ExtraGradient(adam), hand_alternating))
+        extra = mm.ExtraGradient(adam)
+        yield Case(f"extragradient Adam / alternating, {name}", aims[2], *pair(joint, extra, hand_alternating))
         yield Case(f"consensus SGD, {name}", aims[3], *pair(joint, mm.ConsensusOptimization(sgd), hand_consensus))
     yield Case("simultaneous SGD, two scalars", 1.3, our_scalars(), hand_scalars())
 
@@ -202,7 +205,8 @@ def main() -> None:
         if options.only in case.name:
             middle, low, high, ms = ratio(case, options.seconds)
             mark = "ok" if middle <= case.aim else "above"
-            print(f"{case.name:48} {middle:5.2f} [{low:.2f}, {high:.2f}]  aim <= {case.aim:.2f} {mark:5}  {ms:8.3f} ms", flush=True)
+            figures = f"{middle:5.2f} [{low:.2f}, {high:.2f}]  aim <= {case.aim:.2f} {mark:5}  {ms:8.3f} ms"
+            print(f"{case.name:48} {figures}", flush=True)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def distance(g: nn.Module) -> float:
 G, D = mlp(2), mlp(1)
 before = distance(G)
 # ExtraAdam; compile=True would make each step about twice as fast.
-trainer = mm.bind(mm.Game(loss_g, loss_d), (G, D), mm.ExtraGradient(mm.adam(1e-3, betas=(0.5, 0.9))), ema=0.99)
+trainer = mm.bind(mm.Game(loss_g, loss_d), (G, D), mm.ExtraGradient(mm.adam(2e-3, betas=(0.5, 0.9))), ema=0.99)
 for step in range(601):
     info = trainer.step(batch())
     if step % 200 == 0:

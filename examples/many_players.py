@@ -20,7 +20,7 @@ def losses(*choices: torch.Tensor) -> dict[str, torch.Tensor]:
 game = mm.Game(losses)
 start = {name: torch.tensor(0.0) for name in names}
 # Two time scales: a rule per player.
-rules = tuple(mm.sgd(0.1 if name == "ada" else 0.2) for name in names)
+rules = tuple(mm.sgd(0.05 if name == "ada" else 0.1) for name in names)
 solution = mm.solve(game, start, mm.OptimisticGDA(rules), steps=500, limits=mm.Limits(tolerance=1e-6))
 print(solution.status)
 for name in names:

@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 import minimax as mm
 from minimax import diagnostics
 
-# Eigenvalues on the imaginary axis: pure rotation. R1 pulls them to the right, until at γ = 1 they meet on the real axis.
+# Eigenvalues on the imaginary axis: pure rotation. R1 pulls them to the right, until they meet on the real axis.
 spectra = {}
 for gamma in (0.0, 0.3, 1.5):
     dirac = mm.games.dirac_gan(gamma=gamma)

@@ -2,11 +2,11 @@
 
 from minimax import diagnostics as diagnostics
 from minimax import games as games
+from minimax import penalties as penalties
 from minimax import projections as projections
 from minimax import scaling as scaling
 from minimax import schedules as schedules
 from minimax import testing as testing
-from minimax import penalties as penalties
 from minimax.compiled import compiled as compiled
 from minimax.ensemble import Ensemble as Ensemble
 from minimax.ensemble import ensemble as ensemble
@@ -22,7 +22,7 @@ from minimax.optimizer import GameOptimizer as GameOptimizer
 from minimax.optimizer import Info as Info
 from minimax.optimizer import Ruled as Ruled
 from minimax.optimizer import Wrapper as Wrapper
-from minimax.optimizers import *
+from minimax.optimizers import *  # noqa: F403 - an optimizer's one export line is there
 from minimax.rules import Rule as Rule
 from minimax.rules import adam as adam
 from minimax.rules import entropic as entropic

@@ -17,7 +17,7 @@ from minimax.tree import Point
 
 @dataclass(frozen=True)
 class Compiled(GameOptimizer):
-    """An optimizer whose step is compiled as one graph, per game. Made by `compiled`; state and results are the inner's."""
+    """An optimizer whose step is compiled as one graph per game (see `compiled`). State and results are the inner's."""
 
     inner: GameOptimizer
     _steps: WeakKeyDictionary[Game, Callable[..., Any]] = field(
@@ -58,8 +58,9 @@ def _bare(optimizer: GameOptimizer, game: Game) -> Callable[..., Any]:
 def compiled(optimizer: GameOptimizer) -> GameOptimizer:
     """The same optimizer, its step compiled by `torch.compile(fullgraph=True)` with static shapes.
 
-    The first step with a game, and the first with batches of another shape, compile (tens of seconds for large networks);
-    schedules and step counts are tensors and cost no recompilation. The rules must be native (not `from_torch`).
+    The first step with a game, and the first with batches of another shape, compile (tens of seconds for large
+    networks); schedules and step counts are tensors and cost no recompilation. The rules must be native (not
+    `from_torch`).
 
     Args:
         optimizer: the algorithm.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils import _pytree as pytree
 
 from minimax import tree
 from minimax.game import Game, Players
@@ -31,8 +32,8 @@ class Ensemble:
         players: every leaf with a leading dimension of members. Members that diverged stand where they last were within
             the limits, members that converged where they did.
         statuses: how each member's run ended.
-        records: `step`, shape (records,); `loss_i`, `norm` and `verdict`, shape (records, members): tensors on the CPU. Once
-            a member has stopped (verdict 1 converged, 2 not finite, 3 too large) its rows repeat where it stands.
+        records: `step`, shape (records,); `loss_i`, `norm` and `verdict`, shape (records, members): tensors on the CPU.
+            Once a member has stopped (verdict 1 converged, 2 not finite, 3 too large) its rows repeat where it stands.
     """
 
     players: Players
@@ -53,7 +54,7 @@ class Ensemble:
         Args:
             into: players some of which are modules; these are overwritten with their parameters and returned.
         """
-        players = tree.pytree.tree_map(lambda leaf: leaf[k], self.players)
+        players = pytree.tree_map(lambda leaf: leaf[k], self.players)
         return players if into is None else written(into, players)
 
     @property
@@ -80,24 +81,24 @@ def ensemble(
     batches: Batches = None,
     *,
     steps: int = 1000,
-    limits: Limits = Limits(),
+    limits: Limits = Limits(),  # noqa: B008 - frozen
     every: int = 1,
     own_batches: bool = False,
     compile: bool = False,
 ) -> Ensemble:
     """Play the same optimizer from many starts and with many hyperparameters at once, one vmapped step for all.
 
-    Hyperparameters that are tensors with a first dimension of members hold one value each: `sgd(torch.linspace(0.1, 1, 5))`
-    is five step sizes. Every member plays as it would in `solve`, but the members stop one by one: who diverges or converges
-    is frozen and marked, the others play on. Nothing is read off the device before the end.
+    Hyperparameters that are tensors with a first dimension of members hold one value each: `sgd(torch.linspace(0.1, 1,
+    5))` is five step sizes. Every member plays as it would in `solve`, but the members stop one by one: who diverges or
+    converges is frozen and marked, the others play on. Nothing is read off the device before the end.
 
     Costs per step and member what the optimizer costs.
 
     Args:
         game: the losses; must work under `torch.vmap` (no `.item()`, no branches on values).
         optimizer: the algorithm, with native rules (not `from_torch`).
-        members: where each member starts, as `solve` takes it; `[z] * 5` for one start under five rates. Modules are only
-            read; see `Ensemble.member`.
+        members: where each member starts, as `solve` takes it; `[z] * 5` for one start under five rates. Modules are
+            only read; see `Ensemble.member`.
         batches: as for `iterate`, the same for all members.
         steps: the budget.
         limits: when a member has converged or diverged; judged after every step.
@@ -130,7 +131,7 @@ def ensemble(
     def step(players: Players, state: State, standing: Standing, drawn: Any) -> Any:
         moved, state, losses, norm, size = play(players, state, hyper, drawn)
         plays, standing = _judged(standing, limits, reach, losses, norm, size)
-        players = tree.pytree.tree_map(lambda new, old: torch.where(_like(plays, new), new, old), moved, players)
+        players = pytree.tree_map(lambda new, old: torch.where(_like(plays, new), new, old), moved, players)
         return players, state, standing, losses, norm
 
     advance = torch.compile(step, fullgraph=True, dynamic=False) if compile else _Traced(step)
@@ -173,26 +174,26 @@ def _judged(
 
 
 class _Traced:
-    """A pure function of tensors, recorded once per shape and replayed: no Python of ours, and no vmap, in later calls."""
+    """A pure function of tensors, recorded once per shape, then replayed without vmap and without Python of ours."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
         self.graphs: dict[Any, tuple[Callable[..., Any], Any]] = {}
 
     def __call__(self, *args: Any) -> Any:
-        leaves, spec = tree.pytree.tree_flatten(args)
+        leaves, spec = pytree.tree_flatten(args)
         key = (spec, tuple((leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf for leaf in leaves))
         if key not in self.graphs:
             self.graphs[key] = self._record(leaves, spec)
         graph, out = self.graphs[key]
-        return tree.pytree.tree_unflatten(graph(*leaves), out)
+        return pytree.tree_unflatten(graph(*leaves), out)
 
     def _record(self, leaves: list[Any], spec: Any) -> tuple[Callable[..., Any], Any]:
         out: Any = None
 
         def flat(*leaves: Any) -> list[Any]:
             nonlocal out
-            values, out = tree.pytree.tree_flatten(self.function(*tree.pytree.tree_unflatten(list(leaves), spec)))
+            values, out = pytree.tree_flatten(self.function(*pytree.tree_unflatten(list(leaves), spec)))
             return values
 
         # The tracer tells inputs apart by object, and a state may hold a player itself.
@@ -236,13 +237,13 @@ def _stepper(game: Game, optimizer: GameOptimizer) -> Callable[..., Any]:
 
 def _norm(z: Any) -> Tensor:
     """|z| by squares: under vmap, on 8192 numbers, a tenth of the time that norms of norms take."""
-    return tree.total([torch.sum(leaf * leaf) for leaf in tree.pytree.tree_leaves(z)]).sqrt()
+    return tree.total([torch.sum(leaf * leaf) for leaf in pytree.tree_leaves(z)]).sqrt()
 
 
 def _stacked(game: Game, members: Sequence[Players]) -> tuple[Game, Players]:
     """The game on tensors, and the members' players with a leading dimension of members."""
     functional = [game.functional(players) for players in members]
-    return functional[0][0], tree.pytree.tree_map(lambda *leaves: torch.stack(leaves), *(z for _, z in functional))
+    return functional[0][0], pytree.tree_map(lambda *leaves: torch.stack(leaves), *(z for _, z in functional))
 
 
 def _like(mask: Tensor, leaf: Tensor) -> Tensor:
@@ -255,7 +256,12 @@ def _like(mask: Tensor, leaf: Tensor) -> Tensor:
 def _values(optimizer: GameOptimizer, members: int) -> list[Tensor]:
     """The optimizer's tensors that hold one value per member."""
     values: list[Tensor] = []
-    _mapped(optimizer, lambda value: values.append(value) or value)  # type: ignore[func-returns-value]
+
+    def seen(value: Tensor) -> Tensor:
+        values.append(value)
+        return value
+
+    _mapped(optimizer, seen)
     for value in values:
         if len(value) != members:
             raise ValueError(f"a hyperparameter holds {len(value)} values for {members} members: give one each.")
@@ -265,7 +271,7 @@ def _values(optimizer: GameOptimizer, members: int) -> list[Tensor]:
 def _with(optimizer: GameOptimizer, values: list[Tensor]) -> GameOptimizer:
     """The optimizer with other tensors in their places."""
     rest = iter(values)
-    return _mapped(optimizer, lambda _: next(rest)) if values else optimizer  # type: ignore[no-any-return]
+    return _mapped(optimizer, lambda _: next(rest)) if values else optimizer
 
 
 def _mapped(part: Any, change: Callable[[Tensor], Tensor]) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from minimax import tree
 from minimax.compiled import compiled
@@ -94,7 +95,8 @@ class Trainer:
         saved = {"players": self.players, "state": self.state, "buffers": self._buffers()}
         if self.ema is not None:
             saved["ema"] = self.ema.players
-        return tree.pytree.tree_map(lambda x: x.detach().clone() if isinstance(x, Tensor) else x, saved)
+        copied: dict[str, Any] = pytree.tree_map(lambda x: x.detach().clone() if isinstance(x, Tensor) else x, saved)
+        return copied
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned.
@@ -108,7 +110,7 @@ class Trainer:
             )
         if _shapes(saved["players"]) != _shapes(self.players):
             raise ValueError("the saved players differ in structure or shape from the modules bound here.")
-        saved = tree.pytree.tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, saved)
+        saved = pytree.tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, saved)
         self.players, self.state = saved["players"], saved["state"]
         self.game.commit(saved["buffers"])
         if self.ema is not None:
@@ -135,7 +137,7 @@ def _places(modules: Players, players: Players) -> list[tuple[Any, list[Tensor]]
 
 
 def _shapes(players: Players) -> tuple[list[torch.Size], Any]:
-    leaves, spec = tree.pytree.tree_flatten(players)
+    leaves, spec = pytree.tree_flatten(players)
     return [leaf.shape for leaf in leaves], spec
 
 
@@ -146,8 +148,8 @@ def bind(
 
     Args:
         game: the losses; they receive the modules.
-        modules: a tuple or dict of players, each an `nn.Module` (a player of plain tensors may be among them and is then
-            found in `trainer.players`).
+        modules: a tuple or dict of players, each an `nn.Module` (or plain tensors, found in
+            `trainer.players`).
         optimizer: the algorithm.
         ema: the decay of a moving average of all players (`trainer.averaged()`), or None.
         compile: compile the step (see `compiled`).

@@ -31,6 +31,9 @@ class Cost(NamedTuple):
         return Cost(self.gradients + other.gradients, self.hvps + other.hvps, self.samples + other.samples)
 
 
+NOTHING = Cost()
+
+
 @dataclass(eq=False)
 class Info:
     """What a step saw. `losses` and `gradients` are measured `at` the point named, per player.
@@ -41,7 +44,7 @@ class Info:
     losses: tuple[Tensor, ...]
     gradients: Point
     at: str = "start of the step"
-    cost: Cost = Cost()
+    cost: Cost = NOTHING
     buffers: dict[str, Tensor] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
 
@@ -61,10 +64,14 @@ class Info:
         return torch.isfinite(self.norm) & torch.isfinite(tree.total(self.losses))
 
 
+def _info(losses: Any, gradients: Any, buffers: Any, extra: Any, at: str, cost: Cost) -> Info:
+    return Info(losses, gradients, at, cost, buffers, extra)
+
+
 pytree.register_pytree_node(
     Info,
     lambda info: ([info.losses, info.gradients, info.buffers, info.extra], (info.at, info.cost)),
-    lambda leaves, static: Info(leaves[0], leaves[1], static[0], static[1], leaves[2], leaves[3]),
+    lambda leaves, static: _info(*leaves, *static),
     serialized_type_name="minimax.Info",
 )
 
@@ -73,9 +80,9 @@ pytree.register_pytree_node(
 class GameOptimizer(ABC):
     """A schedule of oracle calls, its own configuration.
 
-    Pure: `state = opt.init(game, players)`, then `players, state, info = opt.step(game, players, state, batches)` leaves
-    its arguments as they were. Write an algorithm as a subclass of `Ruled`, or one around another as a `Wrapper`: with an
-    `update`, and a `start` if it remembers anything of its own.
+    Pure: `state = opt.init(game, players)`, then `players, state, info = opt.step(game, players, state, batches)`
+    leaves its arguments as they were. Write an algorithm as a subclass of `Ruled`, or one around another as a
+    `Wrapper`: with an `update`, and a `start` if it remembers anything of its own.
     """
 
     name: ClassVar[str]
@@ -169,11 +176,12 @@ class Ruled(GameOptimizer):
         if not isinstance(self.rule, tuple):
             return (self.rule,) * players
         if len(self.rule) != players:
-            raise GameError(f"rule has {len(self.rule)} entries for {players} players: pass one rule, or one per player.")
+            count = len(self.rule)
+            raise GameError(f"rule has {count} entries for {players} players: pass one rule, or one per player.")
         return self.rule
 
     def directions(self, z: Point, ξ: Point, state: State) -> tuple[Point, State]:
-        """Every player's displacement along its gradient, and the state with the rules' new states. One step counted."""
+        """Every player's displacement along its gradient, and the state with the rules' new memories."""
         moves = [
             rule.move(z_i, ξ_i, memory, state["step"])
             for rule, z_i, ξ_i, memory in zip(self.rules(len(z)), z, ξ, state["rules"], strict=True)

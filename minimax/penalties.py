@@ -1,7 +1,7 @@
 """Penalties: what is added to a critic's loss to keep its slope in check.
 
-Each takes the critic, a callable from samples (batch, ...) to scores (batch,) or (batch, 1), and returns a scalar with no
-weight in front: multiply by γ/2 or λ yourself, so that which convention is meant stands in the loss. Gradients with
+Each takes the critic, a callable from samples (batch, ...) to scores (batch,) or (batch, 1), and returns a scalar with
+no weight in front: multiply by γ/2 or λ yourself, so that which convention is meant stands in the loss. Gradients with
 respect to the samples go through `torch.func`, so the penalties differentiate again, under `vmap` and
 `torch.compile` too. Cost: one forward and one backward pass of the critic, and a double backward when differentiated.
 """
@@ -24,7 +24,7 @@ def slopes(critic: Critic, x: Tensor) -> Tensor:
         >>> slopes(lambda x: x @ torch.tensor([3.0, 4.0]), torch.zeros(2, 2))
         tensor([25., 25.])
     """
-    g = torch.func.grad(lambda samples: critic(samples).sum())(x)
+    g: Tensor = torch.func.grad(lambda samples: critic(samples).sum())(x)
     return g.flatten(1).square().sum(1)
 
 
@@ -78,7 +78,7 @@ def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, coefficient: Tensor) -> 
         critic: scores of samples.
         real: samples of the data, (batch, ...).
         fake: samples of the generator, (batch, ...).
-        coefficient: uniform on [0, 1], one per sample, shape (batch,); from the batch, so that a step can evaluate twice.
+        coefficient: uniform on [0, 1], one per sample, shape (batch,); from the batch, as a step may evaluate twice.
 
     Raises:
         ValueError: shapes that do not match.

@@ -1,4 +1,4 @@
-"""Projections on feasible sets, applied to every leaf of a player after every move: `Game(..., constraints=(None, box(-1, 1)))`."""
+"""Projections on feasible sets, applied to every leaf after every move: `Game(..., constraints=(None, box(-1, 1)))`."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class rmsprop(Rule):
 
 @dataclass(frozen=True)
 class adam(Rule):
-    r"""Adam (Kingma & Ba, 2015), with AMSGrad (Reddi et al., 2018) and decoupled weight decay (Loshchilov & Hutter, 2019).
+    r"""Adam (Kingma & Ba, 2015), AMSGrad (Reddi et al., 2018), decoupled weight decay (Loshchilov & Hutter, 2019).
 
     m ← β₁ m + (1-β₁) g,  v ← β₂ v + (1-β₂) g²,  d = -h m̂ / (√v̂ + ε) - h w z  with m̂ = m/(1-β₁ᵗ), v̂ = v/(1-β₂ᵗ).
     Memory: two copies of the player (three with amsgrad) and the counter t, one per move.
@@ -229,8 +229,8 @@ class entropic(Rule):
 class from_torch(Rule):
     """Any `torch.optim` optimizer as a rule: it steps on a copy, and the difference is the displacement.
 
-    Works in every schedule, extragradient included, and keeps the step pure; slower than the native rules, and not under
-    `vmap` or `torch.compile`, as torch optimizers write in place.
+    Works in every schedule, extragradient included, and keeps the step pure; slower than the native rules, and not
+    under `vmap` or `torch.compile`, as torch optimizers write in place.
 
     Args:
         optimizer: the class, say `torch.optim.Adam`.

@@ -1,7 +1,7 @@
-"""Larger than one batch on one device: wrappers Game -> Game that every optimizer, second-order ones too, plays unchanged.
+"""Beyond one batch on one device: wrappers Game -> Game that every optimizer, second-order too, plays unchanged.
 
-They work below the optimizers: `autocast` wraps the losses, `accumulate` and `data_parallel` replace the oracle by one that
-averages losses, gradients and every product with DF over micro-batches or over ranks.
+They work below the optimizers: `autocast` wraps the losses, `accumulate` and `data_parallel` replace the oracle by one
+that averages losses, gradients and every product with DF over micro-batches or over ranks.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def autocast(game: Game, dtype: torch.dtype = torch.bfloat16, device: str = "cpu
 def accumulate(game: Game, parts: int) -> Game:
     """The same game evaluated on `parts` micro-batches in turn: at most two micro-batches' graphs are alive at a time.
 
-    The losses must be means over the batch; then everything equals its value on the whole batch, up to rounding (not with
-    BatchNorm, whose statistics are the micro-batch's). Costs what the game costs; products with DF evaluate the field of
-    the micro-batches again, as their graphs were not kept.
+    The losses must be means over the batch; then everything equals its value on the whole batch, up to rounding (not
+    with BatchNorm, whose statistics are the micro-batch's). Costs what the game costs; products with DF evaluate the
+    field of the micro-batches again, as their graphs were not kept.
 
     Args:
         game: the losses. Batches are pytrees of tensors whose first dimensions are cut; 0-dim tensors are passed on.
@@ -76,9 +76,9 @@ def accumulate(game: Game, parts: int) -> Game:
 def data_parallel(game: Game, group: dist.ProcessGroup | None = None) -> Game:
     """The same game with everything averaged over the ranks of `torch.distributed`, each of which passes its own batch.
 
-    Every rank must start from the same players (see `broadcast`) and play the same optimizer; then all ranks stay equal,
-    and with losses that are means over equally large batches they play what one process would on all batches together.
-    Costs one all-reduce of a player's (or all players') size per oracle call; gloo on CPUs, nccl on GPUs.
+    Every rank must start from the same players (see `broadcast`) and play the same optimizer; then all ranks stay
+    equal, and with losses that are means over equally large batches they play what one process would on all batches
+    together. Costs one all-reduce of a player's (or all players') size per oracle call; gloo on CPUs, nccl on GPUs.
     `Cost.samples` counts the rank's own.
 
     Args:
@@ -125,7 +125,7 @@ def broadcast(players: Players, source: int = 0, group: dist.ProcessGroup | None
 
 
 class _Averaging(Oracle):
-    """An oracle that cuts the batch into parts, asks another oracle on each, and averages; one full evaluation is counted."""
+    """Cuts the batch into parts, asks another oracle on each, and averages; counted as one evaluation of the whole."""
 
     def __init__(
         self, inner: Oracle, split: Callable[[Any], Sequence[Any]], merge: Callable[[list[Tensor]], list[Tensor]]
@@ -165,8 +165,9 @@ class _Averaging(Oracle):
             return product
 
         field, losses = self._mean((local.field, local.losses) for local in everywhere())
-        products = (averaged(name) for name in ("jvp", "vjp", "jvp_block", "vjp_block"))
-        return Linearization(field, losses, *products, symmetry=first.symmetry)
+        names = ("jvp", "vjp", "jvp_block", "vjp_block")
+        products: dict[str, Any] = {name: averaged(name) for name in names}
+        return Linearization(field, losses, **products, symmetry=first.symmetry)
 
     def _mean(self, values: Iterable[T]) -> T:
         """The mean over this process's parts, one at a time, then over the ranks."""
@@ -178,7 +179,9 @@ class _Averaging(Oracle):
             count += 1
         assert spec is not None
         self.buffers = dict(zip(self.inner.buffers, self.merge(list(self.inner.buffers.values())), strict=True))
-        return pytree.tree_unflatten(self.merge(total if count == 1 else tree.scale(1 / count, total)), spec)  # type: ignore[no-any-return]
+        mean = self.merge(total if count == 1 else tree.scale(1 / count, total))
+        out: T = pytree.tree_unflatten(mean, spec)
+        return out
 
 
 def _averaged(game: Game, split: Callable[[Any], Sequence[Any]], merge: Callable[[list[Tensor]], list[Tensor]]) -> Game:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from minimax import tree
 from minimax.compiled import compiled
@@ -140,7 +141,7 @@ class Limits:
 
 def magnitude(players: Players) -> Tensor:
     """|z|, the norm of all players together."""
-    return tree.norm(tree.pytree.tree_leaves(players))
+    return tree.norm(pytree.tree_leaves(players))
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class Solution:
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row per recorded step: losses, gradient norm, cost. Needs pandas; `records` is the same as plain lists."""
+        """One row per recorded step: losses, gradient norm, cost. Needs pandas; `records` is the same in lists."""
         try:
             import pandas as pd
         except ImportError as error:
@@ -247,5 +248,5 @@ def written(originals: Players, players: Players) -> Players:
 @torch.no_grad()
 def write(module: nn.Module, parameters: dict[str, Tensor]) -> None:
     """Copy parameters into a module in place, so that optimizers, hooks and references to them stay valid."""
-    targets: Sequence[Tensor] = [module.get_parameter(name) for name in parameters]
+    targets: list[Tensor] = [module.get_parameter(name) for name in parameters]
     torch._foreach_copy_(targets, list(parameters.values()))

@@ -132,10 +132,9 @@ def dot(x: Vector, y: Vector) -> Tensor:
 
 def norm(x: Vector) -> Tensor:
     """|x|: a 0-dim tensor."""
-    if len(x) == 1:
-        return torch.linalg.vector_norm(x[0])
     norms = [torch.linalg.vector_norm(a) for a in x] if _loops(x) else torch._foreach_norm(x)
-    return torch.linalg.vector_norm(torch.stack(list(norms)))
+    whole: Tensor = torch.linalg.vector_norm(torch.stack(list(norms)))
+    return whole
 
 
 def total(values: Iterable[Tensor]) -> Tensor:

@@ -39,6 +39,13 @@ def test_gcr_solves_any_system_in_n_iterations(n: int, seed: int) -> None:
         torch.testing.assert_close(A @ solved.x, b, rtol=1e-6, atol=1e-6)
 
 
+def test_gcr_does_not_break_down_on_rotations() -> None:
+    """A skew matrix turns every residual by a right angle, so that it is no help as a direction."""
+    A, b = torch.tensor([[0.0, -2.0], [2.0, 0.0]]), torch.tensor([1.0, 0.0])
+    solved = gcr(lambda p: A @ p, torch.zeros(2), b, b @ b, 1e-10, 3)
+    assert solved.x.tolist() == [0.0, -0.5]
+
+
 @few
 @given(seeds)
 def test_gcr_has_the_residuals_of_gmres(seed: int) -> None:

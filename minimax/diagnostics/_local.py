@@ -60,7 +60,7 @@ class Local:
         return (J + J.T) / 2 if self.symmetric else J
 
     def exact(self) -> Tensor:
-        """J in float64 on the CPU, its symmetric or skew part exactly zero if that is below the rounding of the players."""
+        """J in float64 on the CPU, a symmetric or skew part that is below the players' rounding set to zero."""
         S, A = symmetric_and_skew(self.matrix())
         return S.double().cpu() + A.double().cpu()
 

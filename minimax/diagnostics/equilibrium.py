@@ -58,8 +58,8 @@ def classify(
     """Local Nash, local minimax, stable but neither, or unstable, from second derivatives at an interior point.
 
     A strict local Nash point has every ∂_i² L_i ≻ 0. A strict local minimax (Stackelberg) point has the follower's
-    ∂_y² L_2 ≻ 0 and the leader's Hessian of L_1(x, r(x)) ≻ 0 along the follower's best response r; every strict local Nash
-    point of a zero-sum game is one. DF decides separately whether gradient play finds the point (`leftmost`).
+    ∂_y² L_2 ≻ 0 and the leader's Hessian of L_1(x, r(x)) ≻ 0 along the follower's best response r; every strict local
+    Nash point of a zero-sum game is one. DF decides separately whether gradient play finds the point (`leftmost`).
 
     Costs the field and 2n (small games) or `products` (1 + number of players) Hessian-vector products.
 

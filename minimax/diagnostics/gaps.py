@@ -86,7 +86,7 @@ def _best_response(
         first = loss if first is None else first
         best = (
             loss if best is None else torch.fmin(best, loss)
-        )  # a descent that blows up does not hide what it had found
+        )  # not min: a descent may blow up after it found something
         if k < steps:
             d, memory = rule.move(z_i, g, memory, torch.tensor(k))
             z_i = game.project(i, _near(tree.add(z_i, d), z[i], radius))

@@ -29,8 +29,14 @@ class Report:
     def __str__(self) -> str:
         lines = [_title(self.sizes), "", *_players(self.losses, self.norms), "", *_point(self.equilibrium), ""]
         return "\n".join(
-            [*lines, *_rotation(self.rotation, self.alignment), "", *_spectrum(self.spectrum), ""]
-            + _steps(self.stable_step)
+            [
+                *lines,
+                *_rotation(self.rotation, self.alignment),
+                "",
+                *_spectrum(self.spectrum),
+                "",
+                *_steps(self.stable_step),
+            ]
         )
 
 
@@ -93,7 +99,7 @@ def _point(point: Equilibrium) -> list[str]:
 def _rotation(found: Rotation, pointing: Alignment) -> list[str]:
     error = "" if found.exact else f" ± {found.error:.2g}"
     return [
-        f"  rotation     |A|/|S| = {found.ratio:.3g}{error}, {found.angle:.0f}° between potential (0°) and rotation (90°)",
+        f"  rotation     |A|/|S| = {found.ratio:.3g}{error}, {found.angle:.0f}° from potential (0°) to rotation (90°)",
         f"               cos(F, ∇½|F|²) = {pointing.field:.3f}: a small step of gradient play makes |F| "
         + ("smaller" if pointing.field > 0 else "larger" if pointing.field < 0 else "neither smaller nor larger"),
     ]

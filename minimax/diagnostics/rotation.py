@@ -177,8 +177,9 @@ def path_angle(
 ) -> PathAngle:
     """cos(F(z_t), z_1 - z_0) on the straight path z_t from the start of a run to (and beyond) its end.
 
-    Around an attracting point without rotation the cosine jumps from -1 to 1 at the end (there F vanishes; the path goes
-    on `beyond` it). Rotation shows as a bump: F is then at an angle to the path even where the path passes the end.
+    Around an attracting point without rotation the cosine jumps from -1 to 1 at the end (there F vanishes; the path
+    goes on `beyond` it). Rotation shows as a bump: F is then at an angle to the path even where the path passes the
+    end.
 
     Costs `points` gradients per player.
 

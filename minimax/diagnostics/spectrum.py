@@ -100,8 +100,8 @@ def spectrum(
 ) -> Spectrum:
     """The eigenvalues of J = DF: all of a small game, the k of largest modulus for networks.
 
-    Up to 512 parameters J is written out. Beyond, Arnoldi's method (Lanczos' where all share one loss) builds a basis of
-    the Krylov space of Jᵀ from a random start, without restarts, so that the number of products is known and a value
+    Up to 512 parameters J is written out. Beyond, Arnoldi's method (Lanczos' where all share one loss) builds a basis
+    of the Krylov space of Jᵀ from a random start, without restarts, so that the number of products is known and a value
     that has not converged shows as a large residual instead of an error. Memory: `products` copies of the players.
 
     Costs the field and n (small) or `products` Hessian-vector products.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,8 @@ def stable_step(
 ) -> dict[str, float]:
     """The largest step size h at which each method's linearised dynamics stay bounded, for plain SGD with equal steps.
 
-    0 means at no step size, inf at every one. On F(z) = J(z - z*) a step of these methods is linear; it is bounded while
-    the modulus of the update map is at most 1, for every eigenvalue λ of J:
+    0 means at no step size, inf at every one. On F(z) = J(z - z*) a step of these methods is linear; it is bounded
+    while the modulus of the update map is at most 1, for every eigenvalue λ of J:
 
         simultaneous        1 - hλ
         alternating         the sweep over the players' blocks of J
@@ -47,8 +48,8 @@ def stable_step(
         momentum            r² - (1 + b - hλ) r + b = 0
         lookahead           (1 - α) + α (1 - hλ)ᵏ
 
-    Up to 512 parameters this is exact; beyond, it is what the leading Ritz values say (consensus and hamiltonian as if J
-    were normal), and alternating play, which no spectrum decides, is left out; it is also above 64 parameters.
+    Up to 512 parameters this is exact; beyond, it is what the leading Ritz values say (consensus and hamiltonian as if
+    J were normal), and alternating play, which no spectrum decides, is left out; it is also above 64 parameters.
     Limits below 10⁻⁴/|λ|_max of the last five count as 0.
 
     Costs the field and n (small games) or `products` Hessian-vector products.
@@ -69,8 +70,8 @@ def stable_step(
         >>> {name: round(limits[name], 4) for name in ("simultaneous", "alternating", "extragradient", "optimistic")}
         {'simultaneous': 0.0, 'alternating': 1.0, 'extragradient': 0.5, 'optimistic': 0.2887}
 
-    Source: Gidel et al., Negative Momentum for Improved Game Dynamics, 2019; Azizian et al., A Tight and Unified Analysis
-    of Gradient-Based Methods for a Whole Spectrum of Differentiable Games, 2020.
+    Source: Gidel et al., Negative Momentum for Improved Game Dynamics, 2019; Azizian et al., A Tight and Unified
+    Analysis of Gradient-Based Methods for a Whole Spectrum of Differentiable Games, 2020.
     """
     local = Local(game, players, batch)
     if local.small:
@@ -89,7 +90,7 @@ def stable_step(
         "hamiltonian": 2 / float(σ.max()) ** 2 if σ.max() > 0 else math.inf,
     }
     for name, modulus in modulus_of(momentum, lookahead).items():
-        limits[name] = _first_crossing(lambda h, m=modulus: float(np.max(m(λ, h))), float(np.abs(λ).max()))
+        limits[name] = _first_crossing(partial(_largest, modulus, λ), float(np.abs(λ).max()))
     if 0 < len(J) <= 64:
         slices = local.slices()
         limits["alternating"] = _first_crossing(lambda h: _sweep_radius(J, slices, h), float(np.abs(λ).max()))
@@ -113,6 +114,10 @@ def modulus_of(momentum: float = -0.3, lookahead: tuple[int, float] = (5, 0.5)) 
     }
 
 
+def _largest(modulus: Modulus, λ: Complex, h: float) -> float:
+    return float(np.max(modulus(λ, h)))
+
+
 def _largest_root(b: Complex, c: Complex) -> Any:
     """max |r| over r² - b r - c = 0."""
     root = np.sqrt(b**2 + 4 * c)
@@ -132,7 +137,7 @@ def _sweep_radius(J: NDArray[np.float64], slices: list[slice], h: float) -> floa
 
 
 def _first_crossing(modulus: Callable[[float], float], scale: float) -> float:
-    """The smallest h at which the modulus leaves 1 for above, on a grid of h |λ|_max from 1e-4 to 1e3, then by bisection."""
+    """The smallest h at which the modulus exceeds 1: on a grid of h |λ|_max from 1e-4 to 1e3, then by bisection."""
     if scale == 0:
         return math.inf
     low = 0.0

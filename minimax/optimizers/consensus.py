@@ -16,8 +16,8 @@ from minimax.tree import Point
 class ConsensusOptimization(Ruled):
     r"""Consensus optimization: every player moves along F + γ ∇½|F|² = ξ + γ Jᵀξ with J = DF.
 
-    The second term pulls the eigenvalues λ of J away from the imaginary axis, to λ + γ|λ|² where J is normal; a bilinear
-    game converges for h < 2γ / (1 + γ²σ²). Too large a γ also makes bad stationary points attractive.
+    The second term pulls the eigenvalues λ of J away from the imaginary axis, to λ + γ|λ|² where J is normal; a
+    bilinear game converges for h < 2γ / (1 + γ²σ²). Too large a γ also makes bad stationary points attractive.
 
     Cost per step: one gradient per player and one Hessian-vector product.
 

@@ -33,7 +33,7 @@ class ExtraGradient(Ruled):
         >>> opt.step(game, z, opt.init(game, z))[0]
         (tensor(0.7500), tensor(0.5000))
 
-    Source: Korpelevich, The extragradient method, 1976; Gidel et al., A Variational Inequality Perspective on GANs, 2019.
+    Source: Korpelevich, The extragradient method, 1976; Gidel et al., A Variational Inequality Perspective, 2019.
     """
 
     explore: Hyperparameter = 1.0

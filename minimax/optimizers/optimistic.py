@@ -47,7 +47,5 @@ class OptimisticGDA(Ruled):
         d, state = self.directions(z, ξ, state)
         # 2d - past, or d itself at the first step, without a branch on a tensor: weight is 0 there and 1 later.
         weight = (state["step"] > 0).to(z[0][0].dtype)
-        ahead = tuple(
-            tree.axpy(weight, tree.sub(d_i, past), d_i) for d_i, past in zip(d, state["past"], strict=True)
-        )
+        ahead = tuple(tree.axpy(weight, tree.sub(d_i, past), d_i) for d_i, past in zip(d, state["past"], strict=True))
         return moved(game, z, ahead), counted(state | {"past": list(d)}), Info(losses, ξ)

@@ -16,7 +16,7 @@ from minimax.tree import Point
 
 @dataclass(frozen=True)
 class PastExtraGradient(Ruled):
-    r"""Extragradient from the past: explore with the last half step's move, z½_t = z_t + d_{t-1},  z_{t+1} = z_t + d(F(z½_t)).
+    r"""Extragradient from the past: z½ = z + d_{t-1},  z⁺ = z + d_t with d_t the move at F(z½).
 
     One gradient instead of two. Without constraints and with SGD its half steps are optimistic GDA (d_{-1} = 0 here, so
     the first step explores nowhere).
