@@ -13,6 +13,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from minimax import tree
+from minimax.compiled import Compiled
 from minimax.game import Game, Players
 from minimax.optimizer import GameOptimizer, State
 from minimax.rules import Rule
@@ -121,6 +122,8 @@ def ensemble(
     for name, value in (("steps", steps), ("every", every), ("the number of members", len(members))):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}.")
+    if isinstance(optimizer, Compiled):
+        optimizer, compile = optimizer.inner, True
     game, players = _stacked(game, members)
     hyper = _values(optimizer, len(members))
     state: State = torch.vmap(lambda z, h: _with(optimizer, h).init(game, z))(players, hyper)

@@ -1,4 +1,4 @@
-"""Games: the players' losses in, differential oracles out. The only file that differentiates.
+"""Games: the players' losses in, differential oracles out. Only this file and `linearization` differentiate.
 
 Every player minimises its own loss; `zero_sum` puts the sign in once. `Game` is what users build; `Oracle` is the same
 game seen by an optimizer during one step: it speaks vectors and points (see `minimax.tree`) and meters what it spends.
@@ -10,8 +10,6 @@ players. Under `vmap`, `grad` or `torch.compile` the same oracles go through `to
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
 from typing import Any, TypeAlias
 
 import torch
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 
 from minimax import tree
 from minimax.errors import GameError as GameError
+from minimax.linearization import Functional, Graph, Linearization, signed
 from minimax.swap import Modules
 from minimax.tree import Point, Vector
 
@@ -154,42 +153,6 @@ def cooperative(loss: Loss, players: int, constraints: Sequence[Projection | Non
     return Game(loss, constraints=constraints)._copy(_signs=(1,) * players)
 
 
-@dataclass(frozen=True)
-class Linearization:
-    """A game at one point to second order: the field, the losses, and products with blocks of the Jacobian DF.
-
-    `jvp_block(i, j, v)` is (∂ξ_i/∂z_j) v and `vjp_block(i, j, u)` is (∂ξ_i/∂z_j)ᵀ u; `jvp` and `vjp` take the whole DF.
-    Each call costs one Hessian-vector product; the forward and first backward pass are shared by all of them.
-
-    `symmetry` is what is known of H_o, DF without its own-player blocks: 1 if symmetric (one shared loss), -1 if
-    antisymmetric (two players, zero-sum), 0 if neither.
-    """
-
-    field: Point
-    losses: tuple[Tensor, ...]
-    jvp: Callable[[Point], Point]
-    vjp: Callable[[Point], Point]
-    jvp_block: Callable[[int, int, Vector], Vector]
-    vjp_block: Callable[[int, int, Vector], Vector]
-    symmetry: int = 0
-
-    def off_diagonal(self, v: Point) -> Point:
-        """H_o v, where H_o is DF without its own-player blocks. One product per ordered pair of players."""
-        return _off_diagonal(v, self.jvp_block)
-
-    def off_diagonal_t(self, u: Point) -> Point:
-        """H_oᵀ u. One product per ordered pair of players."""
-        return _off_diagonal(u, lambda i, j, u_j: self.vjp_block(j, i, u_j))
-
-
-def _off_diagonal(v: Point, block: Callable[[int, int, Vector], Vector]) -> Point:
-    rows = []
-    for i, v_i in enumerate(v):
-        parts = [block(i, j, v_j) for j, v_j in enumerate(v) if j != i]
-        rows.append(reduce(tree.add, parts) if parts else tree.zeros(v_i))
-    return tuple(rows)
-
-
 class Oracle:
     """A game as one optimizer step sees it: differential oracles on points, with a meter.
 
@@ -308,7 +271,7 @@ class Oracle:
         signs = self.game._signs
         if signs is not None and tree.transformed():
             g, payoff = _func_gradient(lambda x: self._joint(tree.split(x, z), batch)[0], tree.join(z))
-            return _signed(tree.split(g, z), signs), tuple(sign * payoff for sign in signs)
+            return signed(tree.split(g, z), signs), tuple(sign * payoff for sign in signs)
         with torch.enable_grad():
             leaves = tuple(_leaves(vector) for vector in z)
             losses = self._joint(leaves, batch)
@@ -341,7 +304,7 @@ class Oracle:
         if signs is not None:
             g = self._partial(losses[0], tree.join(leaves), 0, create_graph=create_graph)
             parts = enumerate(zip(tree.split(g, leaves), leaves, strict=True))
-            return _signed(tuple(self._whole(*part, i) for i, part in parts), signs)
+            return signed(tuple(self._whole(*part, i) for i, part in parts), signs)
         last = self.players - 1
         return tuple(self._grad(losses[i], leaves[i], i, i < last, create_graph) for i in range(self.players))
 
@@ -356,9 +319,9 @@ class Oracle:
             leaves = tuple(_leaves(vector) for vector in z)
             losses = self.losses(leaves, batch)
             field = self._differentiate(losses, leaves, create_graph=True)
-        return self._linearization(_Graph(leaves, field), field, losses)
+        return self._linearization(Graph(leaves, field), field, losses)
 
-    def _linearization(self, rows: _Graph | _Func, field: Point, losses: tuple[Tensor, ...]) -> Linearization:
+    def _linearization(self, rows: Graph | Functional, field: Point, losses: tuple[Tensor, ...]) -> Linearization:
         everyone = range(self.players)
 
         def counted(product: Callable[..., Point]) -> Callable[..., Point]:
@@ -373,8 +336,8 @@ class Oracle:
         if signs is not None:  # DF = D ∇²f with D = diag(signs): (DF) v = D (DF)ᵀ D v, one backward pass instead of two
 
             def jvp(of: Sequence[int], by: Sequence[int], v: Point) -> Point:
-                pulled = vjp(by, of, _signed(v, tuple(signs[j] for j in by)))
-                return _signed(pulled, tuple(signs[i] for i in of))
+                pulled = vjp(by, of, signed(v, tuple(signs[j] for j in by)))
+                return signed(pulled, tuple(signs[i] for i in of))
 
         return Linearization(
             field=tuple([leaf.detach() for leaf in vector] for vector in field),
@@ -389,59 +352,7 @@ class Oracle:
     def _func_linearize(self, z: Point, batch: Any) -> Linearization:
         field, losses = self.field(z, batch)
         silent = Oracle(self.game, self.specs, self.names)
-        return self._linearization(_Func(z, lambda w: silent.field(w, batch)[0]), field, losses)
-
-
-class _Graph:
-    """Products with DF by backward passes through the recorded graph of the field."""
-
-    def __init__(self, leaves: Point, field: Point) -> None:
-        self.leaves, self.field = leaves, field
-        self.pulled: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Vector, Vector]] = {}
-
-    def vjp(self, rows: Sequence[int], columns: Sequence[int], u: Point) -> Point:
-        """Σ over rows i of (∂ξ_i/∂z_j)ᵀ u_i, for the columns j."""
-        into = tuple(self.leaves[j] for j in columns)
-        outputs = tree.join(tuple(self.field[i] for i in rows))
-        return tree.split(_backward(outputs, tree.join(into), tree.join(u), create_graph=False), into)
-
-    def jvp(self, rows: Sequence[int], columns: Sequence[int], v: Point) -> Point:
-        """Σ over columns j of (∂ξ_i/∂z_j) v_j, for the rows i: the vjp is linear in u, and this is its transpose."""
-        of, key = tuple(self.field[i] for i in rows), (tuple(rows), tuple(columns))
-        if key not in self.pulled:  # the next products with these blocks cost one backward pass instead of two
-            into = tree.join(tuple(self.leaves[j] for j in columns))
-            with torch.enable_grad():
-                u = [torch.zeros_like(leaf, requires_grad=True) for leaf in tree.join(of)]
-                self.pulled[key] = u, _backward(tree.join(of), into, u, create_graph=True)
-        u, pulled = self.pulled[key]
-        return tree.split(_backward(pulled, u, tree.join(v), create_graph=False), of)
-
-
-class _Func:
-    """Products with DF by `torch.func`, for `vmap` and `torch.compile`."""
-
-    def __init__(self, z: Point, field: Callable[[Point], Point]) -> None:
-        self.z, self.field = z, field
-        self.pulls: dict[tuple[tuple[int, ...], tuple[int, ...]], Callable[[Point], tuple[Point]]] = {}
-
-    def vjp(self, rows: Sequence[int], columns: Sequence[int], u: Point) -> Point:
-        key = (tuple(rows), tuple(columns))
-        if key not in self.pulls:  # the next products with these blocks skip the forward pass
-            self.pulls[key] = torch.func.vjp(*self._restricted(rows, columns))[1]
-        return tuple(self.pulls[key](tuple(u))[0])
-
-    def jvp(self, rows: Sequence[int], columns: Sequence[int], v: Point) -> Point:
-        of, at = self._restricted(rows, columns)
-        return tuple(torch.func.jvp(of, (at,), (tuple(v),))[1])
-
-    def _restricted(self, rows: Sequence[int], columns: Sequence[int]) -> tuple[Callable[[Point], Point], Point]:
-        place = {j: k for k, j in enumerate(columns)}
-
-        def field(w: Point) -> Point:
-            ξ = self.field(tuple(w[place[j]] if j in place else vector for j, vector in enumerate(self.z)))
-            return tuple(ξ[i] for i in rows)
-
-        return field, tuple(self.z[j] for j in columns)
+        return self._linearization(Functional(z, lambda w: silent.field(w, batch)[0]), field, losses)
 
 
 def _detached(leaf: Any) -> Any:
@@ -452,26 +363,6 @@ def _leaves(vector: Vector) -> Vector:
     return [leaf.detach().requires_grad_() for leaf in vector]
 
 
-def _signed(field: Point, signs: tuple[int, ...]) -> Point:
-    return tuple(vector if sign > 0 else tree.neg(vector) for vector, sign in zip(field, signs, strict=True))
-
-
 def _func_gradient(loss: Callable[[Vector], Tensor], z_i: Vector) -> tuple[Vector, Tensor]:
     g, value = torch.func.grad_and_value(loss)(z_i)
     return g, value
-
-
-def _backward(outputs: Vector, inputs: Vector, cotangents: Vector, create_graph: bool) -> Vector:
-    live = [(out, cotangent) for out, cotangent in zip(outputs, cotangents, strict=True) if out.requires_grad]
-    if not live:  # a field that does not depend on these players, say that of a linear loss
-        return [torch.zeros_like(x) for x in inputs]
-    return list(
-        torch.autograd.grad(
-            [out for out, _ in live],
-            inputs,
-            [cotangent for _, cotangent in live],
-            retain_graph=True,
-            create_graph=create_graph,
-            materialize_grads=True,
-        )
-    )

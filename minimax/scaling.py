@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from minimax import tree
-from minimax.game import Game, GameError, Linearization, Loss, Oracle, Players
+from minimax.game import Game, GameError, Loss, Oracle, Players
+from minimax.linearization import Linearization
 from minimax.tree import Point, Vector
 
 T = TypeVar("T")

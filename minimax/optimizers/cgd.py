@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.game import Linearization, Oracle
+from minimax.game import Oracle
 from minimax.linear import Map, Solved, cg, gcr, inner, ravel, reciprocal, unravel
+from minimax.linearization import Linearization
 from minimax.optimizer import Info, Ruled, State, counted, moved
 from minimax.tree import Point
 

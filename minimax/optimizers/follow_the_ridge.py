@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minimax import tree
-from minimax.game import GameError, Linearization, Oracle
+from minimax.game import GameError, Oracle
 from minimax.linear import Solved, cg, inner, ravel, unravel
+from minimax.linearization import Linearization
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
 from minimax.tree import Point, Vector
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minimax import tree
-from minimax.game import Linearization, Oracle
+from minimax.game import Oracle
+from minimax.linearization import Linearization
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
 from minimax.tree import Point
 

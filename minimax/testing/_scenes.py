@@ -12,7 +12,8 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from minimax.game import Game, Linearization, Oracle, Players, cooperative, zero_sum
+from minimax.game import Game, Oracle, Players, cooperative, zero_sum
+from minimax.linearization import Linearization
 from minimax.optimizer import GameOptimizer, Info, State
 from minimax.rules import Rule, from_torch
 
