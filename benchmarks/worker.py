@@ -30,7 +30,7 @@ from benchmarks.quality import stability
 from benchmarks.record import Folder
 from minimax.solve import magnitude, write
 
-JUDGEMENTS = 500  # how often, at most, a run is asked whether it has diverged
+JUDGEMENTS = 100  # how often, at most, a run is asked whether it has diverged
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,6 @@ class DCGAN(NSGAN):
 
     name = "dcgan"
     networks = (Generator, partial(Critic, norm=batch_norm))
-    presets = presets(400, widths=(4, 16, 32, 64))
+    presets = presets(360, widths=(4, 16, 32, 64))
     # The source's rate is 2e-4.
     recipe: ClassVar[Recipe] = Recipe(lr=1e-3, options={"betas": (0.5, 0.999)})

@@ -18,7 +18,7 @@ class GAN(ImageGAN):
     """
 
     name = "gan"
-    presets = presets(1200)
+    presets = presets(1000)
     # The source's rate, 2e-4, is for runs forty times as long.
     recipe: ClassVar[Recipe] = Recipe(lr=1e-3, options={"betas": (0.5, 0.999)})
 

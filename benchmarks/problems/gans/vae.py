@@ -33,7 +33,7 @@ class VAE(ImageProblem):
     headline = "nll"
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(3, 16, evaluations=1, samples=64, options={"width": 16, "latent": 2, "draws": 4}),
-        "cpu": Preset(1500, 128, evaluations=3, options={"width": 128, "latent": 8, "draws": 500}),
+        "cpu": Preset(1300, 128, evaluations=3, options={"width": 128, "latent": 8, "draws": 500}),
         "cpu" + LARGE: Preset(10_000, 128, evaluations=3, options={"width": 256, "latent": 20, "draws": 50}),
         "gpu": Preset(50_000, 128, evaluations=10, samples=5000, options={"width": 512, "latent": 20, "draws": 500}),
     }

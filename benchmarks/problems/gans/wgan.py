@@ -17,7 +17,7 @@ class WGAN(ImageGAN):
     """
 
     name = "wgan"
-    presets = presets(1300)
+    presets = presets(1100)
     # Five critic steps before each of the generator's. The source's rate is 5e-5.
     recipe: ClassVar[Recipe] = Recipe("rmsprop", lr=1e-3, steps=(1, 5), order=(1, 0))
 

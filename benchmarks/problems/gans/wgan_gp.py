@@ -18,7 +18,7 @@ class WGANGP(ImageGAN):
     """
 
     name = "wgan-gp"
-    presets = presets(700)
+    presets = presets(600)
     # The source's rate is 1e-4.
     recipe: ClassVar[Recipe] = Recipe(lr=1e-3, options={"betas": (0.5, 0.9)}, steps=(1, 5), order=(1, 0))
 
