@@ -25,6 +25,16 @@ AXES = {"gradients": "gradient evaluations", "seconds": "training seconds", "ste
 COLUMNS = {"gradients": "gradients", "seconds": "train_time_s", "steps": "step"}
 LOG_RATIO = 30.0  # values that are positive and span more than this go on a logarithmic axis
 MOMENTS = 5  # columns of a grid of samples over training
+SHARES = (
+    "recall",
+    "precision",
+    "coverage",
+    "density",
+    "agreement",
+    "share",
+    "fair_modes",
+    "modes",
+)  # never logarithmic
 REACH = 3.0  # how many times its start's coordinates a phase portrait shows
 P = ParamSpec("P")
 Place: TypeAlias = tuple[str, str]  # row and column of a grid
@@ -103,7 +113,7 @@ def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics
         shown = rows[(rows.metric == metric) & np.isfinite(rows.value.astype(float))]
         for label, group in shown.groupby("label"):
             _curve(panel, group, COLUMNS[axis], palette[str(label)], names[str(label)])
-        logarithmic = _scale(panel.set_yscale, shown.value)
+        logarithmic = metric.partition("/")[0] not in SHARES and _scale(panel.set_yscale, shown.value)
         for what, value in floors[floors.metric == metric][["what", "value"]].itertuples(index=False):
             if np.isfinite(value) and (value > 0 or not logarithmic):
                 panel.axhline(value, color="0.4", linestyle=":", linewidth=1)
@@ -254,15 +264,16 @@ def training_grid(pictures: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         runs: the problem's runs.
     """
     tiles: dict[Place, np.ndarray] = {}
+    share = pictures.step / pictures.groupby("run_id").step.transform("max").clip(lower=1)
+    longest = share[pictures.run_id == pictures.run_id.value_counts().index[0]].sort_values()
+    moments = longest.iloc[np.unique(np.linspace(0, len(longest) - 1, MOMENTS).round().astype(int))].to_numpy()
     for label, group in pictures.groupby("label"):
         seeds = ranked(runs[runs.label == label])
         which = "median" if len(seeds) > 1 else "only"
-        mine = group[group.seed == seeds[len(seeds) // 2]].sort_values("step")
-        last = max(1, mine.step.max())
-        chosen = mine.iloc[np.unique(np.linspace(0, len(mine) - 1, MOMENTS).round().astype(int))]
-        for picture in chosen.itertuples():
-            row = f"{label}\n{which} seed ({picture.seed})"
-            tiles[row, f"{100 * int(str(picture.step)) / last:.0f} % of its run"] = read(str(picture.path))
+        mine = group[group.seed == seeds[len(seeds) // 2]]
+        for moment in moments if len(mine) else ():  # methods differ by a step in when they are evaluated
+            picture = mine.loc[(share[mine.index] - moment).abs().idxmin()]
+            tiles[f"{label}\n{which} seed ({picture.seed})", f"{100 * moment:.0f} % of its run"] = read(picture.path)
     return _grid(tiles, f"{pictures.title.iloc[0]}: over training, from one fixed noise")
 
 
