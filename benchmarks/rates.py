@@ -92,10 +92,10 @@ def tail_rate(values: list[float]) -> float:
 
 
 def radius(M: Matrix, J: Matrix) -> float:
-    """The largest modulus of the eigenvalues of M on directions that J sees: a residual does not feel the others."""
+    """The largest modulus of the eigenvalues of M on directions that J sees, as a residual does; nan if there are none."""
     values, vectors = np.linalg.eig(M)
     seen = np.linalg.norm(J @ vectors[: len(J)], axis=0) > 1e-9
-    return float(np.abs(values[seen]).max())
+    return float(np.abs(values[seen]).max()) if seen.any() else math.nan
 
 
 def maps(J: Matrix, blocks: Blocks, h: float) -> dict[str, Callable[[], float]]:
