@@ -92,7 +92,7 @@ def tail_rate(values: list[float]) -> float:
 
 
 def radius(M: Matrix, J: Matrix) -> float:
-    """The largest modulus of the eigenvalues of M on directions that J sees, as a residual does; nan if there are none."""
+    """The largest modulus of the eigenvalues of M on the directions that J sees; nan if there are none."""
     values, vectors = np.linalg.eig(M)
     seen = np.linalg.norm(J @ vectors[: len(J)], axis=0) > 1e-9
     return float(np.abs(values[seen]).max()) if seen.any() else math.nan
