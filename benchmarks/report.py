@@ -58,6 +58,24 @@ def figures(tables: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
             yield f"{title}-{name}-seeds", plots.seed_grid(group, runs)
 
 
+def tensorboard(home: Path, logs: Path) -> None:
+    """Write the curves of every run as TensorBoard events, a folder a run. Needs torch and the extra tensorboard.
+
+    Raises:
+        UsageError: tensorboard is not installed.
+    """
+    from benchmarks import table
+
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError("--tensorboard needs tensorboard: pip install 'minimax-games[tensorboard]'.") from error
+    for run, rows in table.load(home).curves.groupby("run_id"):
+        with SummaryWriter(str(logs / str(run))) as writer:
+            for metric, step, value in rows[["metric", "step", "value"]].itertuples(index=False):
+                writer.add_scalar(metric, value, step)
+
+
 def panels(metrics: Sequence[str], headline: str) -> list[str]:
     """The metrics that a problem's curves show: the headline, how much of the data is covered, the norm of F."""
     coverage = [name for name in metrics if name.partition("/")[0] in ("fair_modes", "recall") and name != headline]
@@ -69,11 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("benchmarks.report", description="Tables and figures of results, once more.")
     parser.add_argument("folder", type=Path, nargs="+", help="results/<suite>")
     parser.add_argument("--axis", choices=AXES, default=AXES[0], help="x-axis of curves")
+    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write the curves as TensorBoard events too")
     options = parser.parse_args(arguments)
     try:
         for folder in options.folder:
             for path in write(folder, options.axis):
                 print(path)
+            if options.tensorboard is not None:
+                tensorboard(folder, options.tensorboard / folder.name)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -168,7 +168,7 @@ def _judged(
     running = standing.verdict == RUNNING
     finite = torch.isfinite(size + norm + tree.total(losses))
     bad = torch.where(finite, torch.where(size > reach, TOO_LARGE, RUNNING), NOT_FINITE)
-    code = torch.where((bad == RUNNING) & (norm <= limits.tolerance), CONVERGED, bad)
+    code = torch.where((bad == RUNNING) & (norm <= limits.tolerance) & (limits.tolerance > 0), CONVERGED, bad)
     return running & (bad == RUNNING), Standing(
         verdict=torch.where(running, code, standing.verdict).to(torch.int8),
         stopped=standing.stopped + running,

@@ -278,7 +278,8 @@ def _cloned(value: Any) -> Any:
 
 
 def _nonnegative(name: str, value: Any) -> None:
-    if isinstance(value, int | float) and not value >= 0:
+    grid = isinstance(value, Tensor) and not tree.transformed()
+    if bool((value < 0).any()) if grid else isinstance(value, int | float) and not value >= 0:
         raise ValueError(f"{name} must be a number >= 0, got {value}.")
 
 

@@ -134,7 +134,7 @@ class Limits:
             return Status("diverged", it.step, "a loss, a gradient or a player is not finite")
         if size > self.growth * max(1.0, float(start)):
             return Status("diverged", it.step, f"|z| = {size:.3g} exceeds {self.growth:g} times its start")
-        if norm <= self.tolerance:
+        if 0 < self.tolerance >= norm:
             return Status("converged", it.step, f"|F| = {norm:.3g} <= {self.tolerance:g}")
         return None
 

@@ -160,6 +160,20 @@ def test_a_report_is_the_same_at_every_writing(command, home, capsys):
     assert report.main([str(home / "nowhere")]) == 2
 
 
+def test_curves_go_to_tensorboard(command, home, untold, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert run.main(command("-p", "tiny", "-o", "simultaneous", "--seeds", "0")) == 0
+    assert report.main([str(home), "--tensorboard", str(tmp_path / "logs")]) == 0
+    (logs,) = (tmp_path / "logs" / "custom").iterdir()
+    events = EventAccumulator(str(logs)).Reload()
+    rows, _ = record.read_rows(home / "cells" / logs.name / "curve.jsonl")
+    for metric in {row["metric"] for row in rows}:
+        mine, shown = [row for row in rows if row["metric"] == metric], events.Scalars(metric)
+        assert [event.step for event in shown] == [row["step"] for row in mine]
+        assert [event.value for event in shown] == pytest.approx([row["value"] for row in mine], rel=1e-6, nan_ok=True)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_checkpoints_and_the_same_command_goes_on(command, home, untold, capsys, number):
     words = command("-p", "tiny-slow", "-o", "simultaneous", "--seeds", "0-1", "--preset", "cpu", "--steps", "400")
