@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks import engine, plan, problems, record, report, spec, terminal
+from benchmarks.data import DataError
 from benchmarks.options import Options
 from benchmarks.plan import Cell
 from benchmarks.problem import Problem
@@ -133,11 +134,14 @@ class Session:
 
     def play(self) -> int:
         """Play what is left, then write tables and figures; returns the exit status."""
-        record.check_schema(self.home, create=True)
+        record.check_schema(self.home)
         todo = self.todo()
         with terminal.screen(self.board(todo), self.again) as shown:
             shown.say(f"{self.suite}: {len(self.cells)} cells, {len(todo)} to do")
             ready = self.prepare(todo, shown)
+            if not ready and len(todo) == len(self.cells):
+                return 1  # nothing could be prepared, and nothing is written
+            record.check_schema(self.home, create=True)
             self.announce(ready)
             engine.play(self.tasks(ready), self.jobs, shown.hear)
         written = report.write(self.home, self.options.axis)
@@ -167,7 +171,8 @@ class Session:
                 fine[key] = True
             except Exception as error:  # one problem's missing data do not keep the others from being played
                 fine[key] = False
-                shown.say(f"{cell.title} cannot be prepared: {type(error).__name__}: {error}")
+                what = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+                shown.say(f"{cell.title} cannot be prepared: {what}")
         return [cell for cell in todo if fine[cell.problem, cell.data]]
 
     def announce(self, ready: Sequence[Cell]) -> None:

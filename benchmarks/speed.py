@@ -179,7 +179,7 @@ def our_scalars() -> Step:
 
 
 def sixteen(game: mm.Game, optimizer: mm.GameOptimizer, steps: int = 20) -> tuple[Step, Step]:
-    """Sixteen ring GANs, so many steps each: in one vmapped call, and one after the other."""
+    """Sixteen ring GANs, so many steps each: in one vmapped call, its start-up included, and one after the other."""
     members = [ring()[:2] for _ in range(16)]
     batch = ring()[2]
 
@@ -242,7 +242,7 @@ def cases() -> Iterator[Case]:
     trainer = mm.bind(game, (g, d), alternating, compile=True)
     yield Case("alternating Adam compiled, ring MLP", 0.6, lambda: trainer.step(batch), hand_alternating(*theirs))
     yield Case("simultaneous SGD, two scalars", 1.3, our_scalars(), hand_scalars())
-    yield Case("16 ring GANs, one ensemble / in turn", 0.5, *sixteen(game, alternating))
+    yield Case("16 ring GANs x 20 steps, one ensemble / in turn", 0.5, *sixteen(game, alternating))
 
 
 def main() -> None:

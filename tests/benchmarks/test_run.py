@@ -91,6 +91,11 @@ def test_failures_are_told_with_the_command_that_plays_them_alone(command, home,
     assert "3 cells, 2 to do" in capsys.readouterr().out
 
 
+def test_nothing_is_written_where_nothing_can_be_played(command, home, capsys):
+    assert run.main(command("-p", "tiny-lost", "-o", "simultaneous", "--seeds", "0")) == 1
+    assert "cannot be prepared" in capsys.readouterr().out and not home.exists()
+
+
 def test_data_that_are_not_there_stop_their_problem_alone(command, home, untold, capsys):
     assert run.main(command("-p", "tiny-lost", "-p", "alone", "-o", "simultaneous", "--seeds", "0")) == 1
     out = capsys.readouterr().out
