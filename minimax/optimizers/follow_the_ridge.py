@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minimax import tree
-from minimax.game import GameError, Oracle
+from minimax.game import Oracle
 from minimax.linear import Solved, cg, inner, ravel, unravel
 from minimax.linearization import Linearization
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
+from minimax.optimizer import Info, State, counted, moved
+from minimax.optimizers._implicit import Implicit
 from minimax.tree import Point, Vector
 
 
 @dataclass(frozen=True)
-class FollowTheRidge(Ruled):
+class FollowTheRidge(Implicit):
     r"""Follow-the-Ridge: gradient play, but the second player also makes up for the first one's move along its ridge.
 
     x⁺ = x + Δ_x with the rule's Δ_x,  y⁺ = y + Δ_y - (∂_y∂_y L_2)⁻¹ (∂_x∂_y L_2) Δ_x; with SGD and min_x max_y f the
@@ -47,21 +48,10 @@ class FollowTheRidge(Ruled):
     Source: Wang, Zhang & Ba, On Solving Minimax Optimization Locally: A Follow-the-Ridge Approach, 2020.
     """
 
-    damping: Hyperparameter = 0.0
-    tolerance: float = 1e-6
-    iterations: int = 10
-
     name: ClassVar[str] = "follow-the-ridge"
 
-    def __post_init__(self) -> None:
-        if isinstance(self.damping, int | float) and not self.damping >= 0:
-            raise ValueError(f"damping must be >= 0, got {self.damping}.")
-        if not (self.tolerance >= 0 and self.iterations >= 1):
-            raise ValueError(f"needs tolerance >= 0 and iterations >= 1, got {self.tolerance}, {self.iterations}.")
-
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
-        if len(z) != 2:
-            raise GameError(f"{self.name} needs two players, a leader and a follower, got {len(z)} players.")
+        self.check_two(z)
         local = game.linearize(z, batches[0])
         d, state = self.directions(z, local.field, state)
         Δ_x = tree.sub(moved(game, z, d)[0], z[0])  # as projected

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minimax import tree
-from minimax.game import GameError, Oracle
+from minimax.game import Oracle
 from minimax.linear import Solved, cg, inner, ravel, unravel
 from minimax.linearization import Linearization
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
+from minimax.optimizer import Info, State, counted, moved
+from minimax.optimizers._implicit import Implicit
 from minimax.optimizers.lola import slope
 from minimax.tree import Point
 
 
 @dataclass(frozen=True)
-class StackelbergGradient(Ruled):
+class StackelbergGradient(Implicit):
     r"""Stackelberg gradient play: the leader (first player) descends its loss along the follower's best response.
 
     Leader: ∂_x L_1 - (∂_x∂_y L_2)ᵀ (∂_y∂_y L_2 + μI)⁻¹ ∂_y L_1; the follower moves along its own gradient. The
@@ -47,21 +48,10 @@ class StackelbergGradient(Ruled):
     Source: Fiez, Chasnov & Ratliff, Implicit Learning Dynamics in Stackelberg Games, 2020.
     """
 
-    damping: Hyperparameter = 0.0
-    tolerance: float = 1e-6
-    iterations: int = 10
-
     name: ClassVar[str] = "stackelberg"
 
-    def __post_init__(self) -> None:
-        if isinstance(self.damping, int | float) and not self.damping >= 0:
-            raise ValueError(f"damping must be >= 0, got {self.damping}.")
-        if not (self.tolerance >= 0 and self.iterations >= 1):
-            raise ValueError(f"needs tolerance >= 0 and iterations >= 1, got {self.tolerance}, {self.iterations}.")
-
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
-        if len(z) != 2:
-            raise GameError(f"{self.name} needs two players, a leader and a follower, got {len(z)} players.")
+        self.check_two(z)
         local = game.linearize(z, batches[0])
         ξ = local.field
         b = slope(game, local, z, 1, 0, batches[0])
