@@ -80,7 +80,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     add = parser.add_argument
     add("--suite", action="append", default=[], metavar="NAME", help=f"one of {', '.join(SUITES)} (repeatable)")
     add("-p", "--problem", action="append", default=[], metavar="GLOB", help="problems, in the suite if there is one")
-    add("-o", "--optimizer", action="append", default=[], metavar="SPEC", help="say 'optimistic[lr=1e-3,3e-4]'")
+    add("-o", "--optimizer", action="append", default=[], metavar="SPEC", help="say 'lookahead[inner=sga;lr=0.1,0.01]'")
     add("--seeds", type=seeds, default=(0, 1, 2), metavar="LIST", help="0-4 or 0,3,5-7; the same for all (0-2)")
     add("--preset", choices=("auto", "smoke", "cpu", "gpu"), default="auto", help="size (auto: gpu where CUDA is)")
     add("--steps", type=positive, metavar="N", help="budget: N gradients per player, in place of the preset's")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
-from itertools import product
+from functools import partial
+from itertools import pairwise, product
 from typing import Any
 
 import minimax as mm
@@ -20,10 +21,17 @@ WORDS = {"true": True, "false": False, "none": None}
 
 @dataclass(frozen=True)
 class Spec:
-    """One optimizer with the parameters that were given for it."""
+    """One optimizer with the parameters that were given for it; the value of a wrapper's `inner` is a spec.
+
+    >>> str(Spec("halpern", (("lr", 0.1), ("inner", Spec("extragradient", (("fresh", True),))))))
+    'halpern[lr=0.1;inner=extragradient[fresh=true]]'
+    """
 
     optimizer: str
     settings: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.optimizer}[{show(dict(self.settings))}]" if self.settings else self.optimizer
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Setup:
 
     Args:
         optimizer: a name in `minimax.optimizers.BY_NAME`.
-        fields: the optimizer's own parameters.
+        fields: the optimizer's own parameters; a wrapper's `inner` is {"optimizer": its name, "fields": its own}.
         rule: sgd, rmsprop or adam.
         lr: one learning rate, or one per player.
         options: the rule's other parameters.
@@ -57,36 +65,26 @@ class Setup:
             return RULES[self.rule](mm.schedules.linear(lr, 0.0, steps) if self.decay else lr, **self.options)
 
         rules = tuple(map(rule, self.lr)) if isinstance(self.lr, tuple) else rule(self.lr)
-        return BY_NAME[self.optimizer].of(rules, **self.fields)
+        return _maker(self.optimizer, self.fields)(rules)
 
 
 def parse(text: str) -> list[Spec]:
-    """The specs that one `--optimizer` argument stands for: the product of all its values.
+    r"""The specs that one `--optimizer` argument stands for: the product of all its values.
 
     >>> [spec.settings for spec in parse("extragradient[lr=1e-3,3e-4;fresh=true]")]
     [(('lr', 0.001), ('fresh', True)), (('lr', 0.0003), ('fresh', True))]
 
+    What a wrapper goes around is a spec in turn; the rule with its parameters and lr stand outside, for all levels.
+
+    >>> print(*parse("lookahead[inner=extragradient[fresh=true,false],optimistic;k=5]"), sep="\n")
+    lookahead[inner=extragradient[fresh=true];k=5]
+    lookahead[inner=extragradient[fresh=false];k=5]
+    lookahead[inner=optimistic;k=5]
+
     Raises:
-        UsageError: a malformed text, or a name that nothing has.
+        UsageError: a malformed text, a name that nothing has, or a parameter where it does not belong.
     """
-    match = re.fullmatch(r"\s*([^\[\]]*?)\s*(?:\[([^\[\]]*)\])?\s*", text)
-    if match is None or not match[1]:
-        raise UsageError(
-            f"--optimizer {text!r} is malformed: write NAME or NAME[parameter=value,value;parameter=value]."
-        )
-    name = choose("optimizer", match[1], BY_NAME)
-    settings: dict[str, list[Any]] = {}
-    current = None
-    for piece in _split(match[2] or "", text):
-        key, equals, value = (part.strip() for part in piece.partition("="))
-        if equals:
-            current = choose(f"parameter of {name}", key, _parameters(name))
-            if current in settings:
-                raise UsageError(f"--optimizer {text!r} gives {current} twice: separate its values by commas.")
-        elif current is None:
-            raise UsageError(f"--optimizer {text!r} is malformed: {piece!r} has no parameter name.")
-        settings.setdefault(current, []).append(_value(value if equals else key, text))
-    return [Spec(name, tuple(zip(settings, values, strict=True))) for values in product(*settings.values())]
+    return _parse(text, text, None)
 
 
 def resolve(spec: Spec, recipe: Recipe) -> Setup:
@@ -97,17 +95,14 @@ def resolve(spec: Spec, recipe: Recipe) -> Setup:
     """
     given = dict(spec.settings)
     rule = choose("rule", str(given.pop("rule", recipe.rule)), RULES)
-    known, own = _defaults(RULES[rule]), _defaults(BY_NAME[spec.optimizer])
+    known, arguments = _defaults(RULES[rule]), _arguments(spec, recipe)
     # All parameters stand in the setup, defaults too: it identifies the run, and a default may change.
     options = known | {name: value for name, value in recipe.options.items() if rule == recipe.rule or name in known}
     setup = {"lr": recipe.lr, "decay": recipe.decay}
-    arguments = dict(own)
-    if BY_NAME[spec.optimizer] is mm.AlternatingGDA:
-        arguments |= {"steps": recipe.steps, "order": recipe.order}
     for name, value in given.items():
-        if name in own:
-            arguments[name] = _like(own[name], value, name)
-        elif name in known:
+        if name in arguments:
+            continue
+        if name in known:
             options[name] = _like(known[name], value, name)
         elif name in setup:
             setup[name] = _like(False if name == "decay" else 0.0, value, name)
@@ -145,9 +140,67 @@ def choose(what: str, name: str, known: Iterable[str]) -> str:
     raise UsageError(f"{name!r} is no {what}: {hint}")
 
 
-def _parameters(optimizer: str) -> set[str]:
-    own = set(_defaults(BY_NAME[optimizer]))
-    return own.union({"rule", "lr", "decay"}, *(_defaults(rule) for rule in RULES.values()))
+def _parse(text: str, whole: str, around: str | None) -> list[Spec]:
+    """`parse`, of the `inner` of the optimizer `around` too; `whole` is what stands on the command line."""
+    match = re.fullmatch(r"\s*([^\[\]]*?)\s*(?:\[(.*)\])?\s*", text, re.DOTALL)
+    if match is None or not match[1]:
+        form = f"{'inner=' if around else ''}NAME"
+        raise UsageError(
+            f"--optimizer {whole!r} is malformed: write {form} or {form}[parameter=value,value;parameter=value]."
+        )
+    name = choose(f"inner optimizer of {around}" if around else "optimizer", match[1], BY_NAME)
+    settings: dict[str, list[Any]] = {}
+    current = None
+    for piece in _split(match[2] or "", whole):
+        key = re.match(r"([^=\[]*)=", piece)  # a later = is that of an inner optimizer's parameter
+        if key:
+            current = _parameter(name, key[1].strip(), whole, around)
+            if current in settings:
+                raise UsageError(f"--optimizer {whole!r} gives {current} twice: separate its values by commas.")
+        elif current is None:
+            raise UsageError(f"--optimizer {whole!r} is malformed: {piece!r} has no parameter name.")
+        value = piece[key.end() if key else 0 :].strip()
+        values = _parse(value, whole, name) if current == "inner" else [_value(value, whole)]
+        settings.setdefault(current, []).extend(values)
+    return [Spec(name, tuple(zip(settings, values, strict=True))) for values in product(*settings.values())]
+
+
+def _parameter(optimizer: str, name: str, whole: str, around: str | None) -> str:
+    """The parameter's name, if the optimizer takes it here, be it outermost or the `inner` of the one `around`."""
+    wrappers = sorted(key for key, kind in BY_NAME.items() if issubclass(kind, mm.Wrapper))
+    own = _defaults(BY_NAME[optimizer]).keys() | ({"inner"} if optimizer in wrappers else set())
+    shared = {"rule", "lr", "decay"}.union(*(_defaults(rule) for rule in RULES.values())) - own
+    if name == "inner" and optimizer not in wrappers:  # such as unrolled, whose inner rule has no spelling here
+        raise UsageError(
+            f"--optimizer {whole!r} gives inner= to {optimizer}, which goes around no other optimizer: "
+            f"leave it out, or choose from {', '.join(wrappers)}."
+        )
+    if around and name in shared:
+        raise UsageError(
+            f"--optimizer {whole!r} gives {name}= to the inner {optimizer}, but one rule plays all levels: "
+            f"write {name}= beside the outermost inner=."
+        )
+    return choose(f"parameter of {optimizer}", name, own if around else own | shared)
+
+
+def _arguments(spec: Spec, recipe: Recipe) -> dict[str, Any]:
+    """An optimizer's own parameters, all of them, and those of the one inside: by the spec, the recipe, the default."""
+    kind, given = BY_NAME[spec.optimizer], dict(spec.settings)
+    own = _defaults(kind)
+    arguments = dict(own)
+    if kind is mm.AlternatingGDA:
+        arguments |= {"steps": recipe.steps, "order": recipe.order}
+    arguments |= {name: _like(own[name], given[name], f"{name} of {spec.optimizer}") for name in given if name in own}
+    if issubclass(kind, mm.Wrapper):
+        inner = given.get("inner", Spec(kind.usual.name))
+        arguments["inner"] = {"optimizer": inner.optimizer, "fields": _arguments(inner, recipe)}
+    return arguments
+
+
+def _maker(optimizer: str, fields: Mapping[str, Any]) -> Callable[[mm.Rule | tuple[mm.Rule, ...]], mm.GameOptimizer]:
+    """From a rule, or one per player, to the optimizer, with what is inside it."""
+    inside = {name: _maker(**value) for name, value in fields.items() if isinstance(value, Mapping)}
+    return partial(BY_NAME[optimizer].of, **{**fields, **inside})
 
 
 def _defaults(kind: type) -> dict[str, Any]:
@@ -155,10 +208,14 @@ def _defaults(kind: type) -> dict[str, Any]:
 
 
 def _split(text: str, whole: str) -> list[str]:
-    """Cut at the commas and semicolons that stand outside parentheses."""
-    pieces = re.split(r"[,;](?![^()]*\))", text) if text else []
-    if not all(piece.strip() for piece in pieces) or text.count("(") != text.count(")"):
-        raise UsageError(f"--optimizer {whole!r} is malformed: a value is missing, or a parenthesis is not closed.")
+    """Cut at the commas and semicolons that stand outside brackets."""
+    masked, found = text, 1
+    while found:  # from the innermost brackets outwards
+        masked, found = re.subn(r"\([^()\[\]]*\)|\[[^()\[\]]*\]", lambda match: "_" * len(match[0]), masked)
+    cuts = [-1, *(i for i, sign in enumerate(masked) if sign in ",;"), len(text)]
+    pieces = [text[a + 1 : b] for a, b in pairwise(cuts)] if text else []
+    if not all(piece.strip() for piece in pieces) or set(masked) & set("()[]"):
+        raise UsageError(f"--optimizer {whole!r} is malformed: a value is missing, or a bracket is not closed.")
     return pieces
 
 

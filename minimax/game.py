@@ -10,6 +10,7 @@ players. Under `vmap`, `grad` or `torch.compile` the same oracles go through `to
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any, TypeAlias
 
 import torch
@@ -351,7 +352,7 @@ class Oracle:
 
     def _func_linearize(self, z: Point, batch: Any) -> Linearization:
         field, losses = self.field(z, batch)
-        silent = Oracle(self.game, self.specs, self.names)
+        silent = copy(self)  # the products count, not the fields that they evaluate
         return self._linearization(Functional(z, lambda w: silent.field(w, batch)[0]), field, losses)
 
 

@@ -102,7 +102,8 @@ class Trainer:
         """Go on from what `state_dict` returned.
 
         Raises:
-            ValueError: players of another structure, or an average saved by one trainer and unknown to the other.
+            ValueError: players of another structure, the state of another optimizer or rule, or an average saved by
+                one trainer and unknown to the other. Nothing is loaded then.
         """
         if set(saved) != {"players", "state", "buffers"} | ({"ema"} if self.ema is not None else set()):
             raise ValueError(
@@ -110,6 +111,8 @@ class Trainer:
             )
         if _shapes(saved["players"]) != _shapes(self.players):
             raise ValueError("the saved players differ in structure or shape from the modules bound here.")
+        if not _fits(saved["state"], self.state):
+            raise ValueError(f"the saved state is no state of {self.optimizer}: bind the optimizer that was saved.")
         saved = pytree.tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, saved)
         self.players, self.state = saved["players"], saved["state"]
         self.game.commit(saved["buffers"])
@@ -139,6 +142,19 @@ def _places(modules: Players, players: Players) -> list[tuple[Any, list[Tensor]]
 def _shapes(players: Players) -> tuple[list[torch.Size], Any]:
     leaves, spec = pytree.tree_flatten(players)
     return [leaf.shape for leaf in leaves], spec
+
+
+def _fits(saved: Any, state: Any) -> bool:
+    """Whether a state has the structure and shapes of another one."""
+    if isinstance(state, dict) and isinstance(saved, dict):
+        if state.keys() == saved.keys() == {"state"}:  # of a torch optimizer, which fills it at its first step
+            return True
+        return state.keys() == saved.keys() and all(_fits(saved[key], state[key]) for key in state)
+    if isinstance(state, list | tuple) and isinstance(saved, list | tuple):
+        return len(state) == len(saved) and all(map(_fits, saved, state))
+    if isinstance(state, Tensor) and isinstance(saved, Tensor):
+        return state.shape == saved.shape
+    return type(state) is type(saved)
 
 
 def bind(

@@ -212,8 +212,24 @@ class Wrapper(GameOptimizer):
             raise TypeError(f"{name} goes around a game optimizer, got {got}: {name}({self.usual.__name__}(...)), say.")
 
     @classmethod
-    def of(cls, rule: Rule | tuple[Rule, ...], **options: Any) -> Self:
-        return cls(cls.usual(rule), **options)
+    def of(
+        cls,
+        rule: Rule | tuple[Rule, ...],
+        *,
+        inner: Callable[[Rule | tuple[Rule, ...]], GameOptimizer] | None = None,
+        **options: Any,
+    ) -> Self:
+        """This optimizer around one that moves by a rule, or one per player.
+
+        Args:
+            inner: makes the optimizer inside of the rule, such as a class or another one's `of`; None for the usual.
+            options: this optimizer's own parameters.
+
+        >>> import minimax as mm
+        >>> mm.Halpern.of(mm.sgd(0.1), inner=mm.OptimisticGDA) == mm.Halpern(mm.OptimisticGDA(mm.sgd(0.1)))
+        True
+        """
+        return cls((inner or cls.usual)(rule), **options)
 
     @property
     def draws(self) -> int:

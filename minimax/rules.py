@@ -7,13 +7,17 @@ call that makes them is how they print: `sgd(lr=0.1)`.
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch._C._functorch import TransformType
+from torch.overrides import TorchFunctionMode
 
 from minimax import tree
 from minimax.tree import Vector
@@ -230,7 +234,8 @@ class from_torch(Rule):
     """Any `torch.optim` optimizer as a rule: it steps on a copy, and the difference is the displacement.
 
     Works in every schedule, extragradient included, and keeps the step pure; slower than the native rules, and not
-    under `vmap` or `torch.compile`, as torch optimizers write in place.
+    under `vmap` or `torch.compile`, as torch optimizers write in place. `torch.func.vjp` and `grad` go through a move,
+    as `Unrolled` needs, if the class has the option `differentiable`; the rate and the count of moves are constants.
 
     Args:
         optimizer: the class, say `torch.optim.Adam`.
@@ -238,7 +243,8 @@ class from_torch(Rule):
         options: its other keyword arguments.
 
     Raises:
-        RuntimeError: under `vmap` or `torch.compile`.
+        RuntimeError: under `vmap` or `torch.compile`; when differentiated, a class without the option `differentiable`,
+            or a learning rate that the derivative is asked for.
 
     Example:
         >>> import torch
@@ -260,21 +266,56 @@ class from_torch(Rule):
         return {"state": {}}
 
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
-        if tree.transformed():
-            raise RuntimeError("from_torch cannot run under vmap or torch.compile: use sgd, rmsprop or adam.")
+        derive, rate = tree.transformed(), self.rate(step)
+        options = self._differentiable(rate) if derive else dict(self.options)
         copy = [leaf.clone() for leaf in player]
         for leaf, g in zip(copy, gradient, strict=True):
             leaf.grad = g.clone()  # some optimizers write into it, as SGD(nesterov=True, foreach=True) does
-        optimizer = self.optimizer(copy, lr=float(self.rate(step)), **dict(self.options))
+        optimizer = self.optimizer(copy, lr=float(rate), **options)
         for k, saved in memory["state"].items():
-            optimizer.state[copy[k]] = {key: _cloned(value) for key, value in saved.items()}
-        optimizer.step()
+            optimizer.state[copy[k]] = {key: _cloned(key, value) for key, value in saved.items()}
+        with _Derivatives() if derive else nullcontext():
+            optimizer.step()
         state = {k: dict(optimizer.state[leaf]) for k, leaf in enumerate(copy) if leaf in optimizer.state}
         return tree.sub(copy, player), {"state": state}
 
+    def _differentiable(self, rate: Any) -> dict[str, Any]:
+        """The options under `torch.func`, where only torch's plain loops have derivatives."""
+        if torch.compiler.is_compiling() or _vmapped():
+            raise RuntimeError("from_torch cannot run under vmap or torch.compile: use sgd, rmsprop or adam.")
+        if "differentiable" not in inspect.signature(self.optimizer).parameters:
+            raise RuntimeError(
+                f"from_torch cannot differentiate {torch.typename(self.optimizer)}, which has no option "
+                "`differentiable`: use sgd, rmsprop or adam."
+            )
+        if isinstance(rate, Tensor) and rate.requires_grad:
+            raise RuntimeError("from_torch has no derivative in its learning rate: use sgd, rmsprop or adam.")
+        plain = {key: value for key, value in self.options if key not in ("foreach", "fused")}
+        return plain | {"differentiable": True}
 
-def _cloned(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value
+
+class _Derivatives(TorchFunctionMode):
+    """Mends torch's differentiable steps: SGD detaches its first momentum, and √ at 0 makes inf · 0, a NaN."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is Tensor.detach:
+            return args[0].clone()
+        if function in (Tensor.sqrt, torch.sqrt):
+            return tree.sqrt([args[0]])[0]
+        if function is Tensor.sqrt_:
+            return args[0].copy_(tree.sqrt([args[0].clone()])[0])
+        return function(*args, **(kwargs or {}))
+
+
+def _vmapped() -> bool:
+    levels = torch._C._functorch.get_interpreter_stack() or []
+    return any(level.key() == TransformType.Vmap for level in levels)
+
+
+def _cloned(key: str, value: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    return value.detach().clone() if key == "step" else value.clone()  # Adam refuses a counter with a derivative
 
 
 def _nonnegative(name: str, value: Any) -> None:

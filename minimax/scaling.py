@@ -71,7 +71,7 @@ def accumulate(game: Game, parts: int) -> Game:
     """
     if parts < 1:
         raise ValueError(f"parts must be at least 1, got {parts}.")
-    return _averaged(game, lambda batch: _cut(batch, parts), lambda values: values)
+    return averaged(game, lambda batch: _cut(batch, parts), lambda values: values)
 
 
 def data_parallel(game: Game, group: dist.ProcessGroup | None = None) -> Game:
@@ -97,7 +97,7 @@ def data_parallel(game: Game, group: dist.ProcessGroup | None = None) -> Game:
         (tensor(2.), tensor(-1.))
         >>> dist.destroy_process_group()
     """
-    return _averaged(game, lambda batch: [batch], lambda values: _over_ranks(values, group))
+    return averaged(game, lambda batch: [batch], lambda values: _over_ranks(values, group))
 
 
 @torch.no_grad()
@@ -185,7 +185,9 @@ class _Averaging(Oracle):
         return out
 
 
-def _averaged(game: Game, split: Callable[[Any], Sequence[Any]], merge: Callable[[list[Tensor]], list[Tensor]]) -> Game:
+def averaged(game: Game, split: Callable[[Any], Sequence[Any]], merge: Callable[[list[Tensor]], list[Tensor]]) -> Game:
+    """The game whose every answer is the mean over the parts that `split` cuts a batch into, put through `merge`."""
+
     def oracle(of: Game, specs: list[Any], names: tuple[str, ...] | None) -> Oracle:
         return _Averaging(game._oracle(of, specs, names), split, merge)
 
@@ -207,6 +209,11 @@ def _cut(batch: Any, parts: int) -> list[Any]:
 
 def _over_ranks(values: list[Tensor], group: dist.ProcessGroup | None) -> list[Tensor]:
     """The means over the ranks, by one all-reduce per dtype; integers (counters among buffers) stay."""
+    if any(value.requires_grad for value in values):
+        raise GameError(
+            "averages over ranks cannot be differentiated: second-order methods on penalties of gradients need "
+            "data_parallel on the outside, data_parallel(consensus(game))."
+        )
     out = list(values)
     for dtype in dict.fromkeys(value.dtype for value in values if value.is_floating_point()):
         places = [k for k, value in enumerate(values) if value.dtype == dtype]

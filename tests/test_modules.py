@@ -222,6 +222,14 @@ def test_loading_what_does_not_fit() -> None:
         mm.bind(GAN, (Norm(2), Norm(1)), optimizer, ema=0.5).load_state_dict(trainer.state_dict())
     with pytest.raises(ValueError, match="differ in structure or shape"):
         mm.bind(GAN, (Norm(2), Norm(3)), optimizer).load_state_dict(trainer.state_dict())
+    for other in (mm.SimultaneousGDA(mm.adam(0.1)), mm.OptimisticGDA(mm.sgd(0.1)), mm.Lookahead(optimizer)):
+        with pytest.raises(ValueError, match=r"is no state of .*bind the optimizer that was saved"):
+            mm.bind(GAN, (Norm(2), Norm(1)), other).load_state_dict(trainer.state_dict())
+    other = mm.bind(GAN, (Norm(2), Norm(1)), mm.SimultaneousGDA(mm.from_torch(torch.optim.Adam)))
+    saved, filled = other.state_dict(), mm.bind(GAN, (Norm(2), Norm(1)), other.optimizer)
+    filled.step(batch(0))
+    filled.load_state_dict(saved)
+    other.load_state_dict(filled.state_dict())
 
 
 # ----------------------------------------------------------------------------------------------------------------- EMA

@@ -124,6 +124,26 @@ def test_from_torch_says_where_it_cannot_run() -> None:
         torch.vmap(move)(torch.ones(3))
 
 
+def test_from_torch_has_derivatives_but_not_of_everything() -> None:
+    """In the player, the gradient and the memory; under grad inside vmap, or in the rate, it says no."""
+    rule = mm.from_torch(torch.optim.SGD, lr=0.1, momentum=0.5, weight_decay=0.2)
+    saved = {"state": {0: {"momentum_buffer": torch.tensor(3.0)}}}
+
+    def move(z: torch.Tensor, g: torch.Tensor, v: torch.Tensor, lr: object = 0.1) -> torch.Tensor:
+        memory = {"state": {0: {"momentum_buffer": v}}}
+        own = mm.from_torch(torch.optim.SGD, lr=lr, **dict(rule.options))
+        return own.move([z], [g], memory, torch.tensor(0))[0][0]
+
+    point = torch.tensor(1.0), torch.tensor(2.0), torch.tensor(3.0)
+    slopes = torch.func.grad(move, argnums=(0, 1, 2))(*point)
+    torch.testing.assert_close(torch.stack(slopes), torch.tensor([-0.02, -0.1, -0.05]))
+    assert rule.move([point[0]], [point[1]], saved, torch.tensor(0))[0][0] == move(*point)
+    with pytest.raises(RuntimeError, match=r"from_torch cannot run under vmap or torch\.compile"):
+        torch.vmap(torch.func.grad(lambda z: move(z, *point[1:])))(torch.ones(3))
+    with pytest.raises(RuntimeError, match="from_torch has no derivative in its learning rate: use sgd"):
+        torch.func.grad(lambda lr: move(*point, lr))(torch.tensor(0.1))
+
+
 def test_from_torch_is_a_value() -> None:
     rule = mm.from_torch(torch.optim.Adam, lr=0.1, betas=(0.5, 0.9))
     assert rule == mm.from_torch(torch.optim.Adam, betas=(0.5, 0.9), lr=0.1)

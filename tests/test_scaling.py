@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 
 import minimax as mm
 from minimax.optimizers import BY_NAME
+from minimax.penalties import consensus
 from minimax.scaling import accumulate, autocast, broadcast, data_parallel
 
 STEPS, BATCH = 3, 8
@@ -52,6 +53,10 @@ def worker(rank: int, folder: str) -> None:
     half = BATCH // 2
     game = data_parallel(mm.zero_sum(payoff))
     found = {name: end(each, game, slice(rank * half, (rank + 1) * half)) for name, each in optimizers().items()}
+    whole = consensus(game, 0.3)  # the norm of the averaged gradients, not the average of the ranks' norms
+    found["penalised"] = end(mm.ExtraGradient(mm.sgd(0.05)), whole, slice(rank * half, (rank + 1) * half))
+    with pytest.raises(mm.GameError, match="data_parallel on the outside"):
+        end(mm.ConsensusOptimization(mm.sgd(0.05)), whole)
     alone = torch.full((2,), float(rank))
     module = nn.Linear(1, 1)
     nn.init.constant_(module.weight, float(rank))
@@ -80,6 +85,12 @@ def test_two_ranks_play_as_one_process(name: str, ranks: list[dict[str, list[Ten
     for found in ranks:
         torch.testing.assert_close(found[name], alone, rtol=1e-8, atol=1e-10)
     assert all(torch.equal(a, b) for a, b in zip(ranks[0][name], ranks[1][name], strict=True))
+
+
+def test_gradient_penalties_see_the_gradients_of_all_ranks(ranks: list[dict[str, list[Tensor]]]) -> None:
+    alone = end(mm.ExtraGradient(mm.sgd(0.05)), consensus(mm.zero_sum(payoff), 0.3))
+    for found in ranks:
+        torch.testing.assert_close(found["penalised"], alone, rtol=1e-8, atol=1e-10)
 
 
 def test_broadcast_and_buffers_make_ranks_equal(ranks: list[dict[str, list[Tensor]]]) -> None:

@@ -13,6 +13,7 @@ from minimax import tree
 from minimax.game import Oracle
 from minimax.optimizer import counted, moved
 from minimax.testing import CHECKS, check_game, check_optimizer
+from minimax.testing._scenes import on_two_ranks
 from minimax.tree import Point
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -66,6 +67,11 @@ class NeverMovesTheSecondPlayer(Broken):
 class Widens(Broken):
     def spoil(self, game, z, d, state, batches):
         return tuple([leaf.double() for leaf in vector] for vector in d)
+
+
+class LooksAtItsOwnBatch(Broken):
+    def spoil(self, game, z, d, state, batches):
+        return tuple(tree.scale(1 + 0.01 * batches[0].mean(), vector) for vector in d)
 
 
 class BranchesOnValues(Broken):
@@ -153,6 +159,7 @@ BROKEN: list[tuple[type[mm.GameOptimizer], str, str]] = [
     (DoesNotCount, "plays", r"state\['step'\] is 0"),
     (Widens, "precision", "float32 players changed shape or dtype"),
     (TiesMemoryToAnObject, "resume", "resumed after step"),
+    (LooksAtItsOwnBatch, "ranks", "rank 0 of two with half a batch each plays unlike one process"),
     (MixesTheMembers, "vmapped", "vmap over players differs"),
     (MixesTheMembers, "vmapped_rates", "vmap over rates differs"),
     (MixesTheMembers, "compiled", "differs from eager"),
@@ -180,6 +187,15 @@ def test_branches_on_values_do_not_transform(check: str) -> None:
 
 def test_the_hook_itself_is_sound() -> None:
     check_optimizer(Broken(mm.sgd(0.05)))
+
+
+def test_a_rank_that_asks_alone_does_not_wait_for_ever() -> None:
+    x = torch.tensor(1.0)
+    ask = lambda game, rank: [game.losses((x, x)) for _ in range(1 + rank)]
+    with pytest.raises(AssertionError, match="one of two ranks asked"):
+        on_two_ranks(mm.zero_sum(lambda x, y: x * y), ask, patience=0.2)
+    with pytest.raises(ZeroDivisionError):
+        on_two_ranks(mm.zero_sum(lambda x, y: x * y), lambda game, rank: game.losses((x, x)) if rank else 1 / 0)
 
 
 def test_every_check_is_broken_by_something() -> None:

@@ -8,6 +8,7 @@ from minimax.diagnostics.equilibrium import Equilibrium as Equilibrium
 from minimax.diagnostics.equilibrium import classify as classify
 from minimax.diagnostics.gaps import Gap as Gap
 from minimax.diagnostics.gaps import duality_gap as duality_gap
+from minimax.diagnostics.plots import draw as draw
 from minimax.diagnostics.plots import draw_phase as draw_phase
 from minimax.diagnostics.plots import draw_spectrum as draw_spectrum
 from minimax.diagnostics.report import Report as Report

@@ -1,4 +1,4 @@
-"""Two pictures. matplotlib and seaborn are imported when one is drawn: the library does not need them."""
+"""Pictures. matplotlib and seaborn are imported when one is drawn: the library does not need them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,55 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from minimax.diagnostics.spectrum import Spectrum
+from minimax.diagnostics.spectrum import Spectrum, spectrum
 from minimax.game import Game, GameError, Players
 from minimax.optimizer import GameOptimizer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def draw(
+    game: Game,
+    players: Players,
+    batch: Any = None,
+    *,
+    optimizers: Mapping[str, GameOptimizer] | Sequence[GameOptimizer] = (),
+    start: Players = None,
+    step: float | None = None,
+) -> Figure:
+    """The spectrum at the players and, for two players of one number each, the phase portrait with the players starred.
+
+    Costs what `spectrum` and `draw_phase` cost; both can be drawn alone.
+
+    Args:
+        game: the losses.
+        players: where to look, an equilibrium say.
+        batch: as the losses take it.
+        optimizers: whose paths the portrait shows: by label, or their names are the labels.
+        start: where these paths start; (1, 1) by default.
+        step: h; draws the disk in which simultaneous play with this step is stable.
+
+    Raises:
+        ImportError: matplotlib and seaborn are not installed.
+
+    Example:
+        >>> import torch, minimax as mm
+        >>> form = mm.games.scsc()
+        >>> figure = draw(form.game, form.equilibrium, optimizers=[mm.ExtraGradient(mm.sgd(0.05))], step=0.05)
+        >>> [ax.get_xlabel() for ax in figure.axes]
+        ['Re λ', 'player 1']
+    """
+    plt, _ = _libraries()
+    portrait = _numbers(players)
+    width = 2 if portrait else 1
+    figure, axes = plt.subplots(1, width, figsize=(5 * width, 5), layout="constrained", squeeze=False)
+    draw_spectrum(spectrum(game, players, batch), axes[0, 0], step)
+    if portrait:
+        draw_phase(game, optimizers, start, batch, equilibrium=players, ax=axes[0, 1])
+        axes[0, 1].set_title("The flow -F")
+    return figure  # type: ignore[no-any-return]
 
 
 def draw_spectrum(
@@ -103,7 +146,7 @@ def draw_phase(
     """
     plt, sns = _libraries()
     start = (torch.tensor(1.0), torch.tensor(1.0)) if start is None else tuple(start)
-    if len(start) != 2 or any(not isinstance(x, Tensor) or x.numel() != 1 for x in start):
+    if not _numbers(start):
         raise GameError("a phase portrait is of two players with one number each.")
     ax = _axes(plt, ax)
     grid = torch.linspace(*limits, points)
@@ -121,6 +164,10 @@ def draw_phase(
     if named:
         ax.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize="small", loc="upper right")
     return ax
+
+
+def _numbers(players: Players) -> bool:
+    return len(players) == 2 and all(isinstance(x, Tensor) and x.numel() == 1 for x in players)
 
 
 def _flow(game: Game, start: Players, x: Tensor, y: Tensor, batch: Any, shape: torch.Size) -> tuple[Any, Any]:

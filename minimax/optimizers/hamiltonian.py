@@ -21,8 +21,8 @@ class HamiltonianDescent(Ruled):
     Cost per step: one gradient per player and one Hessian-vector product.
 
     Args:
-        rule: one rule for all players, or a tuple with one each. unbiased: estimate Jᵀξ from two independent batches
-        (J on one, ξ on the other), so that its mean is the gradient
+        rule: one rule for all players, or a tuple with one each.
+        unbiased: estimate Jᵀξ from two independent batches (J on one, ξ on the other), so that its mean is the gradient
             of ½|E F|² and not of ½E|F|². One more gradient per player.
 
     Example:

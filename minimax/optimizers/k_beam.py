@@ -11,7 +11,7 @@ from torch import Tensor
 
 from minimax import tree
 from minimax.game import Oracle
-from minimax.optimizer import Info, Ruled, State, counted
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted
 from minimax.tree import Point, Vector
 
 
@@ -22,19 +22,21 @@ class KBeam(Ruled):
     min_u max_v f needs the *global* answer to u. Where the best answer jumps between several local maxima, gradient
     play follows one of them to a false solution; the beam follows K and u descends max_k f(u, v^k). With K = 1 this is
     alternating play, last player first. `state["beam"]` holds the candidates, leaves of shape (K, ...), and may be set
-    by hand; the last player that a step returns is the best of them.
+    by hand; the last player that a step returns is the best of them. With ε > 0, u follows the mean of the gradients at
+    all v^k within ε of the best, which does not jump at ties: an ε-subgradient of max_k f where f is convex in u.
 
-    Cost per step: K gradients per move of the last player, K forward passes, and one gradient per other player.
-    Memory: K copies of the last player (and of its rule's memory).
+    Cost per step: K gradients per move of the last player, K forward passes, and one gradient per other player (K with
+    ε). Memory: K copies of the last player (and of its rule's memory); with ε, K gradients of one other player.
 
     Args:
         rule: one rule for all players, or a tuple with one each. The last player's rule moves all candidates as one.
         candidates: K >= 1.
         spread: candidates start in a box of this half width around the last player, v¹ at its centre; always the same.
         steps: moves of the candidates per step.
+        epsilon: ε >= 0, in units of the last player's loss; a float, tensor, or schedule.
 
     Raises:
-        ValueError: candidates or steps below 1, or a negative spread.
+        ValueError: candidates or steps below 1, or a negative spread or epsilon.
 
     Example:
         >>> import torch, minimax as mm
@@ -50,6 +52,7 @@ class KBeam(Ruled):
     candidates: int = 5
     spread: float = 0.1
     steps: int = 1
+    epsilon: Hyperparameter = 0.0
 
     name: ClassVar[str] = "k-beam"
 
@@ -58,6 +61,8 @@ class KBeam(Ruled):
             raise ValueError(f"candidates and steps must be at least 1, got {self.candidates} and {self.steps}.")
         if not self.spread >= 0:
             raise ValueError(f"spread must be >= 0, got {self.spread}.")
+        if isinstance(self.epsilon, int | float) and not self.epsilon >= 0:
+            raise ValueError(f"epsilon must be >= 0, got {self.epsilon}.")
 
     def begin(self, z: Point) -> State:
         beam, first = self._spread(z[-1]), torch.zeros((), dtype=torch.int64, device=z[0][0].device)
@@ -72,16 +77,24 @@ class KBeam(Ruled):
         def each(beam: Vector) -> list[Vector]:
             return [game.project(n, [leaf[k] for leaf in beam]) for k in range(self.candidates)]
 
-        beam = each([_put(b, state["best"], leaf) for b, leaf in zip(state["beam"], v, strict=True)])
+        here = state["best"][None]
+        beam = each([b.index_copy(0, here, leaf[None]) for b, leaf in zip(state["beam"], v, strict=True)])
         for _ in range(self.steps):
             pairs = [game.gradient((*us, v_k), n, batch) for v_k in beam]
             d, memory = last.move(_stack(beam), _stack([g for g, _ in pairs]), memory, state["step"])
             beam = each(tree.add(_stack(beam), d))
         with torch.no_grad():
-            best = torch.stack([game.loss((*us, v_k), n, batch) for v_k in beam]).argmin()
+            answers = torch.stack([game.loss((*us, v_k), n, batch) for v_k in beam])
+        best, ε = answers.argmin(), self.at(self.epsilon, state)
         v = [_get(leaf, best) for leaf in _stack(beam)]
 
-        seen = [game.gradient((*us, v), i, batch) for i in range(n)]
+        def descent(i: int) -> tuple[Vector, Tensor]:
+            if isinstance(ε, int | float) and ε == 0:
+                return game.gradient((*us, v), i, batch)
+            g, L = zip(*[game.gradient((*us, v_k), i, batch) for v_k in beam], strict=True)
+            return _mean(_stack(g), answers <= answers.min() + ε), _get(torch.stack(L), best)
+
+        seen = [descent(i) for i in range(n)]
         moves = [r.move(u, g, m, state["step"]) for r, u, (g, _), m in zip(rules, us, seen, memories, strict=True)]
         us = [game.project(i, tree.add(u, d)) for i, (u, (d, _)) in enumerate(zip(us, moves, strict=True))]
         g, L = _stack([g for g, _ in pairs]), torch.stack([L for _, L in pairs])
@@ -110,6 +123,6 @@ def _get(leaf: Tensor, k: Tensor) -> Tensor:
     return leaf.index_select(0, k[None])[0]  # leaf[k] would read k off the device
 
 
-def _put(leaf: Tensor, k: Tensor, value: Tensor) -> Tensor:
-    here = torch.arange(len(leaf), device=leaf.device) == k
-    return torch.where(here.reshape(-1, *[1] * value.dim()), value, leaf)
+def _mean(beam: Vector, among: Tensor) -> Vector:
+    kept = [torch.where(among.reshape(-1, *[1] * (leaf.dim() - 1)), leaf, 0) for leaf in beam]  # 0 * inf is a NaN
+    return [leaf.sum(0) / among.sum() for leaf in kept]

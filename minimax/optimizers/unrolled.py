@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from minimax import tree
@@ -15,6 +16,8 @@ from minimax.optimizer import Info, Ruled, State, counted, moved
 from minimax.rules import Memory, Rule
 from minimax.tree import Point, Vector
 
+Move: TypeAlias = Callable[[Vector, Vector, Memory], tuple[Vector, Memory]]
+
 
 @dataclass(frozen=True)
 class Unrolled(Ruled):
@@ -22,8 +25,7 @@ class Unrolled(Ruled):
 
     y_{k+1} = y_k + d(∂_y L_2(x, y_k)), y_0 = y, differentiated in full: through the gradients, the rule and its
     memory. The followers themselves move as in simultaneous play. On f = a/2 x² + bxy - c/2 y², y_K = rᴷy + (1 -
-    rᴷ)(b/c)x with r = 1 - ηc. Points are kept and graphs are not: the way back linearises the game again at each
-    y_k.
+    rᴷ)(b/c)x with r = 1 - ηc. Points are kept and graphs are not: the way back linearises the game again at each y_k.
 
     Cost per step, two players: 2 + 3K gradients and 2K Hessian-vector products; memory grows by K copies of the
     followers and of their rules' memories.
@@ -36,7 +38,8 @@ class Unrolled(Ruled):
     Raises:
         ValueError: steps below 1.
         GameError: one player only.
-        RuntimeError: a follower's rule that cannot be differentiated, as `from_torch`.
+        RuntimeError: a follower's `from_torch` rule under `vmap` or `torch.compile`, or around an optimizer that has no
+            option `differentiable`.
 
     Example:
         >>> import torch, minimax as mm
@@ -74,12 +77,12 @@ class Unrolled(Ruled):
 
         ξ_0, _ = game.gradient(y, 0, batches[0])
         λ = {i: game.gradient(y, i, batches[0], of=0)[0] for i in followers}  # dL_1 / dy_k, from y_K back to y_0
-        μ = {i: pytree.tree_map(torch.zeros_like, m[i]) for i in followers}  # dL_1 / d(the rule's memory)
+        μ = {i: tree.zeros(_numbers(m[i])) for i in followers}  # dL_1 / d(the rule's memory)
         while seen:
             y, m = seen.pop()
             local = game.linearize(y, batches[0])
             for i in followers:
-                pull = torch.func.vjp(self._move(game, rules[i], i, state), y[i], local.field[i], m[i])[1]
+                pull = _transposed(self._move(game, rules[i], i, state), y[i], local.field[i], m[i])
                 λ[i], g[i], μ[i] = pull((λ[i], μ[i]))
             for i in followers:
                 ξ_0 = tree.add(ξ_0, local.vjp_block(i, 0, g[i]))
@@ -91,9 +94,29 @@ class Unrolled(Ruled):
         at = "start of the step; the leader's gradient through the steps ahead"
         return moved(game, z, d), counted(state), Info(local.losses, ξ, at)
 
-    def _move(self, game: Oracle, rule: Rule, i: int, state: State) -> Callable[..., tuple[Vector, Memory]]:
+    def _move(self, game: Oracle, rule: Rule, i: int, state: State) -> Move:
         def move(y: Vector, g: Vector, m: Memory) -> tuple[Vector, Memory]:
             d, m = rule.move(y, g, m, state["step"])
             return game.project(i, tree.add(y, d)), m
 
         return move
+
+
+def _transposed(move: Move, y: Vector, g: Vector, m: Memory) -> Callable[..., tuple[Vector, Vector, Vector]]:
+    """The move's vector-Jacobian product. Of the memory only numbers have derivatives; whatever counts stands still."""
+
+    def smooth(y: Vector, g: Vector, numbers: Vector) -> tuple[Vector, Vector]:
+        rest = iter(numbers)
+        y, new = move(y, g, pytree.tree_map(lambda leaf: next(rest) if _number(leaf) else leaf, m))
+        return y, _numbers(new)
+
+    pull: Callable[..., tuple[Vector, Vector, Vector]] = torch.func.vjp(smooth, y, g, _numbers(m))[1]
+    return pull
+
+
+def _numbers(memory: Memory) -> Vector:
+    return [leaf for leaf in pytree.tree_leaves(memory) if _number(leaf)]
+
+
+def _number(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor) and leaf.is_floating_point()

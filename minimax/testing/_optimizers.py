@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from minimax.game import GameError, Players
+from minimax.game import Game, GameError, Players
 from minimax.modules import bind
 from minimax.optimizer import Cost, GameOptimizer
 from minimax.testing._compare import close, copied, demand, same, shapes, stacked, through_disk
@@ -20,6 +20,7 @@ from minimax.testing._scenes import (
     hyperparameters,
     module_scene,
     native,
+    on_two_ranks,
     play,
     scenes,
     with_rates,
@@ -131,6 +132,21 @@ def _modules(optimizer: GameOptimizer) -> None:
         demand(same(trainer.players, play(optimizer, scene, 4)[0]), f"bind(...).step and {what} play differently.")
 
 
+def _ranks(optimizer: GameOptimizer) -> None:
+    scene, draws = zero_sum_scene(), optimizer.draws
+
+    def end(game: Game, ranks: Sequence[int]) -> Any:
+        players, state, info = scene.players, optimizer.init(game, scene.players), None
+        for step in range(3):
+            drawn = [torch.cat([scene.batch(2 * (step * draws + k) + rank) for rank in ranks]) for k in range(draws)]
+            players, state, info = optimizer.step(game, players, state, drawn if draws > 1 else drawn[0])
+        return players, info.losses if info else ()
+
+    whole = end(scene.game, (0, 1))
+    for rank, found in enumerate(on_two_ranks(scene.game, lambda game, rank: end(game, (rank,)))):
+        demand(close(found, whole, 1e-9), f"rank {rank} of two with half a batch each plays unlike one process.")
+
+
 def _vmapped(optimizer: GameOptimizer) -> None:
     if not native(optimizer):
         return
@@ -226,6 +242,7 @@ CHECKS: dict[str, Callable[[GameOptimizer], None]] = {
     "precision": _precision,
     "resume": _resume,
     "modules": _modules,
+    "ranks": _ranks,
     "vmapped": _vmapped,
     "vmapped_rates": _vmapped_rates,
     "compiled": _compiled,

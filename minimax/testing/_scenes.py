@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 import torch
@@ -16,7 +18,9 @@ from minimax.game import Game, Oracle, Players, cooperative, zero_sum
 from minimax.linearization import Linearization
 from minimax.optimizer import GameOptimizer, Info, State
 from minimax.rules import Rule, from_torch
+from minimax.scaling import averaged
 
+T = TypeVar("T")
 SAMPLES, FEATURES = 5, 3
 
 
@@ -178,3 +182,32 @@ def counting() -> Iterator[dict[str, int]]:
     wrapped: Any = {name: counted(getattr(Oracle, name), "gradients", amount) for name, amount in amounts.items()}
     with mock.patch.multiple(Oracle, **wrapped):
         yield calls
+
+
+def on_two_ranks(game: Game, play: Callable[[Game, int], T], patience: float = 30.0) -> list[T]:
+    """What two ranks (here threads) find that average over each other, as under `scaling.data_parallel`."""
+    said: list[list[Tensor]] = [[], []]
+    both = threading.Barrier(2, timeout=patience)
+
+    def start(rank: int) -> T:
+        def merge(values: list[Tensor]) -> list[Tensor]:
+            said[rank] = values
+            both.wait()
+            means = [(a + b) / 2 if a.is_floating_point() else a for a, b in zip(*said, strict=True)]
+            both.wait()
+            return means
+
+        try:
+            return play(averaged(game, lambda batch: [batch], merge), rank)
+        except BaseException:
+            both.abort()  # or the other one waits for ever
+            raise
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(start, rank) for rank in range(2)]
+    # A rank that failed breaks the other one's wait: its own error says more.
+    errors = [error for run in runs if (error := run.exception())]
+    for error in sorted(errors, key=lambda error: isinstance(error, threading.BrokenBarrierError)):
+        lost = isinstance(error, threading.BrokenBarrierError)
+        raise AssertionError("one of two ranks asked the game what the other did not ask.") if lost else error
+    return [run.result() for run in runs]

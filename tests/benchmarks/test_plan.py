@@ -44,6 +44,10 @@ def test_every_problem_file_is_discovered_and_every_suite_names_problems_that_ex
         ("extragradient[lr=1e-3,fresh=true]", [(("lr", 1e-3), ("fresh", True))]),
         ("simultaneous[betas=(0.5,0.9),(0,0.9)]", [(("betas", (0.5, 0.9)),), (("betas", (0, 0.9)),)]),
         (" consensus [ gamma = 1 , 10 ; rule = sgd ] ", [(("gamma", g), ("rule", "sgd")) for g in (1, 10)]),
+        (
+            "lookahead[inner=optimistic,svre,k=5]",
+            [(("inner", spec.Spec(name)), ("k", 5)) for name in ("optimistic", "svre")],
+        ),
     ],
 )
 def test_specs_sweep(text, settings):
@@ -64,6 +68,20 @@ def test_specs_sweep(text, settings):
         ("extragradient[lr=0x]", "malformed"),
         ("", "malformed"),
         ("extragradient[gamma=1]", "is no parameter of extragradient"),
+        ("extragradient[inner=svre]", "inner= to extragradient, which goes around no other .* lookahead"),
+        ("unrolled[inner=sgd]", "inner= to unrolled, which goes around no other .* lookahead"),
+        ("lookahead[inner=extragradent]", "no inner optimizer of lookahead: did you mean extragradient"),
+        ("lookahead[inner=5]", "'5' is no inner optimizer of lookahead"),
+        ("lookahead[inner=]", "malformed: write inner=NAME"),
+        ("lookahead[inner=svre[snapshot=2]", "malformed"),
+        ("lookahead[inner=svre]snapshot=2]", "malformed"),
+        ("lookahead[inner=svre[snapshot=2]x]", "malformed: write inner=NAME"),
+        ("lookahead[svre[snapshot=2]]", "has no parameter name"),
+        ("lookahead[inner=svre;inner=optimistic]", "gives inner twice"),
+        ("lookahead[inner=svre[snapshot=1;snapshot=2]]", "gives snapshot twice"),
+        ("lookahead[inner=svre[snapshto=2]]", "did you mean snapshot"),
+        ("lookahead[inner=svre[lr=1]]", "lr= to the inner svre.* beside the outermost inner="),
+        ("lookahead[inner=halpern[inner=svre[betas=(0,1)]]]", "betas= to the inner svre.* outermost"),
     ],
 )
 def test_malformed_specs_are_refused_in_one_sentence(text, says):
@@ -83,6 +101,8 @@ def test_malformed_specs_are_refused_in_one_sentence(text, says):
         ("extragradient[fresh=2]", "true or false"),
         ("consensus[gamma=-1]", "gamma must be"),
         ("alternating[steps=0]", "positive"),
+        ("lookahead[inner=extragradient[fresh=2]]", "fresh of extragradient takes true or false"),
+        ("lookahead[inner=halpern[inner=consensus[gamma=-1]]]", "gamma must be"),
     ],
 )
 def test_parameters_that_do_not_fit_are_refused_in_one_sentence(text, says):
@@ -91,11 +111,42 @@ def test_parameters_that_do_not_fit_are_refused_in_one_sentence(text, says):
         spec.resolve(one, RECIPE)
 
 
-def test_the_recipe_is_what_the_spec_does_not_say():
-    def built(text, recipe=RECIPE):
-        (one,) = spec.parse(text)
-        return spec.resolve(one, recipe).build(10)
+def built(text, recipe=RECIPE):
+    (one,) = spec.parse(text)
+    return spec.resolve(one, recipe).build(10)
 
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("halpern[inner=extragradient[fresh=true,false]]", ["extragradient[fresh=true]", "extragradient[fresh=false]"]),
+        ("halpern[ inner = cgd , lola[] ]", ["cgd", "lola"]),
+        (
+            "halpern[inner=lookahead[inner=sga,sos;k=2,3]]",
+            [f"lookahead[inner={i};k={k}]" for i in ("sga", "sos") for k in (2, 3)],
+        ),
+        ("halpern[inner=alternating[steps=(1,2),(2,1)]]", ["alternating[steps=(1,2)]", "alternating[steps=(2,1)]"]),
+    ],
+)
+def test_sweeps_inside_a_wrapper_multiply_and_are_spelled_as_they_are_read(text, expected):
+    specs = spec.parse(text)
+    assert [str(one) for one in specs] == [f"halpern[inner={inner}]" for inner in expected]
+    assert [one for shown in specs for one in spec.parse(str(shown))] == specs
+
+
+def test_one_rule_and_the_recipe_reach_every_level_of_a_wrapper():
+    rule, sgd = mm.adam(2e-4, betas=(0.5, 0.999)), (mm.sgd(0.1), mm.sgd(0.2))
+    inner = mm.AlternatingGDA(rule, steps=(1, 5), order=(1, 0))
+    assert built("anderson-mixing[memory=2]") == mm.AndersonMixing(inner, memory=2)  # its usual one
+    assert built("lookahead[inner=halpern[inner=alternating];k=2]") == mm.Lookahead(mm.Halpern(inner), k=2)
+    assert built("halpern[inner=alternating[order=none]]") == mm.Halpern(replace(inner, order=None))
+    assert built("lookahead[inner=lookahead[k=7]]") == mm.Lookahead(mm.Lookahead(mm.SimultaneousGDA(rule), k=7))
+    two = built("lookahead[inner=extragradient[fresh=true];lr=(0.1,0.2);rule=sgd]")
+    assert two == mm.Lookahead(mm.ExtraGradient(sgd, fresh=True))
+    assert built("lookahead[inner=averaging[decay=0.5];decay=true]").inner.decay == 0.5  # β there, the rate's here
+
+
+def test_the_recipe_is_what_the_spec_does_not_say():
     rule = mm.adam(2e-4, betas=(0.5, 0.999))
     assert built("simultaneous") == mm.SimultaneousGDA(rule)
     assert built("alternating") == mm.AlternatingGDA(rule, steps=(1, 5), order=(1, 0))
@@ -125,6 +176,18 @@ def test_the_identity_holds_what_changes_the_numbers_and_nothing_else(found):
     assert planned(found, "extragradient[explore=1;eps=1e-8;lr=0.05]", seeds=(0,))[0].run_id == cell.run_id
     assert cell.run_id.startswith("tiny-extragradient-s0-")
     assert json.loads(json.dumps(plan.describe(cell, found["tiny"].kind, 0.0)))["identity"]["seeds"] == [0]
+
+
+def test_the_identity_holds_what_is_inside_a_wrapper(found):
+    texts = ["simultaneous", "extragradient", "extragradient[fresh=true]", "lookahead", "lookahead[k=2]"]
+    cells = planned(found, "lookahead", *(f"lookahead[inner={text}]" for text in texts), seeds=(0,))
+    assert len(cells) == len(texts)  # simultaneous play is inside where nothing is said
+    assert [cell.spec for cell in cells[1:]] == [f"lookahead[inner={text}]" for text in texts[1:]]
+    described = json.loads(json.dumps(plan.describe(cells[2], found["tiny"].kind, 0.0)))
+    inner = {"optimizer": "extragradient", "fields": {"explore": 1.0, "fresh": True}}
+    assert described["identity"]["optimizer"]["fields"] == {"k": 5, "alpha": 0.5, "inner": inner}
+    (same,) = planned(found, "lookahead[inner=extragradient[explore=1;fresh=true]]", seeds=(0,))
+    assert same.run_id == cells[2].run_id
 
 
 def test_the_identity_is_the_same_in_every_process():

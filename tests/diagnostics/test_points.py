@@ -226,6 +226,17 @@ def test_draw_spectrum() -> None:
     plt.close("all")
 
 
+def test_draw_has_a_portrait_where_there_are_two_numbers() -> None:
+    for form, titles in (
+        (mm.games.dirac_gan(), ["Eigenvalues of DF", "The flow -F"]),
+        (mm.games.bilinear(dim=3), ["Eigenvalues of DF"]),
+    ):
+        assert [ax.get_title() for ax in dg.draw(form.game, form.equilibrium).axes] == titles
+    named = mm.Game(lambda x, y: (x * y).sum(), lambda x, y: (y**2 - x * y).sum())
+    assert len(dg.draw(named, {"x": torch.ones(2), "y": torch.ones(2)}).axes) == 1
+    plt.close("all")
+
+
 def test_draw_phase() -> None:
     optimizers = {"in": mm.ExtraGradient(mm.sgd(0.3)), "out": mm.SimultaneousGDA(mm.sgd(0.9))}
     ax = dg.draw_phase(mm.games.dirac_gan().game, optimizers, ONE, steps=30, points=6, equilibrium=ZERO)

@@ -128,7 +128,7 @@ def test_the_smaller_player_is_solved_for() -> None:
     for rows, columns in ((2, 7), (7, 2)):
         game, z = games.bilinear(torch.randn(rows, columns)).game, (torch.randn(rows), torch.randn(columns))
         optimizer = mm.CompetitiveGradientDescent(mm.sgd(0.5), tolerance=1e-12)
-        assert optimizer.init(game, z)["past"].shape == (2,)
+        assert optimizer.init(game, z)["correction"].shape == (2,)
         assert int(play(optimizer, game, z)[1].extra["iterations"]) == 2
 
 

@@ -30,8 +30,8 @@ VARIANTS = {
     "snapshot of two": mm.SVRE(mm.adam(0.01), iterations=2, snapshot=2),
     "moves of a beam": mm.KBeam(mm.adam(0.01), candidates=3, steps=2),
 }
-# Methods that look into the rule (its metric, or its derivative) may refuse a torch optimizer; these must not.
-ANY_RULE = {"simultaneous", "alternating", "extragradient", "optimistic", "past-extragradient", "consensus"}
+# Methods that look into the rule (its metric) may refuse a torch optimizer; these must not.
+ANY_RULE = {"simultaneous", "alternating", "extragradient", "optimistic", "past-extragradient", "consensus", "unrolled"}
 # Compiling takes seconds, up to a minute where a solver is unrolled: once per optimizer, not once per rule.
 CASES: list[Any] = [
     (name, rule, check) for name in BY_NAME for rule in RULES for check in CHECKS if check != "compiled"

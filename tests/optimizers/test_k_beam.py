@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
@@ -96,8 +99,91 @@ def test_candidates_spread_in_the_box() -> None:
     assert len(leaf[1:].unique()) == 60
 
 
+def crease(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """max over y of x_0 y + x_1 - (y² - 1)² is |x_0| + x_1 near x_0 = 0, with the subgradients (±1, 1)."""
+    return x[0] * y + x[1] - (y**2 - 1) ** 2
+
+
+def test_epsilon_stands_still_on_a_kink() -> None:
+    """At x = 0 the answers ±1 tie, the gradients 1 and -1 cancel: 0 is a subgradient, and the shortest."""
+    game, z, h = mm.zero_sum(wells), (torch.tensor(0.0), torch.tensor(1.0)), 0.1
+    ends = {}
+    for ε in (0.0, 1e-6):
+        optimizer = mm.KBeam(mm.sgd(h), candidates=2, epsilon=ε)
+        players, state = z, optimizer.init(game, z) | {"beam": [torch.tensor([1.0, -1.0])]}
+        ends[ε] = []
+        for _ in range(4):
+            players, state, info = optimizer.step(game, players, state)
+            ends[ε].append(float(players[0]))
+            assert info.cost.gradients == 2 + (2 if ε else 1)
+    assert ends[1e-6] == [0.0] * 4
+    assert min(map(abs, ends[0.0][::2])) > h / 2 and ends[0.0][0] * ends[0.0][1] <= 0  # there and back
+
+
+def test_epsilon_goes_straight_down_a_crease() -> None:
+    """The mean of (1, 1) and (-1, 1) is the steepest descent (0, 1); one of them alone leaves the crease."""
+    game, z, h = mm.zero_sum(crease), (torch.zeros(2), torch.tensor(1.0)), 0.1
+    ends = []
+    for ε in (0.0, 1e-6):
+        optimizer = mm.KBeam(mm.sgd(h), candidates=2, epsilon=ε)
+        state = optimizer.init(game, z) | {"beam": [torch.tensor([1.0, -1.0])]}
+        players, _, info = optimizer.step(game, z, state)
+        ends.append((players[0].tolist(), info.gradients[0][0].tolist()))
+    assert ends == [([-h, -h], [1.0, 1.0]), ([0.0, -h], [0.0, 1.0])]
+
+
+@pytest.mark.parametrize("form", [float, torch.tensor, lambda ε: lambda step: ε])
+@pytest.mark.parametrize("ε, near", [(0.0, [2]), (0.3, [2]), (0.6, [0, 2]), (1.1, [0, 2, 3]), (9.0, [0, 1, 2, 3])])
+def test_epsilon_picks_by_the_last_players_loss(ε: float, near: list[int], form: Callable[[float], Any]) -> None:
+    """Three players, candidates at rest that lose .5, 4, 0 and 1: the others go along the means of their own."""
+    game = mm.Game(
+        lambda x, u, w: (x * w).sin().sum() + x * u,
+        lambda x, u, w: (u - w.prod()) ** 2 + x * u**2,
+        lambda x, u, w: w[0] ** 2 / 2 + w[1] ** 2 + 7 * x + u,
+    )
+    beam = torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0], [0.0, -1.0]])
+    z = (torch.tensor(0.3), torch.tensor(-0.7), beam[1])
+    optimizer = mm.KBeam((mm.sgd(0.1), mm.sgd(0.1), mm.sgd(0.0)), candidates=4, epsilon=form(ε))
+    state = optimizer.init(game, z) | {"beam": [beam], "best": torch.tensor(1)}
+    players, _, info = optimizer.step(game, z, state)
+    for i in range(2):
+        mean = torch.stack([game.gradient((*z[:2], beam[k]), i) for k in near]).mean()
+        torch.testing.assert_close(info.gradients[i][0], mean)
+        torch.testing.assert_close(players[i], z[i] - 0.1 * mean)
+        torch.testing.assert_close(info.losses[i], game.losses((*z[:2], beam[2]))[i])
+    assert torch.equal(players[2], beam[2])
+    assert info.cost.gradients == 4 + 2 * (1 if ε == 0 and form is not torch.tensor else 4)
+
+
+def test_a_small_epsilon_is_none() -> None:
+    """Until two answers come within it, the play is the same bit for bit."""
+    z = (torch.tensor(0.7), torch.tensor(2.5))
+    ends = []
+    for ε in (0.0, 1e-9, torch.tensor(0.0), 0.1):
+        optimizer = mm.KBeam((mm.sgd(0.02), mm.adam(0.1)), candidates=7, spread=6.0, epsilon=ε)
+        ends.append(mm.solve(mm.zero_sum(three), z, optimizer, steps=30).players)
+    assert ends[0] == ends[1] == ends[2] != ends[3]
+
+
+def test_a_candidate_that_is_lost_does_not_pull() -> None:
+    """Its infinite gradient has no weight, and 0 · inf is none."""
+    game = mm.zero_sum(lambda x, y: x * y - (1 + x**2) * y.exp())
+    z = (torch.tensor(0.5), torch.tensor(-1.0))
+    optimizer = mm.KBeam(mm.sgd(0.1), candidates=2, epsilon=0.1)
+    state = optimizer.init(game, z) | {"beam": [torch.tensor([-1.0, 800.0])]}
+    assert bool(optimizer.step(game, z, state)[2].gradients[0][0].isfinite())
+
+
+@pytest.mark.parametrize("check", mm.testing.CHECKS)
+def test_epsilon_keeps_the_contract(check: str) -> None:
+    """Pure, under vmap, compiled in one graph, scheduled, metered: with candidates near and far."""
+    mm.testing.CHECKS[check](mm.KBeam(mm.adam(0.01), candidates=3, spread=0.5, epsilon=0.05))
+
+
 def test_errors() -> None:
     with pytest.raises(ValueError, match="candidates and steps must be at least 1"):
         mm.KBeam(mm.sgd(0.1), candidates=0)
     with pytest.raises(ValueError, match="spread must be >= 0"):
         mm.KBeam(mm.sgd(0.1), spread=-1.0)
+    with pytest.raises(ValueError, match=r"epsilon must be >= 0, got -0\.1"):
+        mm.KBeam(mm.sgd(0.1), epsilon=-0.1)

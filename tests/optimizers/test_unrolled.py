@@ -16,10 +16,11 @@ def leader(optimizer: mm.GameOptimizer, game: mm.Game, z) -> tuple[Tensor, mm.In
     return info.gradients[0][0], info
 
 
+@pytest.mark.parametrize("inner", [mm.sgd(η), mm.from_torch(torch.optim.SGD, lr=η)])
 @pytest.mark.parametrize("K, expected", [(1, 2.642000), (5, 7.267505), (300, 9.0)])
-def test_table(K: int, expected: float) -> None:
+def test_table(K: int, expected: float, inner: mm.Rule) -> None:
     """a x + b y_K + (bx - c y_K)(1 - rᴷ) b/c at x = 1, y = -.4; K → ∞ is the total derivative of max_y f."""
-    g, info = leader(mm.Unrolled(mm.sgd(0.1), steps=K, inner=mm.sgd(η)), QUADRATIC, START)
+    g, info = leader(mm.Unrolled(mm.sgd(0.1), steps=K, inner=inner), QUADRATIC, START)
     assert float(g) == pytest.approx(expected, abs=5e-7)
     assert info.cost[:2] == (2 + 3 * K, 2 * K)
 
@@ -48,6 +49,14 @@ INNER = {
     "adam": mm.adam(0.05, betas=(0.5, 0.9), weight_decay=0.3),
     "amsgrad": mm.adam(0.05, amsgrad=True),
     "scheduled": mm.sgd(lambda step: 0.1 * (step + 2)),
+    "torch's momentum": mm.from_torch(torch.optim.SGD, lr=0.2, momentum=0.5, dampening=0.3, weight_decay=0.1),
+    "torch's Adam": mm.from_torch(torch.optim.Adam, lr=0.05, betas=(0.5, 0.9), weight_decay=0.3, amsgrad=True),
+    "torch's AdamW, scheduled": mm.from_torch(torch.optim.AdamW, lr=lambda step: 0.05 / (1 + step)),
+    "torch's RMSprop": mm.from_torch(torch.optim.RMSprop, lr=0.05, eps=1e-2, centered=True, momentum=0.5),
+    "torch's Adagrad": mm.from_torch(torch.optim.Adagrad, lr=0.1, lr_decay=0.1),
+    "torch's NAdam": mm.from_torch(torch.optim.NAdam, lr=0.05),
+    "torch's RAdam": mm.from_torch(torch.optim.RAdam, lr=0.05),
+    "torch's Adadelta": mm.from_torch(torch.optim.Adadelta, lr=1.0, eps=1e-2),
 }
 
 
@@ -111,6 +120,82 @@ def test_adam_on_a_gradient_that_is_exactly_zero() -> None:
     assert bool(torch.isfinite(g).all())
 
 
+TWINS = {
+    "sgd": (mm.sgd(0.2, weight_decay=0.1), mm.from_torch(torch.optim.SGD, lr=0.2, weight_decay=0.1, fused=True)),
+    "momentum": (
+        mm.sgd(0.2, momentum=0.5, nesterov=True),
+        mm.from_torch(torch.optim.SGD, lr=0.2, momentum=0.5, nesterov=True, foreach=True),
+    ),
+    "rmsprop": (mm.rmsprop(0.05), mm.from_torch(torch.optim.RMSprop, lr=0.05)),
+    "adam": (mm.adam(0.05, betas=(0.5, 0.9)), mm.from_torch(torch.optim.Adam, lr=0.05, betas=(0.5, 0.9))),
+    "adamw": (
+        mm.adam(0.05, weight_decay=0.3, amsgrad=True),
+        mm.from_torch(torch.optim.AdamW, lr=0.05, weight_decay=0.3, amsgrad=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("twins", TWINS)
+@pytest.mark.parametrize("fresh", [False, True])
+def test_torchs_optimizers_unroll_like_the_native_rules(twins: str, fresh: bool) -> None:
+    """Over several steps, from its own memory and afresh, with a dead unit and leaves of several shapes."""
+    dead = torch.tensor([1.0, 0.5, 0.0])
+
+    def payoff(x: Tensor, y: dict[str, Tensor]) -> Tensor:
+        bounded = (dead * y["a"] ** 2).sum() + y["b"] ** 2 - (x**2).sum() / 2
+        return (x * dead * y["a"]).sin().sum() + x.cos().sum() * y["b"] - bounded
+
+    game = mm.zero_sum(payoff)
+    z = (torch.randn(3), {"a": torch.randn(3), "b": torch.tensor(0.4)})
+    ends = []
+    for rule in TWINS[twins]:
+        optimizer = mm.Unrolled(mm.sgd(0.1), steps=4, inner=rule) if fresh else mm.Unrolled(rule, steps=4)
+        players, state, seen = z, optimizer.init(game, z), []
+        for _ in range(4):
+            players, state, info = optimizer.step(game, players, state)
+            seen.append(info.gradients)
+        ends.append((players, seen))
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-10)
+    assert bool(ends[1][1][0][0][0].isfinite().all())
+
+
+class Counting(torch.optim.Optimizer):
+    """Momentum whose memory also counts, in an int64 tensor and in a Python number."""
+
+    def __init__(self, params: list[Tensor], lr: float, differentiable: bool = False) -> None:
+        super().__init__(params, {"lr": lr, "differentiable": differentiable})
+
+    def step(self, closure: None = None) -> None:
+        for group in self.param_groups:
+            with torch.set_grad_enabled(group["differentiable"]):
+                for p in group["params"]:
+                    state = self.state[p]
+                    state["moves"] = state.get("moves", 0) + 1
+                    state["t"] = state.get("t", torch.tensor(0)) + 1
+                    state["v"] = state.get("v", torch.zeros_like(p)) * 0.5 + p.grad
+                    p.sub_(group["lr"] / (state["moves"] + state["t"]) * 2 * state["t"] * state["v"])
+
+
+def test_counters_in_the_memory_survive() -> None:
+    optimizers = [mm.Unrolled(rule, steps=3) for rule in (mm.sgd(0.2, momentum=0.5), mm.from_torch(Counting, lr=0.2))]
+    ends = []
+    for optimizer in optimizers:
+        players, state = START, optimizer.init(QUADRATIC, START)
+        for _ in range(3):
+            players, state, _ = optimizer.step(QUADRATIC, players, state)
+        ends.append(players)
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-12)
+    memory = state["rules"][1]["state"][0]
+    assert memory["moves"] == 3 and memory["t"].dtype == torch.int64 and int(memory["t"]) == 3
+
+
+@pytest.mark.parametrize("check", ["purity", "plays", "precision", "resume", "modules", "costs", "schedules"])
+@pytest.mark.parametrize("afresh", [False, True])
+def test_torchs_optimizers_keep_the_contract(check: str, afresh: bool) -> None:
+    rule = mm.from_torch(torch.optim.Adam, lr=0.01, betas=(0.5, 0.9))
+    mm.testing.CHECKS[check](mm.Unrolled(mm.sgd(0.05), inner=rule) if afresh else mm.Unrolled(rule))
+
+
 def test_refusals() -> None:
     alone = mm.Game(lambda x: x**2)
     z = (torch.tensor(1.0),)
@@ -119,5 +204,11 @@ def test_refusals() -> None:
         optimizer.step(alone, z, optimizer.init(alone, z))
     with pytest.raises(ValueError, match="steps must be at least 1"):
         mm.Unrolled(mm.sgd(0.1), steps=0)
-    with pytest.raises(RuntimeError, match="from_torch"):
-        leader(mm.Unrolled(mm.from_torch(torch.optim.SGD, lr=0.1)), QUADRATIC, START)
+    refused = "from_torch cannot differentiate torch.optim.Adafactor, which has no option `differentiable`: use sgd"
+    with pytest.raises(RuntimeError, match=refused):
+        leader(mm.Unrolled(mm.from_torch(torch.optim.Adafactor, lr=0.1)), QUADRATIC, START)
+    torchs = mm.Unrolled(mm.from_torch(torch.optim.SGD, lr=0.1))
+    with pytest.raises(RuntimeError, match=r"from_torch cannot run under vmap or torch\.compile"):
+        mm.ensemble(QUADRATIC, torchs, [START] * 2, steps=1)
+    with pytest.raises(RuntimeError, match=r"from_torch cannot run under vmap or torch\.compile"):
+        mm.solve(QUADRATIC, START, torchs, steps=1, compile=True)
