@@ -1,13 +1,4 @@
-"""Penalties: what is added to a loss to keep a critic's slope, or the players' gradients, in check.
-
-The first half is on samples. Each takes the critic, a callable from samples (batch, ...) to scores (batch,) or (batch,
-1), and returns a scalar with no weight in front: multiply by γ/2 or λ yourself, so that which convention is meant
-stands in the loss, or give the product to `add`. Gradients with respect to the samples go through `torch.func`, so the
-penalties differentiate again, under `vmap` and `torch.compile` too. Cost: one forward and one backward pass of the
-critic, and a double backward when differentiated.
-
-The second half is on players: Game -> Game, adding squared gradients of the players to the losses, for any optimizer.
-"""
+"""Penalties as transforms Game -> Game: a term on one player's loss, or the players' squared gradients on anyone's."""
 
 from __future__ import annotations
 
@@ -22,147 +13,7 @@ from minimax.game import Game, GameError, Loss, Oracle
 from minimax.linearization import Linearization
 from minimax.tree import Point, Vector
 
-Critic = Callable[[Tensor], Tensor]
 Weights = Sequence[Sequence[float | Tensor]]
-
-
-def slopes(critic: Critic, x: Tensor) -> Tensor:
-    """|∇_x D(x)|², one number per sample, shape (batch,).
-
-    Example:
-        >>> import torch
-        >>> slopes(lambda x: x @ torch.tensor([3.0, 4.0]), torch.zeros(2, 2))
-        tensor([25., 25.])
-    """
-    g: Tensor = torch.func.grad(lambda samples: critic(samples).sum())(x)
-    return g.flatten(1).square().sum(1)
-
-
-def r1(critic: Critic, real: Tensor) -> Tensor:
-    """E|∇D(real)|²; R1 is γ/2 times this (Mescheder et al., 2018).
-
-    Example:
-        >>> import torch
-        >>> r1(lambda x: x @ torch.tensor([0.6, 0.8]), torch.randn(5, 2))
-        tensor(1.)
-    """
-    return slopes(critic, real).mean()
-
-
-def r2(critic: Critic, fake: Tensor) -> Tensor:
-    """E|∇D(fake)|²; R2 is γ/2 times this (Mescheder et al., 2018). `fake` should not carry the generator's graph.
-
-    Example:
-        >>> import torch
-        >>> r2(lambda x: x @ torch.tensor([0.6, 0.8]), torch.randn(5, 2))
-        tensor(1.)
-    """
-    return slopes(critic, fake).mean()
-
-
-def between(real: Tensor, fake: Tensor, coefficient: Tensor) -> Tensor:
-    """coefficient * real + (1 - coefficient) * fake with one coefficient per sample, shape (batch,), from the batch.
-
-    Raises:
-        ValueError: not one coefficient per sample, or samples of different shapes.
-
-    Example:
-        >>> import torch
-        >>> between(torch.ones(2, 1), torch.zeros(2, 1), torch.tensor([0.25, 1.0])).flatten()
-        tensor([0.2500, 1.0000])
-    """
-    if real.shape != fake.shape:
-        raise ValueError(f"real and fake must have one shape, got {tuple(real.shape)} and {tuple(fake.shape)}.")
-    if coefficient.shape != real.shape[:1]:
-        raise ValueError(
-            f"coefficient must have one entry per sample, shape ({real.shape[0]},), got {tuple(coefficient.shape)}."
-        )
-    weight = coefficient.reshape(-1, *(1,) * (real.dim() - 1))
-    return weight * real + (1 - weight) * fake
-
-
-def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, coefficient: Tensor) -> Tensor:
-    """E(|∇D(x̂)| - 1)² at x̂ between real and fake; WGAN-GP is λ times this (Gulrajani et al., 2017, λ = 10).
-
-    Args:
-        critic: scores of samples.
-        real: samples of the data, (batch, ...).
-        fake: samples of the generator, (batch, ...).
-        coefficient: uniform on [0, 1], one per sample, shape (batch,); from the batch, as a step may evaluate twice.
-
-    Raises:
-        ValueError: shapes that do not match.
-
-    Example:
-        >>> import torch
-        >>> wgan_gp(lambda x: x @ torch.tensor([0.6, 0.8]), torch.ones(3, 2), torch.zeros(3, 2), torch.rand(3))
-        tensor(0.)
-    """
-    return _unit(slopes(critic, between(real, fake, coefficient)))
-
-
-def _unit(squared: Tensor) -> Tensor:
-    # The norm's slope at 0 is infinite: the smallest normal number keeps a dead critic's gradient finite.
-    return (squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt() - 1).square().mean()
-
-
-def zero_centered(critic: Critic, real: Tensor, fake: Tensor, coefficient: Tensor) -> Tensor:
-    """E|∇D(x̂)|² at x̂ between real and fake, the zero-centred interpolation penalty (Thanh-Tung et al., 2019).
-
-    Arguments and errors as for `wgan_gp`.
-
-    Example:
-        >>> import torch
-        >>> zero_centered(lambda x: x @ torch.tensor([3.0, 4.0]), torch.ones(3, 2), torch.zeros(3, 2), torch.rand(3))
-        tensor(25.)
-    """
-    return slopes(critic, between(real, fake, coefficient)).mean()
-
-
-def dragan(critic: Critic, real: Tensor, noise: Tensor, scale: float = 0.5) -> Tensor:
-    """E(|∇D(x̂)| - 1)² at x̂ = real + scale * std(real) * noise, around the data; DRAGAN is λ times this (λ = 10).
-
-    Args:
-        critic: scores of samples.
-        real: samples of the data, (batch, ...); std is over all their entries.
-        noise: shaped like real; uniform on [0, 1] in the authors' code, from the batch.
-        scale: how far around the data.
-
-    Raises:
-        ValueError: noise of another shape.
-
-    Example:
-        >>> import torch
-        >>> dragan(lambda x: x @ torch.tensor([3.0, 4.0]), torch.randn(3, 2), torch.rand(3, 2))
-        tensor(16.)
-
-    Source: Kodali, Abernethy, Hays & Kira, On Convergence and Stability of GANs, 2017.
-    """
-    if noise.shape != real.shape:
-        raise ValueError(f"noise must be shaped like real, {tuple(real.shape)}, got {tuple(noise.shape)}.")
-    return _unit(slopes(critic, real + scale * real.std() * noise))
-
-
-def roth(critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-    """E(1 - D)²|∇φ|² on the data plus E D²|∇φ|² on samples, D = sigmoid(φ); Roth's regulariser is γ/2 times this.
-
-    Args:
-        critic: φ, logits of samples.
-        real: samples of the data, (batch, ...).
-        fake: samples of the generator, without its graph.
-
-    Example:
-        >>> import torch
-        >>> roth(lambda x: 0 * x[:, 0], torch.randn(3, 2), torch.randn(3, 2))
-        tensor(0.)
-        >>> roth(lambda x: x @ torch.tensor([3.0, 4.0]), torch.zeros(3, 2), torch.zeros(3, 2))
-        tensor(12.5000)
-
-    Source: Roth, Lucchi, Nowozin & Hofmann, Stabilizing Training of GANs through Regularization, 2017.
-    """
-    on_real, on_fake = critic(real).flatten(), critic(fake).flatten()
-    weighted = (-on_real).sigmoid().square() * slopes(critic, real)
-    return weighted.mean() + (on_fake.sigmoid().square() * slopes(critic, fake)).mean()
 
 
 def add(game: Game, term: Loss, player: int) -> Game:
@@ -170,7 +21,7 @@ def add(game: Game, term: Loss, player: int) -> Game:
 
     Args:
         game: the losses.
-        term: a scalar, of the losses' arguments; the penalties above with their weight, say.
+        term: a scalar, of the losses' arguments; one of `minimax.penalties` with its weight, say.
         player: the index of the player who pays it.
 
     Raises:
@@ -220,7 +71,7 @@ def gradient_norms(game: Game, weights: Weights) -> Game:
         weights: Γ, one row per player, numbers >= 0 or 0-dim tensors.
 
     Raises:
-        ValueError: a negative weight.
+        ValueError: a weight that is negative or no number.
         GameError: when the game is played, weights that are not square or not as many as the players.
 
     Example:
@@ -230,8 +81,9 @@ def gradient_norms(game: Game, weights: Weights) -> Game:
         (tensor(2.2500), tensor(-2.))
     """
     rows = tuple(map(tuple, weights))
-    if any(isinstance(weight, int | float) and not weight >= 0 for row in rows for weight in row):
-        raise ValueError(f"weights must be >= 0, got {weights}.")
+    for i, row in enumerate(rows):
+        for j, weight in enumerate(row):
+            _nonnegative(f"weights[{i}][{j}]", weight)
     return _penalised(game, lambda players: rows)
 
 
@@ -243,7 +95,7 @@ def consensus(game: Game, gamma: float | Tensor = 0.1) -> Game:
         gamma: γ >= 0.
 
     Raises:
-        ValueError: a negative gamma.
+        ValueError: a gamma that is negative or no number.
 
     Example:
         >>> import torch, minimax as mm
@@ -265,7 +117,7 @@ def jare(game: Game, gamma: float | Tensor = 0.1) -> Game:
         gamma: γ >= 0.
 
     Raises:
-        ValueError: a negative gamma.
+        ValueError: a gamma that is negative or no number.
 
     Example:
         >>> import torch, minimax as mm
@@ -288,7 +140,7 @@ def nagarajan_kolter(game: Game, eta: float | Tensor = 0.1, generator: int = 0) 
         generator: the index of the player who pays.
 
     Raises:
-        ValueError: a negative eta.
+        ValueError: an eta that is negative or no number.
         GameError: when the game is played, a generator that is no player.
 
     Example:
@@ -390,7 +242,7 @@ def _penalised(game: Game, weights: Callable[[int], Weights]) -> Game:
 
 
 def _nonnegative(name: str, weight: float | Tensor) -> None:
-    if isinstance(weight, int | float) and not weight >= 0:
+    if not isinstance(weight, Tensor) and not (isinstance(weight, int | float) and weight >= 0):
         raise ValueError(f"{name} must be a number >= 0, got {weight}.")
 
 
