@@ -88,6 +88,8 @@ class Unrolled(Ruled):
                 ξ_0 = tree.add(ξ_0, local.vjp_block(i, 0, g[i]))
                 for j in followers:
                     λ[j] = tree.add(λ[j], local.vjp_block(i, j, g[i]))
+            if seen:
+                del local, pull  # or two graphs are alive at once
 
         ξ = (ξ_0, *(local.field[i] for i in followers))
         d, state = self.directions(z, ξ, state)
