@@ -222,3 +222,20 @@ def test_a_critic_s_penalty_is_a_transform_too() -> None:
     theirs = mm.Game(plain, lambda g, d, b: -plain(g, d, b) + r1(g, d, b))
     torch.testing.assert_close(ours.field(z, batch), theirs.field(z, batch))
     torch.testing.assert_close(ours.jvp(z, z, batch), theirs.jvp(z, z, batch))
+
+
+@pytest.mark.parametrize("γ", [0.3, 1.0, 3.0])
+def test_spectra_at_equilibria_are_those_of_theory(γ: float) -> None:
+    """Dirac-GAN with consensus γ: γ/4 ± i/2. f = σxy with Nagarajan-Kolter's η: ησ² ± iσ√(1 - η²σ²)."""
+
+    def eigenvalues(game: mm.Game, players: tuple[Tensor, ...]) -> list[complex]:
+        return sorted(mm.diagnostics.spectrum(game, players).eigenvalues.tolist(), key=lambda λ: λ.imag)
+
+    dirac = mm.games.dirac_gan()
+    found = eigenvalues(penalties.consensus(dirac.game, γ), dirac.equilibrium)
+    assert found == pytest.approx([γ / 4 - 0.5j, γ / 4 + 0.5j], abs=1e-12)
+    σ, η = 0.8, γ / 4
+    zero = (torch.tensor(0.0), torch.tensor(0.0))
+    found = eigenvalues(penalties.nagarajan_kolter(mm.zero_sum(lambda x, y: σ * x * y), η), zero)
+    ω = σ * (1 - (η * σ) ** 2) ** 0.5
+    assert found == pytest.approx([η * σ**2 - 1j * ω, η * σ**2 + 1j * ω], abs=1e-12)
