@@ -233,8 +233,7 @@ class Oracle:
         if self.game._signs is not None:
             payoff = self._scalar(out, 0)
             return tuple(payoff if sign > 0 else -payoff for sign in self.game._signs)
-        out = out.values() if isinstance(out, Mapping) else out if isinstance(out, tuple | list) else (out,)
-        values = tuple(out)
+        values = listed(out)
         if len(values) != self.players:
             raise GameError(
                 f"the loss function returned {len(values)} losses for {self.players} players: return one per player, "
@@ -354,6 +353,13 @@ class Oracle:
         field, losses = self.field(z, batch)
         silent = copy(self)  # the products count, not the fields that they evaluate
         return self._linearization(Functional(z, lambda w: silent.field(w, batch)[0]), field, losses)
+
+
+def listed(losses: Any) -> tuple[Any, ...]:
+    """What a joint loss function returned, a mapping, a sequence or one loss, as a tuple."""
+    if isinstance(losses, Mapping):
+        return tuple(losses.values())
+    return tuple(losses) if isinstance(losses, tuple | list) else (losses,)
 
 
 def _detached(leaf: Any) -> Any:

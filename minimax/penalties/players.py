@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.game import Game, GameError, Loss, Oracle
+from minimax.game import Game, GameError, Loss, Oracle, listed
 from minimax.linearization import Linearization
 from minimax.tree import Point, Vector
 
@@ -42,9 +42,7 @@ def add(game: Game, term: Loss, player: int) -> Game:
 
     def joint(*args: Any) -> tuple[Tensor, ...]:
         out = losses[0](*args)
-        if signs is not None:
-            out = [sign * out for sign in signs]
-        values = list(out.values() if isinstance(out, Mapping) else out if isinstance(out, tuple | list) else (out,))
+        values = list(listed(out) if signs is None else (sign * out for sign in signs))
         _check_player(player, len(values))
         values[player] = values[player] + term(*args)
         return tuple(values)
