@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
-from weakref import WeakKeyDictionary, finalize
+from weakref import WeakSet, finalize
 
 import torch
 from torch import Tensor, nn
@@ -246,21 +246,27 @@ class Alive(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.now = self.most = 0
-        self.known: WeakKeyDictionary[torch.UntypedStorage, int] = WeakKeyDictionary()
+        self.known: WeakSet[torch.UntypedStorage] = WeakSet()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.known.update(storages((args, kwargs)))  # what was there before, of which the result may be a view
         out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, Tensor) and (storage := leaf.untyped_storage()) not in self.known:
-                self.known[storage] = size = storage.nbytes()
-                self.now += size
+        for storage in storages(out):
+            if storage not in self.known:
+                self.known.add(storage)
+                self.now += storage.nbytes()
                 self.most = max(self.most, self.now)
-                finalize(storage, self.freed, size)
+                finalize(storage, self.freed, storage.nbytes())
         return out
 
     def freed(self, size: int) -> None:
         """Some memory was given back."""
         self.now -= size
+
+
+def storages(values: Any) -> list[torch.UntypedStorage]:
+    """The memory behind all tensors in a pytree."""
+    return [leaf.untyped_storage() for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
 def peak(build: Build, optimizer: mm.GameOptimizer) -> int:
@@ -305,7 +311,7 @@ def cases(burn_in: int) -> Iterator[Case]:
     )
     acgd = mm.CompetitiveGradientDescent(ACGD, iterations=2)
     yield Case(
-        "ACGD compiled / alternating Adam, ring MLP",
+        "ACGD compiled, 2 iterations / alternating, ring MLP",
         2.5,
         lambda: (our(ring, zero_sum, acgd, burn_in, compile=True), hand_alternating(*ring())),
     )
@@ -314,7 +320,7 @@ def cases(burn_in: int) -> Iterator[Case]:
 
 def line(name: str, figures: str) -> None:
     """One line of the table."""
-    print(f"{name:52} {figures}", flush=True)
+    print(f"{name:54} {figures}", flush=True)
 
 
 def verdict(value: float, aim: float, at_least: bool = False) -> str:
@@ -330,15 +336,16 @@ def residuals(step: Step, steps: int = 20) -> str:
     return f"; {mean:.1f} iterations, residual <= {worst:.0e}"
 
 
-def alone(only: str) -> None:
+def alone(only: str, threads: int) -> None:
     """The figures that are no ratio of two steps."""
     for compile in (False, True):
-        for threads in (1, 2):
-            name = f"16 ring GANs, {threads} thread{'s' * (threads > 1)}{', compiled' * compile}"
+        for count in (1, 2):
+            name = f"16 ring GANs, {count} thread{'s' * (count > 1)}{', compiled' * compile}"
             if only in name:
-                torch.set_num_threads(threads)
+                torch.set_num_threads(count)
                 torch._dynamo.reset()
                 gain, first = sixteen(compile)
+                torch.set_num_threads(threads)
                 told = verdict(gain, 2, at_least=True)
                 line(name, f"{gain:5.2f} x the throughput of runs in turn, {told}; first step {first:.1f} s")
     if only in (name := "8,192 bilinear games, extragradient"):
@@ -373,7 +380,7 @@ def main() -> None:
             middle, low, high, ms = ratio(ours, hand, options.seconds)
             solved = residuals(ours) if "ACGD" in case.name else ""
             line(case.name, f"{middle:5.2f} [{low:.2f}, {high:.2f}]  {verdict(middle, case.aim)}  {ms:.3f} ms{solved}")
-    alone(options.only)
+    alone(options.only, options.threads)
 
 
 if __name__ == "__main__":

@@ -124,6 +124,17 @@ def test_warm_start_saves_iterations_and_changes_no_solution() -> None:
     assert again.cost.hvps == 2 and info.cost.hvps == 2 + 2 * int(info.extra["iterations"])
 
 
+def test_a_solve_starts_at_the_last_correction() -> None:
+    """A batch that turns the gradient around turns Δ around too, but changes Δ - d by hσ only: within tolerance here."""
+    game = mm.zero_sum(lambda x, y, b: b @ x + x @ y)
+    z, h = (torch.zeros(3), torch.zeros(3)), 0.05
+    optimizer = mm.CompetitiveGradientDescent(mm.sgd(h), tolerance=2 * h)
+    state, b = optimizer.init(game, z), torch.ones(3)
+    for batch in (b, -b):
+        z, state, info = optimizer.step(game, z, state, batch)
+        assert int(info.extra["iterations"]) == 0 and 0 < float(info.extra["residual"]) <= 2 * h
+
+
 def test_the_smaller_player_is_solved_for() -> None:
     for rows, columns in ((2, 7), (7, 2)):
         game, z = games.bilinear(torch.randn(rows, columns)).game, (torch.randn(rows), torch.randn(columns))
