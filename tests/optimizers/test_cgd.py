@@ -125,7 +125,7 @@ def test_warm_start_saves_iterations_and_changes_no_solution() -> None:
 
 
 def test_a_solve_starts_at_the_last_correction() -> None:
-    """A batch that turns the gradient around turns Δ around too, but changes Δ - d by hσ only: within tolerance here."""
+    """A batch that turns the gradient around turns Δ around, but changes Δ - d by hσ only: within tolerance here."""
     game = mm.zero_sum(lambda x, y, b: b @ x + x @ y)
     z, h = (torch.zeros(3), torch.zeros(3)), 0.05
     optimizer = mm.CompetitiveGradientDescent(mm.sgd(h), tolerance=2 * h)
