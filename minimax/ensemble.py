@@ -13,7 +13,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from minimax import tree
-from minimax.compiled import Compiled
+from minimax.compiled import Compiled, one_graph
 from minimax.game import Game, Players
 from minimax.optimizer import GameOptimizer, State
 from minimax.rules import Rule
@@ -127,6 +127,7 @@ def ensemble(
     game, players = _stacked(game, members)
     hyper = _values(optimizer, len(members))
     state: State = torch.vmap(lambda z, h: _with(optimizer, h).init(game, z))(players, hyper)
+    state = pytree.tree_map(lambda leaf: leaf.contiguous(), state)  # as every later one is: no second compilation
     play = torch.vmap(_stepper(game, optimizer), in_dims=(0, 0, 0, 0 if own_batches else None))
     standing = _standing(players)
     reach = limits.growth * torch.vmap(_norm)(players).clamp(min=1.0)
@@ -137,7 +138,7 @@ def ensemble(
         players = pytree.tree_map(lambda new, old: torch.where(_like(plays, new), new, old), moved, players)
         return players, state, standing, losses, norm
 
-    advance = torch.compile(step, fullgraph=True, dynamic=False) if compile else _Traced(step)
+    advance = one_graph(step) if compile else _Traced(step)
     rows: list[tuple[int, Sequence[Tensor], Tensor, Tensor]] = []
     k = 0
     for drawn in islice(draws(batches, optimizer.draws, 0), steps):
