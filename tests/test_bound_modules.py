@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 import minimax as mm
 from minimax.optimizers import BY_NAME
+from minimax.testing._compare import same
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -240,7 +241,7 @@ def inferred() -> nn.Module:
 REFUSED = {
     "ddp": (
         lambda: (DistributedDataParallel(net(2)), net()),
-        r"players\[0\] is wrapped in Dist.*scaling.data_parallel",
+        r"players\[0\] is wrapped in D.*scaling.data_parallel",
     ),
     "data parallel": (lambda: (net(2), nn.DataParallel(net())), r"players\[1\] is wrapped in DataParallel"),
     "shared": (shared_memory, r"players\[[01]\]\.weight and players\[[01]\]\.weight lie in the same memory"),
@@ -376,7 +377,7 @@ def test_a_state_that_is_a_players_own_memory_is_refused() -> None:
 # ---------------------------------------------------------------------------------------------------------- not finite
 
 
-def fragile(scale: Any) -> mm.Game:
+def fragile() -> mm.Game:
     return mm.Game(lambda net, b: (net(b["real"]) * b["scale"]).square().mean())
 
 
@@ -384,14 +385,13 @@ def fragile(scale: Any) -> mm.Game:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_step_that_is_not_finite_is_not_taken(rule: mm.Rule, bad: float) -> None:
     module = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
-    trainer = mm.bind(fragile(1.0), (module,), mm.OptimisticGDA(rule), ema=0.9)
+    trainer = mm.bind(fragile(), (module,), mm.OptimisticGDA(rule), ema=0.9)
     trainer.step(batch(0) | {"scale": torch.ones(())})
     before = trainer.state_dict()
     with pytest.raises(mm.GameError, match=r"step 2 is not finite: the loss of players\[0\] is (nan|inf).*skips=5"):
         trainer.step(batch(1) | {"scale": torch.tensor(bad)})
-    after = trainer.state_dict()
-    assert after.pop("counts") == {"steps": 1, "skipped": 1} and before.pop("counts")
-    torch.testing.assert_close(after, before, rtol=0, atol=0)
+    assert trainer.skipped == 1
+    assert same(trainer.state_dict() | {"counts": before["counts"]}, before)
     trainer.step(batch(1) | {"scale": torch.ones(())})
 
 
@@ -405,7 +405,7 @@ def test_the_tensor_that_is_not_finite_is_named() -> None:
 
 def test_some_steps_may_be_passed_over() -> None:
     module = net()
-    trainer = mm.bind(fragile(1.0), (module,), PLAIN, skips=2)
+    trainer = mm.bind(fragile(), (module,), PLAIN, skips=2)
     scales = [1.0, float("nan"), float("nan"), 1.0, float("nan")]
     for step, scale in enumerate(scales):
         info = trainer.step(batch(step) | {"scale": torch.tensor(scale)})
@@ -420,7 +420,7 @@ def test_some_steps_may_be_passed_over() -> None:
 
 
 @pytest.mark.parametrize("penalty", ["r1", "wgan_gp", "dragan", "roth"])
-@pytest.mark.parametrize("optimizer", [mm.AlternatingGDA(mm.sgd(0.1)), mm.ConsensusOptimization(mm.sgd(0.1))])
+@pytest.mark.parametrize("optimizer", [mm.AlternatingGDA(mm.sgd(0.1)), mm.ExtraGradient(mm.sgd(0.1))])
 def test_penalties_on_a_critic_with_batch_norm_are_those_of_autograd(penalty: str, optimizer: Any) -> None:
     """In training mode, where `torch.func` may not write to its statistics."""
 
