@@ -148,7 +148,7 @@ def test_start_is_left_alone() -> None:
 @pytest.mark.parametrize("options", [{"steps": 0}, {"every": 0}, {"steps": -3}])
 def test_bad_budget(options: dict) -> None:
     ((name, value),) = options.items()
-    with pytest.raises(ValueError, match=f"{name} must be at least 1, got {value}"):
+    with pytest.raises(ValueError, match=f"{name} must be an integer >= 1, got {value}"):
         mm.solve(SADDLE, START, mm.SimultaneousGDA(mm.sgd(0.1)), **options)
 
 
