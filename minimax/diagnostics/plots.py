@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -193,7 +194,8 @@ def draw_run(records: Mapping[str, Sequence[float]], title: str = "", measure: s
     left.legend(frameon=False, fontsize="small")
     left.set(xlabel="gradients", ylabel="loss")
     right.plot(spent, records["norm"], color="black", marker=marker)
-    right.set(xlabel="gradients", ylabel=measure, yscale="log")
+    positive = any(0 < norm < math.inf for norm in records["norm"])
+    right.set(xlabel="gradients", ylabel=measure, yscale="log" if positive else "linear")
     sns.despine(figure)
     figure.suptitle(title, fontsize="medium")
     return figure  # type: ignore[no-any-return]
