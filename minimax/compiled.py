@@ -49,7 +49,9 @@ class Compiled(GameOptimizer):
             self._steps[game] = one_graph(_step)
         # The game is an argument: a compiled function that holds it would keep it alive among the weak keys.
         players, state, seen = self._steps[game](self.inner, game, players, state, batches)
-        return players, state, Info(*seen)
+        info = Info(*seen)
+        info.constraints = game.constraints
+        return players, state, info
 
     def update(self, game: Oracle, z: Point, state: State, batches: Any) -> tuple[Point, State, Info]:
         return self.inner.update(game, z, state, batches)
@@ -57,7 +59,7 @@ class Compiled(GameOptimizer):
 
 def _step(optimizer: GameOptimizer, game: Game, players: Players, state: State, batches: Any) -> Any:
     players, state, info = optimizer.step(game, players, state, batches)
-    return players, state, (info.losses, info.gradients, info.at, info.cost, info.buffers, info.extra)
+    return players, state, (info.losses, info.gradients, info.at, info.cost, info.buffers, info.extra, info.point)
 
 
 def one_graph(function: Callable[..., Any]) -> Callable[..., Any]:
