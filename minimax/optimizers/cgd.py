@@ -56,6 +56,7 @@ class CompetitiveGradientDescent(Ruled):
     name: ClassVar[str] = "cgd"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.tolerance >= 0:
             raise ValueError(f"tolerance must be >= 0, got {self.tolerance}.")
         if self.iterations < 1:
