@@ -164,7 +164,10 @@ class _Table:
         object.__setattr__(self, "_tensor", torch.tensor(self.values, dtype=torch.float64, device="cpu"))
 
     def __call__(self, step: Tensor) -> Tensor:
-        return self._tensor[step.clamp(max=len(self.values) - 1)]
+        here = step.clamp(max=len(self.values) - 1)
+        return (
+            self._tensor.to(step.device).index_select(0, here.reshape(-1)).reshape(step.shape)
+        )  # [] would read `here`
 
 
 def _share(step: Tensor, steps: int) -> Tensor:
