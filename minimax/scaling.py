@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from minimax import tree
-from minimax.game import Game, GameError, Loss, Oracle, Players
+from minimax.game import Around, Game, GameError, Loss, Oracle, Players
 from minimax.linearization import Linearization
 from minimax.tree import Point, Vector
 
@@ -125,14 +125,17 @@ def broadcast(players: Players, source: int = 0, group: dist.ProcessGroup | None
     return pytree.tree_map(sent, players)
 
 
-class _Averaging(Oracle):
+class _Averaging(Around):
     """Cuts the batch into parts, asks another oracle on each, and averages; counted as one evaluation of the whole."""
 
     def __init__(
         self, inner: Oracle, split: Callable[[Any], Sequence[Any]], merge: Callable[[list[Tensor]], list[Tensor]]
     ) -> None:
-        super().__init__(inner.game, inner.specs, inner.names)
-        self.inner, self.split, self.merge = inner, split, merge
+        super().__init__(inner)
+        self.split, self.merge = split, merge
+
+    def plain(self, batch: Any) -> tuple[Oracle, Any]:
+        return self.inner.plain(self.split(batch)[0])
 
     def loss(self, z: Point, i: int, batch: Any) -> Tensor:
         return self._mean(self.inner.loss(z, i, part) for part in self.split(batch))
@@ -152,20 +155,22 @@ class _Averaging(Oracle):
         self.gradients += self.players
         parts = self.split(batch)
         first = self.inner.linearize(z, parts[0])
+        start = self.inner.silent()
 
-        def everywhere() -> Iterator[Linearization]:
+        def everywhere(inner: Oracle) -> Iterator[Linearization]:
             yield first
             for part in parts[1:]:
-                yield self.inner.linearize(z, part)
+                yield inner.linearize(z, part)
 
         def averaged(name: str) -> Callable[..., Any]:
             def product(*args: Any) -> Any:
                 self.hvps += 1
-                return self._mean(getattr(local, name)(*args) for local in everywhere())
+                again = start.silent()  # the same forward passes, which have been counted in the buffers
+                return self._mean(getattr(local, name)(*args) for local in everywhere(again))
 
             return product
 
-        field, losses = self._mean((local.field, local.losses) for local in everywhere())
+        field, losses = self._mean((local.field, local.losses) for local in everywhere(self.inner))
         names = ("jvp", "vjp", "jvp_block", "vjp_block")
         products: dict[str, Any] = {name: averaged(name) for name in names}
         return Linearization(field, losses, **products, symmetry=first.symmetry)
@@ -179,7 +184,7 @@ class _Averaging(Oracle):
             total = tree.add(total, leaves) if count else leaves
             count += 1
         assert spec is not None
-        self.buffers = dict(zip(self.inner.buffers, self.merge(list(self.inner.buffers.values())), strict=True))
+        self.buffers = dict(zip(self.buffers, self.merge(list(self.buffers.values())), strict=True))
         mean = self.merge(total if count == 1 else tree.scale(1 / count, total))
         out: T = pytree.tree_unflatten(mean, spec)
         return out
