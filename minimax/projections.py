@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from minimax.validation import real
+
 
 @dataclass(frozen=True)
 class box:
@@ -17,7 +19,7 @@ class box:
         high: largest value allowed.
 
     Raises:
-        ValueError: low > high.
+        ValueError: bounds that are no numbers (infinite ones are), or low > high.
 
     Example:
         >>> import torch
@@ -29,6 +31,8 @@ class box:
     high: float
 
     def __post_init__(self) -> None:
+        real("low", self.low, finite=False)
+        real("high", self.high, finite=False)
         if not self.low <= self.high:
             raise ValueError(f"low must not exceed high, got low={self.low}, high={self.high}.")
 
@@ -39,10 +43,14 @@ class box:
 def weight_clipping(c: float) -> box:
     """WGAN's constraint |w| <= c on every weight of the critic (Arjovsky et al., 2017, c = 0.01).
 
+    Raises:
+        ValueError: a c that is negative or no number.
+
     Example:
         >>> weight_clipping(0.01)
         box(low=-0.01, high=0.01)
     """
+    real("c", c, at_least=0)
     return box(-c, c)
 
 
@@ -54,7 +62,7 @@ class ball:
         radius: >= 0.
 
     Raises:
-        ValueError: a negative radius.
+        ValueError: a radius that is negative or no number.
 
     Example:
         >>> import torch
@@ -65,8 +73,7 @@ class ball:
     radius: float
 
     def __post_init__(self) -> None:
-        if not self.radius >= 0:
-            raise ValueError(f"radius must be >= 0, got {self.radius}.")
+        real("radius", self.radius, at_least=0)
 
     def __call__(self, x: Tensor) -> Tensor:
         norm = torch.linalg.vector_norm(x)

@@ -1,0 +1,128 @@
+"""What optimizers are handed, rules, players, batches and states, and what they refuse of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from minimax import tree
+from minimax.game import GameError, Oracle, Players
+from minimax.rules import Rule
+from minimax.tree import Point, Vector
+from minimax.validation import shown
+
+
+def rule(taker: str, value: Any) -> None:
+    """Refuse what is no rule, and say how it becomes one.
+
+    Raises:
+        TypeError: names the taker, and what was given.
+    """
+    if isinstance(value, Rule):
+        return
+    cure = f"{taker}(sgd(0.1))"
+    if isinstance(value, int | float):
+        cure = f"{taker}(sgd({value}))"
+    elif isinstance(value, type) and issubclass(value, Rule):
+        cure = f"{taker}({value.__name__}(0.1))"
+    kind = value if isinstance(value, type) else type(value)
+    if issubclass(kind, torch.optim.Optimizer):
+        cure = f"{taker}(from_torch(torch.optim.{kind.__name__}, lr=...))"
+    raise TypeError(f"{taker} moves players by a rule, got {shown(value)}: {cure}, say.")
+
+
+def plain(players: Players) -> Players:
+    """The players, unless there are modules among them."""
+    values = players.values() if isinstance(players, dict) else players
+    for value in values if isinstance(values, Iterable) and not isinstance(values, Tensor) else ():
+        if isinstance(value, torch.nn.Module):
+            raise GameError(
+                f"{type(value).__name__} is an nn.Module, which a pure step cannot move: use minimax.bind or "
+                "minimax.solve, or game, players = game.functional(players)."
+            )
+    return players
+
+
+def players(oracle: Oracle, z: Point) -> None:
+    """Refuse players that hold anything but real, dense tensors with values, on one device."""
+    devices = {leaf.device for vector in z for leaf in vector if isinstance(leaf, Tensor)}
+    for i, vector in enumerate(z):
+        if not vector:
+            raise GameError(f"{oracle.name(i)} has no tensors (or none that requires gradients): nothing can move.")
+        for leaf in vector:
+            if not isinstance(leaf, Tensor):
+                raise GameError(f"{oracle.name(i)} holds a {type(leaf).__name__}; players hold tensors only.")
+            if leaf.is_complex():
+                raise GameError(f"{oracle.name(i)} holds {leaf.dtype}; players are real: use torch.view_as_real.")
+            if not leaf.is_floating_point():
+                raise GameError(f"{oracle.name(i)} holds {leaf.dtype}; players must be floating point: use .float().")
+            if leaf.layout != torch.strided:
+                raise GameError(f"{oracle.name(i)} holds a {leaf.layout} tensor; players are dense: use .to_dense().")
+            if leaf.is_meta:
+                raise GameError(f"{oracle.name(i)} is on the meta device and has no values: set them first.")
+    if len(devices) > 1:
+        raise GameError(f"players lie on several devices ({', '.join(sorted(map(str, devices)))}): move them to one.")
+
+
+def batches(name: str, draws: int, given: Any) -> Sequence[Any]:
+    """One batch per draw, from what a step was passed.
+
+    Raises:
+        GameError: another number of batches, or batches that cannot be of one kind, as the x and y of a data loader.
+    """
+    if given is None:
+        return (None,) * draws
+    if draws == 1:
+        return (given,)
+    if not isinstance(given, list | tuple) or len(given) != draws:
+        got = f"{len(given)}" if isinstance(given, list | tuple) else f"one {type(given).__name__}"
+        raise GameError(f"a step of {name} takes {draws} batches in a list, got {got}.")
+    first = _kind(given[0])
+    for k, batch in enumerate(given):
+        if _kind(batch) != first:
+            raise GameError(
+                f"a step of {name} takes {draws} batches, but entries 0 and {k} of the list are not alike: if it is "
+                "one batch, pass [batch, batch], or better different ones."
+            )
+    return given
+
+
+def state(optimizer: str, given: Any, fresh: Any) -> None:
+    """Find out, after an update has failed, whether the state lacks something that a fresh one has."""
+    if lacks := _lacks(fresh, given, "state"):
+        raise GameError(f"the state is not one of {optimizer} and these players, as {lacks}: make it by init.")
+
+
+def _lacks(expected: Any, found: Any, where: str) -> str | None:
+    """What of the expected is not found, in words."""
+    if isinstance(expected, Tensor):
+        fits = isinstance(found, Tensor) and found.shape == expected.shape
+        return None if fits else f"{where} should be {shown(expected)}, not {shown(found)}"
+    if not isinstance(expected, dict | list):
+        return None
+    if type(found) is not type(expected) or (isinstance(expected, list) and len(found) != len(expected)):
+        return f"{where} should be a {type(expected).__name__} of {len(expected)}, not {shown(found)}"
+    for key, value in expected.items() if isinstance(expected, dict) else enumerate(expected):
+        if isinstance(found, dict) and key not in found:
+            return f"{where} has no {key!r}"
+        if lacks := _lacks(value, found[key], f"{where}[{key!r}]"):
+            return lacks
+    return None
+
+
+def _kind(batch: Any) -> Any:
+    """What batches of one source share: structure, dtypes, and all but the first dimension of shapes."""
+    leaves, spec = tree.flatten(batch)
+    return spec, [(leaf.dtype, leaf.shape[1:]) if isinstance(leaf, Tensor) else type(leaf) for leaf in leaves]
+
+
+def batch_size(batch: Any) -> int:
+    """How many samples a batch holds: its first tensor's first dimension."""
+    if batch is None:
+        return 0
+    leaves: Vector = [leaf for leaf in pytree.tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.dim() > 0]
+    return leaves[0].shape[0] if leaves else 0
