@@ -82,12 +82,10 @@ class Game:
         The returned game swaps such a dict into the module before it calls the losses, so they receive the module.
         Parameters that do not require gradients stay fixed. Players without modules come back as they are.
         """
-        if not isinstance(players, tuple | list | Mapping):
-            raise GameError(f"players must be a tuple or dict of players, got {type(players).__name__}.")
-        values = list(players) if isinstance(players, tuple | list) else list(players.values())
-        if not any(isinstance(value, nn.Module) for value in values):
+        modules = modules_among(players)
+        if modules is None:
             return self, players
-        modules = Modules([value if isinstance(value, nn.Module) else None for value in values])
+        values = list(players) if isinstance(players, tuple | list) else list(players.values())
         for i, value in enumerate(values):
             if isinstance(value, nn.Module):
                 values[i] = {name: tensor.clone() for name, tensor in modules.parameters(i).items()}
@@ -510,6 +508,16 @@ def listed(losses: Any) -> tuple[Any, ...]:
     if isinstance(losses, Mapping):
         return tuple(losses.values())
     return tuple(losses) if isinstance(losses, tuple | list) else (losses,)
+
+
+def modules_among(players: Players) -> Modules | None:
+    """The modules among the players, made ready to be swapped; None if there are none."""
+    if not isinstance(players, tuple | list | Mapping):
+        raise GameError(f"players must be a tuple or dict of players, got {type(players).__name__}.")
+    values = list(players) if isinstance(players, tuple | list) else list(players.values())
+    if not any(isinstance(value, nn.Module) for value in values):
+        return None
+    return Modules([value if isinstance(value, nn.Module) else None for value in values])
 
 
 def _entries(constraints: Any) -> Sequence[Any]:
