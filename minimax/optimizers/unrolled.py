@@ -58,6 +58,7 @@ class Unrolled(Ruled):
     name: ClassVar[str] = "unrolled"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.steps < 1:
             raise ValueError(f"steps must be at least 1, got {self.steps}.")
 
