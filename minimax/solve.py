@@ -15,7 +15,8 @@ from torch.utils import _pytree as pytree
 
 from minimax.compiled import compiled
 from minimax.game import Game, GameError, Players
-from minimax.optimizer import Cost, GameOptimizer, Info, State
+from minimax.optimizer import Cost, GameOptimizer, Info, State, checked
+from minimax.saving import expected, mismatch
 from minimax.status import Limits, Status, measure, missed, not_finite, ran_out, start_of
 from minimax.status import magnitude as magnitude
 from minimax.validation import flag, shown, whole
@@ -81,10 +82,10 @@ def iterate(
     """
     check_playable(game, optimizer)
     fresh, resumed = optimizer.init(game, players), state is not None
-    if state is None:
-        state = fresh
-    elif not _fits(state, fresh):
-        raise ValueError(f"state is no state of {optimizer} for these players: pass both as that optimizer left them.")
+    state = fresh if state is None else state
+    wrong = mismatch(state, fresh, "state")
+    if wrong := wrong and mismatch(state, expected(optimizer, game, players), "state"):  # torch's make memory by moving
+        raise ValueError(f"state is of another optimizer or of other players: {wrong}.")
     step, cost = int(state["step"]), Cost()
     for drawn in draws(batches, optimizer.draws, step):
         players, state, info = optimizer.step(game, players, state, drawn)
@@ -104,8 +105,7 @@ def check_playable(game: Game, optimizer: GameOptimizer) -> None:
     """
     if not isinstance(game, Game):
         raise TypeError(f"game must be a Game, such as zero_sum(payoff), got {shown(game)}.")
-    if not isinstance(optimizer, GameOptimizer):
-        raise TypeError(f"optimizer must be a game optimizer, such as ExtraGradient(sgd(0.1)), got {shown(optimizer)}.")
+    checked(optimizer)
 
 
 def draws(batches: Batches, each: int, step: int) -> Iterator[Any]:
@@ -137,19 +137,6 @@ def _check_start(it: Iterate) -> None:
             f"the first step is not finite: losses ({losses}), gradient norms ({norms}), {not_finite(it)} first; check "
             "the initial players and the first batch."
         )
-
-
-def _fits(saved: Any, state: Any) -> bool:
-    """Whether a state has the structure, shapes and dtypes of a fresh one."""
-    if isinstance(state, dict) and isinstance(saved, dict):
-        if state.keys() == saved.keys() == {"state"}:  # of a torch optimizer, which fills it at its first step
-            return True
-        return state.keys() == saved.keys() and all(_fits(saved[key], state[key]) for key in state)
-    if isinstance(state, list | tuple) and isinstance(saved, list | tuple):
-        return len(state) == len(saved) and all(map(_fits, saved, state))
-    if isinstance(state, Tensor) and isinstance(saved, Tensor):
-        return state.shape == saved.shape and state.dtype == saved.dtype
-    return type(state) is type(saved)
 
 
 def summary(players: Players) -> str:
@@ -334,8 +321,8 @@ class _Watch:
 
 def _buffers(game: Game) -> dict[str, Tensor]:
     """The buffers of the game's modules, copied."""
-    modules = game._modules
-    return {} if modules is None else {name: buffer.clone() for name, buffer in modules.state().items()}
+    modules = game.modules
+    return {} if modules is None else {name: buffer.clone() for name, buffer in modules.read(modules.buffers).items()}
 
 
 def written(originals: Players, players: Players) -> Players:
