@@ -366,7 +366,7 @@ def test_growth_from_zero_is_still_divergence() -> None:
     assert together.statuses == (solution.status,)
 
 
-# ------------------------------------------------------------------------------------------------ what is passed wrongly
+# ---------------------------------------------------------------------------------------------- what is passed wrongly
 
 FIRST = mm.zero_sum(lambda x, y, b: b.mean() * x * y)
 
@@ -464,7 +464,7 @@ def test_a_torch_optimizers_state_goes_on() -> None:
     assert it.players == whole.players and it.step == 4
 
 
-# ------------------------------------------------------------------------------------------------------------- to look at
+# ---------------------------------------------------------------------------------------------------------- to look at
 
 
 def test_reprs_are_short() -> None:
