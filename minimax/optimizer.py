@@ -385,6 +385,8 @@ def _check(oracle: Oracle, z: Point) -> None:
                 raise GameError(f"{oracle.name(i)} holds a {type(leaf).__name__}; players hold tensors only.")
             if not leaf.is_floating_point():
                 raise GameError(f"{oracle.name(i)} holds {leaf.dtype}; players must be floating point: use .float().")
+            if leaf.is_meta:
+                raise GameError(f"{oracle.name(i)} lies on the meta device and holds no numbers: make it on another.")
     if len(devices) > 1:
         raise GameError(f"players lie on several devices ({', '.join(sorted(map(str, devices)))}): move them to one.")
 

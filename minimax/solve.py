@@ -85,12 +85,12 @@ def iterate(
     """
     check_playable(game, optimizer)
     flag("check", check)
-    fresh = optimizer.init(game, players)
-    if state is None:
-        state = fresh
-    elif wrong := mismatch(state, fresh, "state") and mismatch(state, expected(optimizer, game, players), "state"):
-        raise ValueError(f"state is no state of {optimizer} for these players: {wrong}.")
-    step, cost, begins = int(state["step"]), Cost(), state is fresh
+    fresh, begins = optimizer.init(game, players), state is None
+    state = fresh if state is None else state
+    wrong = mismatch(state, fresh, "state")
+    if wrong := wrong and mismatch(state, expected(optimizer, game, players), "state"):  # torch's make memory by moving
+        raise ValueError(f"state is of another optimizer or of other players: {wrong}.")
+    step, cost = int(state["step"]), Cost()
     for drawn in draws(batches, optimizer.draws, step):
         first = drawn[0] if optimizer.draws > 1 and drawn is not None else drawn
         if begins and check:
