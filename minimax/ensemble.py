@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from minimax import tree
-from minimax.compiled import Compiled
+from minimax.compiled import Compiled, one_graph
 from minimax.composite import CompositeBatchNorm
 from minimax.game import Game, GameError, Players, modules_among
 from minimax.inspection import inspect
@@ -165,6 +165,7 @@ def ensemble(
     hyper = _values(optimizer, len(members))
     optimizer.init(game, pytree.tree_map(lambda leaf: leaf[0], players))  # refuses what vmap would not see
     state: State = torch.vmap(lambda z, h: _with(optimizer, h).init(game, z))(players, hyper)
+    state = pytree.tree_map(lambda leaf: leaf.contiguous(), state)  # as every later one is: no second compilation
     play = torch.vmap(_stepper(game, optimizer), in_dims=(0, 0, 0, 0, 0 if own_batches else None))
 
     def step(players: Players, held: Any, state: State, standing: Standing, reach: Tensor, drawn: Any) -> Any:
@@ -173,7 +174,7 @@ def ensemble(
         kept = pytree.tree_map(lambda new, old: torch.where(_like(plays, new), new, old), moved, [players, held])
         return *kept, state, standing, seen
 
-    advance = torch.compile(step, fullgraph=True, dynamic=False) if compile else _Traced(step)
+    advance = one_graph(step) if compile else _Traced(step)
     zero = torch.vmap(_norm)(players)
     standing, reach = standing_of(zero), limits.growth * torch.where(zero < 1, torch.inf, zero)
     rows: list[tuple[int, Seen, Tensor]] = []

@@ -12,7 +12,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from copy import copy
 from typing import Any, TypeAlias
 
 import torch
@@ -190,13 +189,13 @@ class Oracle:
     """
 
     def __init__(self, game: Game, specs: list[Any], names: tuple[str, ...] | None) -> None:
-        self.game, self.specs, self.names = game, specs, names
+        self.game, self.specs, self.names, self.signs = game, specs, names, game._signs
         self.gradients = 0
         self.hvps = 0
         self.buffers: dict[str, Tensor] = dict(game._held)
         self._inside: Point | None = None
-        given = len(game._signs) if game._signs is not None else len(game._losses)
-        if given != self.players and not (given == 1 and game._signs is None):
+        given = len(self.signs) if self.signs is not None else len(game._losses)
+        if given != self.players and not (given == 1 and self.signs is None):
             raise GameError(
                 f"the game has {given} losses for {self.players} players: pass one loss per player, or one function "
                 "that returns them all."
@@ -271,7 +270,9 @@ class Oracle:
 
     def silent(self) -> Oracle:
         """A copy whose evaluations leave no trace in this one: they count nothing and keep no buffers."""
-        return copy(self)
+        new = Oracle(self.game, self.specs, self.names)  # not `copy`, which torch.compile does not follow everywhere
+        new.buffers, new._inside = self.buffers, self._inside
+        return new
 
     def plain(self, batch: Any) -> tuple[Oracle, Any]:
         """The oracle of the losses themselves, without what transforms wrap around them, and the batch it sees."""
@@ -291,9 +292,9 @@ class Oracle:
 
     def _joint(self, z: Point, batch: Any) -> tuple[Tensor, ...]:
         out = self._call(self.game._losses[0], z, batch)
-        if self.game._signs is not None:
+        if self.signs is not None:
             payoff = self._scalar(out, 0)
-            return tuple(payoff if sign > 0 else -payoff for sign in self.game._signs)
+            return tuple(payoff if sign > 0 else -payoff for sign in self.signs)
         values = listed(out)
         if len(values) != self.players:
             raise GameError(
@@ -340,12 +341,12 @@ class Oracle:
 
     def field(self, z: Point, batch: Any) -> tuple[Point, tuple[Tensor, ...]]:
         """F(z) and the losses. One gradient per player; a shared payoff or joint losses share the forward pass."""
-        apart = tree.transformed() and self.game._signs is None
+        apart = tree.transformed() and self.signs is None
         if len(self.game._losses) > 1 or self.game.reentrant or apart:
             pairs = [self.gradient(z, i, batch) for i in range(self.players)]
             return tuple(g for g, _ in pairs), tuple(loss for _, loss in pairs)
         self.gradients += self.players
-        signs = self.game._signs
+        signs = self.signs
         if signs is not None and tree.transformed():
             g, payoff = self._func_gradient(lambda x: self._joint(tree.split(x, z), batch)[0], tree.join(z))
             return signed(tree.split(g, z), signs), tuple(sign * payoff for sign in signs)
@@ -398,7 +399,7 @@ class Oracle:
         return GameError(f"the loss of {self.name(i)} does not depend on that player: its gradient would be zero.")
 
     def _differentiate(self, losses: tuple[Tensor, ...], leaves: Point, create_graph: bool) -> Point:
-        signs = self.game._signs
+        signs = self.signs
         if signs is not None:
             g = self._partial(losses[0], tree.join(leaves), 0, create_graph=create_graph)
             parts = enumerate(zip(tree.split(g, leaves), leaves, strict=True))
@@ -431,7 +432,7 @@ class Oracle:
             return call
 
         jvp, vjp = counted(rows.jvp), counted(rows.vjp)
-        signs = self.game._signs if self.players > 1 else (1,)
+        signs = self.signs if self.players > 1 else (1,)
         if signs is not None:  # DF = D ∇²f with D = diag(signs): (DF) v = D (DF)ᵀ D v, one backward pass instead of two
 
             def jvp(of: Sequence[int], by: Sequence[int], v: Point) -> Point:
@@ -457,9 +458,10 @@ class Oracle:
 class Around(Oracle):
     """An oracle around another one, which evaluates: what transforms Game -> Game start from."""
 
-    def __init__(self, inner: Oracle, game: Game | None = None) -> None:
+    def __init__(self, inner: Oracle) -> None:
         self.inner = inner
-        super().__init__(inner.game if game is None else game, inner.specs, inner.names)
+        super().__init__(inner.game, inner.specs, inner.names)
+        self.signs = inner.signs
 
     @property
     def buffers(self) -> dict[str, Tensor]:
@@ -474,9 +476,13 @@ class Around(Oracle):
         return self.inner.holding(z)
 
     def silent(self) -> Oracle:
-        new = copy(self)
-        new.inner = self.inner.silent()
+        new = self.around(self.inner.silent())
+        new.buffers, new._inside = self.buffers, self._inside
         return new
+
+    def around(self, inner: Oracle) -> Oracle:
+        """The same transform of another oracle."""
+        raise NotImplementedError
 
     def plain(self, batch: Any) -> tuple[Oracle, Any]:
         return self.inner.plain(batch)

@@ -134,6 +134,9 @@ class _Averaging(Around):
         super().__init__(inner)
         self.split, self.merge = split, merge
 
+    def around(self, inner: Oracle) -> Oracle:
+        return _Averaging(inner, self.split, self.merge)
+
     def plain(self, batch: Any) -> tuple[Oracle, Any]:
         return self.inner.plain(self.split(batch)[0])
 
