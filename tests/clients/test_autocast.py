@@ -22,6 +22,7 @@ def _single() -> None:
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.parametrize("schedule", ["alternating", "simultaneous", "extragradient"], indirect=True)
 def test_bfloat16(schedule: Any, twins: Any) -> None:
     hand, ours = twins(*networks())
     start = copy.deepcopy(hand[0][0].weight)

@@ -116,7 +116,7 @@ def test_r3gan(twins: Any, side_by_side: Any) -> None:
 def test_a_critic_with_batch_norm(twins: Any, side_by_side: Any) -> None:
     """R1 and R2 through BatchNorm in training mode; four passes of the critic in its step: two and the penalties' two."""
     g, d = networks()
-    d[0] = nn.Sequential(nn.Linear(2, 8, bias=False), nn.BatchNorm1d(8))
+    d[2] = nn.Sequential(nn.Linear(8, 8, bias=False), nn.BatchNorm1d(8))
     hand, ours = twins(g, d)
     g, d = hand
     optimizers = [torch.optim.Adam(module.parameters(), lr=1e-3, betas=(0.0, 0.9)) for module in hand]
@@ -139,4 +139,4 @@ def test_a_critic_with_batch_norm(twins: Any, side_by_side: Any) -> None:
     optimizer = mm.AlternatingGDA(mm.adam(1e-3, betas=(0.0, 0.9)), order=(1, 0))
     trainer = mm.bind(mm.Game(loss_g, loss_d), ours, optimizer)
     side_by_side(STEPS, (hand, step), (ours, lambda k: trainer.step(batch(k) | {"gamma": torch.tensor(1.0)})))
-    assert ours[1][0][1].num_batches_tracked == 6 * STEPS
+    assert ours[1][2][1].num_batches_tracked == 6 * STEPS

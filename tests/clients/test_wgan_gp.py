@@ -26,7 +26,8 @@ OPTIMIZERS = {
 def networks(norm: Callable[[int], nn.Module] = nn.LayerNorm) -> tuple[nn.Module, nn.Module]:
     # No last bias in the critic: it cancels out of the loss, and Adam would follow the rounding of its zero gradient.
     g = nn.Sequential(nn.Linear(3, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
-    d = nn.Sequential(nn.Linear(2, 8, bias=False), norm(8), nn.Softplus(), nn.Linear(8, 1, bias=False))
+    d = nn.Sequential(nn.Linear(2, 8), nn.Softplus(), nn.Linear(8, 8, bias=False), norm(8), nn.Softplus())
+    d.append(nn.Linear(8, 1, bias=False))
     return g, d
 
 
@@ -98,12 +99,12 @@ def test_a_critic_with_batch_norm(twins: Any, side_by_side: Any) -> None:
     trainer = mm.bind(mm.Game(loss_g, loss_d), ours, optimizer)
     drawn = lambda k: batches(k, optimizer.draws)
     side_by_side(STEPS, (hand, by_hand(*hand, make, True)), (ours, lambda k: trainer.step(*drawn(k))))
-    assert ours[1][1].num_batches_tracked == STEPS * (3 * CRITIC_STEPS + 1)
+    assert ours[1][3].num_batches_tracked == STEPS * (3 * CRITIC_STEPS + 1)
 
 
 def test_wgan_with_clipped_weights(twins: Any, side_by_side: Any) -> None:
     """`p.data.clamp_(-c, c)` after every critic step is the constraint `weight_clipping(c)` on the critic."""
-    hand, ours = twins(*networks(nn.Identity))
+    hand, ours = twins(*networks(lambda _: nn.Identity()))
     for parameter in (*hand[1].parameters(), *ours[1].parameters()):
         parameter.data.clamp_(-0.05, 0.05)
     optimizers = [torch.optim.RMSprop(module.parameters(), lr=5e-4) for module in hand]
