@@ -79,7 +79,7 @@ def torch_adam(module: nn.Module, lr: float = 2e-3) -> torch.optim.Optimizer:
 
 
 def usual_loop(g: nn.Module, d: nn.Module, again: bool) -> Callable[[int], None]:
-    """The step of every DCGAN script: D on real, D on a detached fake, then G; the fake is made `again` for G or not."""
+    """The step of every DCGAN script: D on real, D on a detached fake, then G; G's fake is made `again` or not."""
     optimizer_g, optimizer_d = torch_adam(g), torch_adam(d)
 
     def step(k: int) -> None:

@@ -20,7 +20,8 @@ def by_hand(g: nn.Module, d: nn.Module, average: AveragedModel) -> Callable[[int
 
     def step(k: int) -> None:
         drawn = batch(k)
-        parts = [dict(zip(drawn, part, strict=True)) for part in zip(*(x.chunk(PARTS) for x in drawn.values()))]
+        chunks = zip(drawn["real"].chunk(PARTS), drawn["noise"].chunk(PARTS), strict=True)
+        parts = [{"real": real, "noise": noise} for real, noise in chunks]
         for loss, optimizer in ((loss_d, optimizers[1]), (loss_g, optimizers[0])):
             optimizer.zero_grad()
             for part in parts:

@@ -55,10 +55,9 @@ def loss_d(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> Tensor:
 class r3gan_adam(mm.adam):
     """Adam whose β₂ follows a schedule."""
 
-    second: Callable[[Tensor], Tensor] = cosine(*BETAS, BURN_IN)
-
     def move(self, player: Any, gradient: Any, memory: Any, step: Tensor) -> Any:
-        return mm.adam(self.lr, betas=(0.0, self.second(step))).move(player, gradient, memory, step)
+        second = cosine(*BETAS, BURN_IN)(step)
+        return mm.adam(self.lr, betas=(0.0, second)).move(player, gradient, memory, step)
 
 
 def by_hand(g: nn.Module, d: nn.Module, average: nn.Module) -> Callable[[int], None]:
@@ -114,7 +113,7 @@ def test_r3gan(twins: Any, side_by_side: Any) -> None:
 
 
 def test_a_critic_with_batch_norm(twins: Any, side_by_side: Any) -> None:
-    """R1 and R2 through BatchNorm in training mode; four passes of the critic in its step: two and the penalties' two."""
+    """R1 and R2 through BatchNorm in training mode: the critic's step makes four passes of it."""
     g, d = networks()
     d[2] = nn.Sequential(nn.Linear(8, 8, bias=False), nn.BatchNorm1d(8))
     hand, ours = twins(g, d)
