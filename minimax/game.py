@@ -10,6 +10,7 @@ players. Under `vmap`, `grad` or `torch.compile` the same oracles go through `to
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from typing import Any, TypeAlias
 
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 
 from minimax import tree
 from minimax.errors import GameError as GameError
+from minimax.errors import Reentrant
+from minimax.graph import reentrant
 from minimax.linearization import Functional, Graph, Linearization, signed
 from minimax.swap import Modules
 from minimax.tree import Point, Vector
@@ -60,6 +63,8 @@ class Game:
         self._signs: tuple[int, ...] | None = None
         self.constraints = tuple(constraints) if constraints is not None else None
         self._modules: Modules | None = None
+        self._held: Mapping[str, Tensor] = {}
+        self.reentrant = False  # whether a loss holds reentrant checkpoints: found out while playing
         self._oracle: Callable[..., Oracle] = Oracle
 
     def _copy(self, **changes: Any) -> Game:
@@ -79,9 +84,20 @@ class Game:
         if not any(isinstance(value, nn.Module) for value in values):
             return self, players
         modules = Modules([value if isinstance(value, nn.Module) else None for value in values])
-        values = [modules.parameters_of(i) if isinstance(value, nn.Module) else value for i, value in enumerate(values)]
+        for i, value in enumerate(values):
+            if isinstance(value, nn.Module):
+                values[i] = {name: tensor.clone() for name, tensor in modules.parameters(i).items()}
         rebuilt = dict(zip(players, values, strict=True)) if isinstance(players, Mapping) else tuple(values)
         return self._copy(_modules=modules), rebuilt
+
+    @property
+    def modules(self) -> Modules | None:
+        """The modules that the losses receive, if this game came from `functional` of players with modules."""
+        return self._modules
+
+    def holding(self, held: Mapping[str, Tensor]) -> Game:
+        """The same game with these buffers and frozen parameters in its modules, whatever they hold themselves."""
+        return self._copy(_held=held)
 
     def commit(self, buffers: Mapping[str, Tensor]) -> None:
         """Write the buffers that a step left behind (`Info.buffers`) back into the modules."""
@@ -164,7 +180,8 @@ class Oracle:
         self.game, self.specs, self.names = game, specs, names
         self.gradients = 0
         self.hvps = 0
-        self.buffers: dict[str, Tensor] = {}
+        self.buffers: dict[str, Tensor] = dict(game._held)
+        self._inside: Point | None = None
         given = len(game._signs) if game._signs is not None else len(game._losses)
         if given != self.players and not (given == 1 and game._signs is None):
             raise GameError(
@@ -212,9 +229,23 @@ class Oracle:
         ]
         if modules is None:
             return loss(*players, *args)
-        out, left = modules.call(loss, players, z, args)
-        self.buffers = modules.latest(self.buffers, left)
-        return out
+        with self.holding(z):
+            return loss(*players, *args)
+
+    def holding(self, z: Point) -> AbstractContextManager[None]:
+        """Keeps z in the modules: while a loss runs, and while it is differentiated, as checkpoints run it again then.
+
+        Buffers go from one evaluation to the next, so that every forward pass counts, in order, as in a torch loop.
+        """
+        return nullcontext() if self.game._modules is None or self._inside is z else _Holding(self, z)
+
+    def silent(self) -> Oracle:
+        """A copy whose evaluations leave no trace in this one: they count nothing and keep no buffers."""
+        return copy(self)
+
+    def plain(self, batch: Any) -> tuple[Oracle, Any]:
+        """The oracle of the losses themselves, without what transforms wrap around them, and the batch it sees."""
+        return self, batch
 
     def _scalar(self, value: Any, i: int) -> Tensor:
         if not isinstance(value, Tensor) or value.dim() != 0:
@@ -254,29 +285,57 @@ class Oracle:
         self.gradients += 1
         k = i if of is None else of
         if tree.transformed():
-            return _func_gradient(lambda z_i: self.loss((*z[:i], z_i, *z[i + 1 :]), k, batch), z[i])
-        with torch.enable_grad():
-            z_i = _leaves(z[i])
-            loss = self.loss((*z[:i], z_i, *z[i + 1 :]), k, batch)
+            return self._func_gradient(lambda z_i: self.loss((*z[:i], z_i, *z[i + 1 :]), k, batch), z[i])
+        before = self.buffers
+        try:
+            return self._evaluated(z, i, k, batch)
+        except Reentrant:
+            if self.game.reentrant:
+                raise
+        self.game.reentrant, self.buffers = True, before
+        return self._evaluated(z, i, k, batch)
+
+    def _evaluated(self, z: Point, i: int, k: int, batch: Any) -> tuple[Vector, Tensor]:
+        """∂_i L_k and L_k by autograd."""
+        z_i = _leaves(z[i])
+        at = (*z[:i], z_i, *z[i + 1 :])
+        with torch.enable_grad(), self.holding(at):
+            loss = self.loss(at, k, batch)
             if k != i and not loss.requires_grad:  # a loss may ignore the other players, but not its own
                 return tree.zeros(z[i]), loss
+            if self.game.reentrant:  # such checkpoints know no autograd.grad
+                loss.backward()
+                return self._whole([leaf.grad for leaf in z_i], z_i, i), loss.detach()
             return self._grad(loss, z_i, i), loss.detach()
 
     def field(self, z: Point, batch: Any) -> tuple[Point, tuple[Tensor, ...]]:
         """F(z) and the losses. One gradient per player; a shared payoff or joint losses share the forward pass."""
-        if len(self.game._losses) > 1 or (self.game._signs is None and tree.transformed()):
+        apart = tree.transformed() and self.game._signs is None
+        if len(self.game._losses) > 1 or self.game.reentrant or apart:
             pairs = [self.gradient(z, i, batch) for i in range(self.players)]
             return tuple(g for g, _ in pairs), tuple(loss for _, loss in pairs)
         self.gradients += self.players
         signs = self.game._signs
         if signs is not None and tree.transformed():
-            g, payoff = _func_gradient(lambda x: self._joint(tree.split(x, z), batch)[0], tree.join(z))
+            g, payoff = self._func_gradient(lambda x: self._joint(tree.split(x, z), batch)[0], tree.join(z))
             return signed(tree.split(g, z), signs), tuple(sign * payoff for sign in signs)
-        with torch.enable_grad():
-            leaves = tuple(_leaves(vector) for vector in z)
-            losses = self._joint(leaves, batch)
-            field = self._differentiate(losses, leaves, create_graph=False)
+        leaves, before = tuple(_leaves(vector) for vector in z), self.buffers
+        try:
+            with torch.enable_grad(), self.holding(leaves):
+                losses = self._joint(leaves, batch)
+                field = self._differentiate(losses, leaves, create_graph=False)
+        except Reentrant:
+            self.gradients, self.buffers = self.gradients - self.players, before
+            self.game.reentrant = True
+            return self.field(z, batch)
         return field, tuple(loss.detach() for loss in losses)
+
+    def _func_gradient(self, loss: Callable[[Vector], Tensor], z_i: Vector) -> tuple[Vector, Tensor]:
+        def seen(z_i: Vector) -> tuple[Tensor, dict[str, Tensor]]:
+            return loss(z_i), self.buffers  # as outputs: nothing else may leave a transform
+
+        g, (value, self.buffers) = torch.func.grad_and_value(seen, has_aux=True)(z_i)
+        return g, value
 
     def _grad(self, loss: Tensor, z_i: Vector, i: int, retain: bool = False, create_graph: bool = False) -> Vector:
         return self._whole(self._partial(loss, z_i, i, retain, create_graph), z_i, i)
@@ -286,17 +345,26 @@ class Oracle:
     ) -> tuple[Tensor, ...]:
         """The gradient, with None for the leaves that the loss does not depend on."""
         if not loss.requires_grad:
-            raise self._ignored(i)
+            raise self.ignored(i)
         retain = retain or create_graph
-        return torch.autograd.grad(loss, leaves, retain_graph=retain, create_graph=create_graph, allow_unused=True)
+        try:
+            g = torch.autograd.grad(loss, leaves, retain_graph=retain, create_graph=create_graph, allow_unused=True)
+        except RuntimeError as error:
+            if "use_reentrant" in str(error):
+                raise Reentrant() from error
+            raise
+        if sum([part is None for part in g]) and reentrant(loss):  # its checkpoint hides who depends on what
+            raise Reentrant()
+        return g
 
     def _whole(self, g: Sequence[Tensor | None], z_i: Vector, i: int) -> Vector:
         missing = sum([part is None for part in g])  # `None in g` would compare tensors
         if missing and missing == len(g):
-            raise self._ignored(i)
+            raise self.ignored(i)
         return [torch.zeros_like(x) if part is None else part for part, x in zip(g, z_i, strict=True)]
 
-    def _ignored(self, i: int) -> GameError:
+    def ignored(self, i: int) -> GameError:
+        """What to raise for a loss that does not depend on its player."""
         return GameError(f"the loss of {self.name(i)} does not depend on that player: its gradient would be zero.")
 
     def _differentiate(self, losses: tuple[Tensor, ...], leaves: Point, create_graph: bool) -> Point:
@@ -315,11 +383,12 @@ class Oracle:
         if tree.transformed():
             return self._func_linearize(z, batch)
         self.gradients += self.players
-        with torch.enable_grad():
-            leaves = tuple(_leaves(vector) for vector in z)
+        leaves = tuple(_leaves(vector) for vector in z)
+        with torch.enable_grad(), self.holding(leaves):
             losses = self.losses(leaves, batch)
             field = self._differentiate(losses, leaves, create_graph=True)
-        return self._linearization(Graph(leaves, field), field, losses)
+        silent = self.silent()
+        return self._linearization(Graph(leaves, field, lambda: silent.holding(leaves)), field, losses)
 
     def _linearization(self, rows: Graph | Functional, field: Point, losses: tuple[Tensor, ...]) -> Linearization:
         everyone = range(self.players)
@@ -350,9 +419,58 @@ class Oracle:
         )
 
     def _func_linearize(self, z: Point, batch: Any) -> Linearization:
+        start = self.silent()  # the products count, not the fields that they evaluate
         field, losses = self.field(z, batch)
-        silent = copy(self)  # the products count, not the fields that they evaluate
-        return self._linearization(Functional(z, lambda w: silent.field(w, batch)[0]), field, losses)
+        return self._linearization(Functional(z, lambda w: start.silent().field(w, batch)[0]), field, losses)
+
+
+class Around(Oracle):
+    """An oracle around another one, which evaluates: what transforms Game -> Game start from."""
+
+    def __init__(self, inner: Oracle, game: Game | None = None) -> None:
+        self.inner = inner
+        super().__init__(inner.game if game is None else game, inner.specs, inner.names)
+
+    @property
+    def buffers(self) -> dict[str, Tensor]:
+        """The inner oracle's."""
+        return self.inner.buffers
+
+    @buffers.setter
+    def buffers(self, buffers: dict[str, Tensor]) -> None:
+        self.inner.buffers = buffers
+
+    def holding(self, z: Point) -> AbstractContextManager[None]:
+        return self.inner.holding(z)
+
+    def silent(self) -> Oracle:
+        new = copy(self)
+        new.inner = self.inner.silent()
+        return new
+
+    def plain(self, batch: Any) -> tuple[Oracle, Any]:
+        return self.inner.plain(batch)
+
+
+class _Holding:
+    """See `Oracle.holding`. A class, as `torch.compile` follows no generator's."""
+
+    def __init__(self, oracle: Oracle, z: Point) -> None:
+        self.oracle, self.z, self.outer = oracle, z, oracle._inside
+
+    def __enter__(self) -> None:
+        oracle, modules = self.oracle, self.oracle.game._modules
+        assert modules is not None
+        # Within another point's evaluation the buffers in the modules are this oracle's already.
+        self.held = (oracle.buffers or modules.read(modules.buffers)) if self.outer is None else {}
+        self.saved = modules.put(self.z, self.held)
+        oracle._inside = self.z
+
+    def __exit__(self, *error: object) -> None:
+        oracle, modules = self.oracle, self.oracle.game._modules
+        assert modules is not None
+        left = modules.back(self.saved, self.held)
+        oracle.buffers, oracle._inside = left or oracle.buffers, self.outer
 
 
 def listed(losses: Any) -> tuple[Any, ...]:
@@ -368,8 +486,3 @@ def _detached(leaf: Any) -> Any:
 
 def _leaves(vector: Vector) -> Vector:
     return [leaf.detach().requires_grad_() for leaf in vector]
-
-
-def _func_gradient(loss: Callable[[Vector], Tensor], z_i: Vector) -> tuple[Vector, Tensor]:
-    g, value = torch.func.grad_and_value(loss)(z_i)
-    return g, value

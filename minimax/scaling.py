@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from minimax import tree, validation
-from minimax.game import Game, GameError, Loss, Oracle, Players
+from minimax.game import Around, Game, GameError, Loss, Oracle, Players
 from minimax.linearization import Linearization
 from minimax.tree import Point, Vector
 
@@ -158,7 +158,7 @@ def broadcast(players: Players, source: int = 0, group: dist.ProcessGroup | None
     return pytree.tree_map(sent, players)
 
 
-class _Averaging(Oracle):
+class _Averaging(Around):
     """Cuts the batch into parts, asks another oracle on each, and averages; counted as one evaluation of the whole."""
 
     def __init__(
@@ -168,10 +168,14 @@ class _Averaging(Oracle):
         merge: Callable[[list[Tensor]], list[Tensor]],
         start: Callable[[Game, Point], None],
     ) -> None:
-        super().__init__(inner.game, inner.specs, inner.names)
-        self.inner, self.split, self.merge, self.start = inner, split, merge, start
+        super().__init__(inner)
+        self.split, self.merge, self.start = split, merge, start
+
+    def plain(self, batch: Any) -> tuple[Oracle, Any]:
+        return self.inner.plain(self.split(batch)[0])
 
     def parts(self, z: Point, batch: Any) -> Sequence[Any]:
+        """What the batch is cut into."""
         self.start(self.game, z)
         return self.split(batch)
 
@@ -193,25 +197,33 @@ class _Averaging(Oracle):
         self.gradients += self.players
         parts = self.parts(z, batch)
         first = self.inner.linearize(z, parts[0])
+        start = self.inner.silent()
 
-        def everywhere() -> Iterator[Linearization]:
+        def everywhere(inner: Oracle) -> Iterator[Linearization]:
             yield first
             for part in parts[1:]:
-                yield self.inner.linearize(z, part)
+                yield inner.linearize(z, part)
 
         def averaged(name: str) -> Callable[..., Any]:
             def product(*args: Any) -> Any:
                 self.hvps += 1
-                return self._mean(getattr(local, name)(*args) for local in everywhere())
+                again = start.silent()  # the same forward passes, which have been counted in the buffers
+                return self._merged(getattr(local, name)(*args) for local in everywhere(again))
 
             return product
 
-        field, losses = self._mean((local.field, local.losses) for local in everywhere())
+        field, losses = self._mean((local.field, local.losses) for local in everywhere(self.inner))
         names = ("jvp", "vjp", "jvp_block", "vjp_block")
         products: dict[str, Any] = {name: averaged(name) for name in names}
         return Linearization(field, losses, **products, symmetry=first.symmetry)
 
     def _mean(self, values: Iterable[T]) -> T:
+        """The mean of an evaluation's answers, and of the buffers that it leaves."""
+        mean = self._merged(values)
+        self.buffers = dict(zip(self.buffers, self.merge(list(self.buffers.values())), strict=True))
+        return mean
+
+    def _merged(self, values: Iterable[T]) -> T:
         """The mean over this process's parts, one at a time, then over the ranks."""
         total: list[Tensor] = []
         spec, count = None, 0
@@ -220,7 +232,6 @@ class _Averaging(Oracle):
             total = tree.add(total, leaves) if count else leaves
             count += 1
         assert spec is not None
-        self.buffers = dict(zip(self.inner.buffers, self.merge(list(self.inner.buffers.values())), strict=True))
         mean = self.merge(total if count == 1 else tree.scale(1 / count, total))
         out: T = pytree.tree_unflatten(mean, spec)
         return out
@@ -284,11 +295,12 @@ class _SameStart:
         self.seen: WeakSet[Any] = WeakSet()
 
     def __call__(self, game: Game, z: Point) -> None:
-        modules = game._modules
+        modules = game.modules
         if (modules or self) in self.seen or tree.transformed():
             return
         self.seen.add(modules or self)
-        start = {"players": tree.join(z), "buffers": [] if modules is None else list(modules.state().values())}
+        held = {} if modules is None else modules.read({**modules.buffers, **modules.frozen})
+        start = {"players": tree.join(z), "buffers or frozen parameters": list(held.values())}
         hashes = torch.tensor([_hash(tensors) for tensors in start.values()], device=z[0][0].device)
         largest = torch.cat([hashes, -hashes])
         dist.all_reduce(largest, dist.ReduceOp.MAX, self.group)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.game import Game, GameError, Loss, Oracle, listed
+from minimax.game import Around, Game, GameError, Loss, Oracle, listed
 from minimax.linearization import Linearization
 from minimax.tree import Point, Vector
 
@@ -158,13 +158,13 @@ def nagarajan_kolter(game: Game, eta: float | Tensor = 0.1, generator: int = 0) 
     return _penalised(game, rows)
 
 
-class _Penalised(Oracle):
+class _Penalised(Around):
     """Adds ½ Σ_j Γ_ij |ξ_j|² to the losses of another oracle, and the products it takes to its gradients."""
 
     def __init__(self, inner: Oracle, weights: Callable[[int], Weights]) -> None:
         # A term that one player alone pays ends zero-sum play.
-        super().__init__(inner.game._copy(_signs=None, _losses=(None,)), inner.specs, inner.names)
-        self.inner, self.Γ = inner, weights(inner.players)
+        super().__init__(inner, inner.game._copy(_signs=None, _losses=(None,)))
+        self.Γ = weights(inner.players)
         if [len(row) for row in self.Γ] != [self.players] * self.players:
             raise GameError(f"weights must hold {self.players} rows of {self.players} numbers, one per player.")
         self.shared = len(set(self.Γ)) == 1 and bool(self._pays(0))  # then one product serves all players
@@ -194,12 +194,12 @@ class _Penalised(Oracle):
             ξ, values = self.inner.field(z, batch)
         else:
             graph = torch.is_grad_enabled()
-            with torch.enable_grad():
-                live = tuple([x if x.requires_grad else x.detach().requires_grad_() for x in vector] for vector in z)
+            known = all(x.requires_grad for x in tree.join(z))
+            live = z if known else tuple([x.detach().requires_grad_() for x in vector] for vector in z)
+            with torch.enable_grad(), self.holding(live):
                 values = self.inner.losses(live, batch)
                 ξ = self.inner._differentiate(values, live, create_graph=graph)
             values = values if graph else tuple(value.detach() for value in values)
-        self.buffers = self.inner.buffers
         return tuple(self._value(L_i, ξ, i) for i, L_i in enumerate(values))
 
     def gradient(self, z: Point, i: int, batch: Any, of: int | None = None) -> tuple[Vector, Tensor]:
@@ -212,7 +212,6 @@ class _Penalised(Oracle):
             local = self.inner.linearize(z, batch)
             g, L = (local.field[i], local.losses[i]) if k == i else self.inner.gradient(z, i, batch, of)
             out = tree.add(g, self._pull(local, i, k)), self._value(L, local.field, k)
-        self.buffers = self.inner.buffers
         return out
 
     def field(self, z: Point, batch: Any) -> tuple[Point, tuple[Tensor, ...]]:
@@ -223,7 +222,6 @@ class _Penalised(Oracle):
             ξ = tuple(tree.add(g, pull) for g, pull in zip(local.field, self._pulls(local, self.Γ[0]), strict=True))
         else:
             ξ = tuple(tree.add(g, self._pull(local, i, i)) if self._pays(i) else g for i, g in enumerate(local.field))
-        self.buffers = self.inner.buffers
         return ξ, tuple(self._value(L_i, local.field, i) for i, L_i in enumerate(local.losses))
 
     def linearize(self, z: Point, batch: Any) -> Linearization:

@@ -2,9 +2,8 @@
 
 Each takes the critic, a callable from samples (batch, ...) to scores (batch,) or (batch, 1), and returns a scalar with
 no weight in front: multiply by γ/2 or λ yourself, so that which convention is meant stands in the loss, or give the
-product to `add`. Gradients with respect to the samples go through `torch.func`, so the penalties differentiate again,
-under `vmap` and `torch.compile` too. Cost: one forward and one backward pass of the critic, and a double backward when
-differentiated.
+product to `add`. They differentiate again, under `vmap` and `torch.compile` too. Cost: one forward and one backward
+pass of the critic, and a double backward when differentiated.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from minimax import tree
 
 Critic = Callable[[Tensor], Tensor]
 
@@ -25,7 +26,16 @@ def slopes(critic: Critic, x: Tensor) -> Tensor:
         >>> slopes(lambda x: x @ torch.tensor([3.0, 4.0]), torch.zeros(2, 2))
         tensor([25., 25.])
     """
-    g: Tensor = torch.func.grad(lambda samples: critic(samples).sum())(x)
+    if tree.transformed():
+        g: Tensor = torch.func.grad(lambda samples: critic(samples).sum())(x)
+        return g.flatten(1).square().sum(1)
+    differentiated = torch.is_grad_enabled()
+    with torch.enable_grad():  # by autograd, as `torch.func` goes neither with BatchNorm nor with checkpoints
+        samples = x if x.requires_grad else x.detach().requires_grad_()
+        scores = critic(samples).sum()
+        if not scores.requires_grad:  # a constant critic
+            return samples.new_zeros(len(samples))
+        (g,) = torch.autograd.grad(scores, samples, create_graph=differentiated, materialize_grads=True)
     return g.flatten(1).square().sum(1)
 
 

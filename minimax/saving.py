@@ -1,0 +1,87 @@
+"""What a saved state must look like to be loaded: whole, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minimax import tree
+from minimax.compiled import Compiled
+from minimax.game import Game, Players
+from minimax.optimizer import GameOptimizer, State
+from minimax.rules import Memory, Rule, from_torch
+from minimax.tree import Vector
+
+
+def described(part: Any) -> str:
+    """The classes that an optimizer is made of, without its numbers, which may change from run to run.
+
+    Example:
+        >>> import minimax as mm
+        >>> described(mm.Lookahead(mm.AlternatingGDA((mm.sgd(0.1), mm.from_torch(torch.optim.Adam)))))
+        'Lookahead(AlternatingGDA(sgd, from_torch(Adam)))'
+    """
+    if isinstance(part, Compiled):
+        return described(part.inner)
+    if isinstance(part, from_torch):
+        return f"from_torch({getattr(part.optimizer, '__name__', part.optimizer)})"
+    if isinstance(part, tuple):
+        return ", ".join(filter(None, map(described, part)))
+    if not isinstance(part, GameOptimizer | Rule):
+        return ""
+    inside = ", ".join(filter(None, (described(getattr(part, field.name)) for field in fields(part))))
+    return type(part).__name__ + (f"({inside})" if inside else "")
+
+
+def mismatch(saved: Any, mine: Any, path: str) -> str:
+    """How a saved value differs from mine in structure, shape or dtype, in words; empty if it fits."""
+    if isinstance(mine, Tensor) and isinstance(saved, Tensor):
+        kinds = [f"{value.dtype} of shape {tuple(value.shape)}" for value in (saved, mine)]
+        return "" if kinds[0] == kinds[1] else f"{path} is {kinds[0]} there, {kinds[1]} here"
+    if isinstance(mine, Mapping) and isinstance(saved, Mapping):
+        if saved.keys() != mine.keys():
+            return f"{path} has the entries {list(saved)} there, {list(mine)} here"
+        pairs = [(saved[key], mine[key], f"{path}[{key!r}]") for key in mine]
+    elif isinstance(mine, list | tuple) and isinstance(saved, list | tuple):
+        if len(saved) != len(mine):
+            return f"{path} has {len(saved)} entries there, {len(mine)} here"
+        pairs = [(*values, f"{path}[{k}]") for k, values in enumerate(zip(saved, mine, strict=True))]
+    else:
+        same = type(saved) is type(mine)
+        return "" if same else f"{path} is a {type(saved).__name__} there, a {type(mine).__name__} here"
+    return next(filter(None, (mismatch(*pair) for pair in pairs)), "")
+
+
+def expected(optimizer: GameOptimizer, game: Game, players: Players) -> State:
+    """The state as it will be after a step, with the memories that torch's optimizers make only then."""
+    full: GameOptimizer = _mapped(optimizer, lambda rule: _Moved(rule.lr, rule))
+    return full.init(game, players)
+
+
+@dataclass(frozen=True)
+class _Moved(Rule):
+    """A rule whose first memory is the one after a move along no gradient."""
+
+    rule: Rule
+
+    def init(self, player: Vector) -> Memory:
+        return self.rule.move(player, tree.zeros(player), self.rule.init(player), torch.tensor(0))[1]
+
+    def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
+        return self.rule.move(player, gradient, memory, step)
+
+
+def _mapped(part: Any, change: Callable[[from_torch], Rule]) -> Any:
+    """The optimizer with its `from_torch` rules changed."""
+    if isinstance(part, from_torch):
+        return change(part)
+    if isinstance(part, tuple):
+        return tuple(_mapped(value, change) for value in part)
+    if isinstance(part, GameOptimizer):
+        values = {field.name: getattr(part, field.name) for field in fields(part) if field.init}
+        return replace(part, **{name: _mapped(value, change) for name, value in values.items()})
+    return part
