@@ -8,11 +8,11 @@ SIZE = 8
 
 
 def networks(norm: type[nn.Module] = nn.BatchNorm1d) -> tuple[nn.Module, nn.Module]:
-    # No bias before a norm, in D no norm right after G's last bias: Adam blows up the rounding of a zero gradient.
+    # Adam blows up the rounding of a zero gradient: so no bias before a norm, none that a norm takes away further on
+    # (G's last one, or D's first where a LeakyReLU is linear on the whole batch).
     g = nn.Sequential(nn.Linear(3, 8, bias=False), norm(8), nn.ReLU(), nn.Linear(8, 2))
-    d = nn.Sequential(
-        nn.Linear(2, 8), nn.LeakyReLU(0.2), nn.Linear(8, 8, bias=False), norm(8), nn.LeakyReLU(0.2), nn.Linear(8, 1)
-    )
+    d = nn.Sequential(nn.Linear(2, 8), nn.Softplus(), nn.Linear(8, 8, bias=False), norm(8), nn.Softplus())
+    d.append(nn.Linear(8, 1))
     return g, d
 
 

@@ -13,7 +13,7 @@ import minimax as mm
 from minimax.scaling import autocast
 from tests.clients.gan import batch, loss_d, loss_g, networks
 
-STEPS, RATE, MOMENTUM = 24, 2**-4, 0.5
+STEPS, RATE, MOMENTUM = 24, 2**-2, 0.5
 
 
 @pytest.fixture(autouse=True)

@@ -176,7 +176,7 @@ def test_two_passes_that_weigh_as_one(twins: Any) -> None:
     for name in ("running_mean", "running_var"):
         expected, found = (getattr(modules[0][1], name) for modules in (hand, ours))
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
-        assert (expected - (1.0 if name == "running_var" else 0.0)).abs().min() > 1e-3
+        assert (expected - (1.0 if name == "running_var" else 0.0)).abs().min() > 1e-4
 
 
 @pytest.mark.parametrize("evaluated", [False, True])

@@ -30,7 +30,8 @@ WAYS = {"parametrization": parametrizations.spectral_norm, "hook": by_hook}
 
 def networks(norm: Callable[[nn.Module], nn.Module]) -> tuple[nn.Module, nn.Module]:
     g = nn.Sequential(nn.Linear(3, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
-    d = nn.Sequential(norm(nn.Linear(2, 8)), nn.LeakyReLU(0.1), norm(nn.Linear(8, 1)))
+    # No last bias: while all hinges are open, real and fake cancel in its gradient.
+    d = nn.Sequential(norm(nn.Linear(2, 8)), nn.LeakyReLU(0.1), norm(nn.Linear(8, 1, bias=False)))
     return g, d
 
 
