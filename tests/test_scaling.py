@@ -83,7 +83,7 @@ def odd(rank: int) -> nn.Module:
     module.frozen = nn.Parameter(torch.full((2,), float(rank)), requires_grad=False)
     module.transposed = nn.Parameter((rank * torch.arange(6.0)).reshape(3, 2).T if rank else torch.zeros(2, 3))
     for dtype in (torch.int64, torch.int16, torch.uint8, torch.bool, torch.bfloat16):
-        module.register_buffer(str(dtype)[6:], torch.full((2,), rank).to(dtype))
+        module.register_buffer(f"of_{str(dtype)[6:]}", torch.full((2,), rank).to(dtype))
     module.register_buffer("hidden", torch.tensor(float(rank)), persistent=False)
     return module
 
