@@ -9,6 +9,7 @@ players. Under `vmap`, `grad` or `torch.compile` the same oracles go through `to
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
@@ -17,7 +18,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from minimax import tree
+from minimax import tree, validation
 from minimax.errors import GameError as GameError
 from minimax.errors import Reentrant
 from minimax.graph import reentrant
@@ -59,9 +60,12 @@ class Game:
         for k, loss in enumerate(losses):
             if not callable(loss):
                 raise GameError(f"losses[{k}] must be a function of the players, got {type(loss).__name__}.")
+        for k, constraint in enumerate(_entries(constraints)):
+            if constraint is not None:
+                validation.function(f"constraints[{k}]", constraint, "a projection of a tensor, or None")
         self._losses = losses
         self._signs: tuple[int, ...] | None = None
-        self.constraints = tuple(constraints) if constraints is not None else None
+        self.constraints = tuple(_entries(constraints)) if constraints is not None else None
         self._modules: Modules | None = None
         self._held: Mapping[str, Tensor] = {}
         self.reentrant = False  # whether a loss holds reentrant checkpoints: found out while playing
@@ -123,6 +127,7 @@ class Game:
     def gradient(self, players: Players, player: int, batch: Any = None) -> Any:
         """∂_i L_i, shaped like player i. Costs one gradient."""
         oracle, z = self.enter(players)
+        oracle.check_player(player)
         return oracle.leave_player(player, oracle.gradient(z, player, batch)[0])
 
     def field(self, players: Players, batch: Any = None) -> Players:
@@ -133,17 +138,26 @@ class Game:
     def jvp(self, players: Players, v: Players, batch: Any = None) -> Players:
         """(DF) v, shaped like the players. Costs the field and one Hessian-vector product."""
         oracle, z = self.enter(players)
-        return oracle.leave(oracle.linearize(z, batch).jvp(self.enter(v)[1]))
+        return oracle.leave(oracle.linearize(z, batch).jvp(self._tangent("v", v, z)))
 
     def vjp(self, players: Players, u: Players, batch: Any = None) -> Players:
         """(DF)ᵀ u, shaped like the players. Costs the field and one Hessian-vector product."""
         oracle, z = self.enter(players)
-        return oracle.leave(oracle.linearize(z, batch).vjp(self.enter(u)[1]))
+        return oracle.leave(oracle.linearize(z, batch).vjp(self._tangent("u", u, z)))
 
     def block(self, players: Players, i: int, j: int, v: Any, batch: Any = None) -> Any:
         """(∂_j ∂_i L_i) v for v shaped like player j: one block of DF times a vector, shaped like player i."""
         oracle, z = self.enter(players)
-        return oracle.leave_player(i, oracle.linearize(z, batch).jvp_block(i, j, tree.flatten(v)[0]))
+        oracle.check_player(i)
+        oracle.check_player(j)
+        tangent = tree.flatten(v)[0]
+        _check_tangent("v", (tangent,), (z[j],))
+        return oracle.leave_player(i, oracle.linearize(z, batch).jvp_block(i, j, tangent))
+
+    def _tangent(self, name: str, v: Players, z: Point) -> Point:
+        tangent = self.enter(v)[1]
+        _check_tangent(name, tangent, z)
+        return tangent
 
 
 def zero_sum(payoff: Loss, constraints: Sequence[Projection | None] | None = None) -> Game:
@@ -167,6 +181,7 @@ def cooperative(loss: Loss, players: int, constraints: Sequence[Projection | Non
         >>> mm.cooperative(lambda x, y: x * y, players=2).field((torch.tensor(3.0), torch.tensor(4.0)))
         (tensor(4.), tensor(3.))
     """
+    validation.whole("players", players, at_least=1)
     return Game(loss, constraints=constraints)._copy(_signs=(1,) * players)
 
 
@@ -212,7 +227,21 @@ class Oracle:
     def project(self, i: int, vector: Vector) -> Vector:
         """Player i's vector, projected on its feasible set."""
         constraint = None if self.game.constraints is None else self.game.constraints[i]
-        return vector if constraint is None else [constraint(leaf) for leaf in vector]
+        if constraint is None:
+            return vector
+        projected = [constraint(leaf) for leaf in vector]
+        for old, new in zip(vector, projected, strict=True):
+            if not isinstance(new, Tensor) or new.shape != old.shape or new.dtype != old.dtype:
+                raise GameError(
+                    f"constraints[{i}] made {validation.shown(new)} of {validation.shown(old)}: a projection keeps "
+                    "shape and dtype."
+                )
+        return projected
+
+    def check_player(self, i: Any) -> None:
+        """Refuse what is no player's index."""
+        if isinstance(i, bool) or not isinstance(i, int) or not 0 <= i < self.players:
+            raise GameError(f"there is no player {i!r}: the players are 0 to {self.players - 1}.")
 
     # ------------------------------------------------------------------------------------------------- evaluation
 
@@ -227,10 +256,13 @@ class Oracle:
             else modules.modules[i]
             for i, (vector, spec) in enumerate(zip(z, self.specs, strict=True))
         ]
-        if modules is None:
-            return loss(*players, *args)
         with self.holding(z):
-            return loss(*players, *args)
+            try:
+                return loss(*players, *args)
+            except TypeError as error:
+                if (misfit := _misfit(loss, len(players), batch)) is not None:
+                    raise misfit from error
+                raise
 
     def holding(self, z: Point) -> AbstractContextManager[None]:
         """Keeps z in the modules: while a loss runs, and while it is differentiated, as checkpoints run it again then.
@@ -478,6 +510,32 @@ def listed(losses: Any) -> tuple[Any, ...]:
     if isinstance(losses, Mapping):
         return tuple(losses.values())
     return tuple(losses) if isinstance(losses, tuple | list) else (losses,)
+
+
+def _entries(constraints: Any) -> Sequence[Any]:
+    if constraints is None or isinstance(constraints, list | tuple):
+        return constraints or ()
+    raise GameError(f"constraints must be a tuple with one entry per player, got {validation.shown(constraints)}.")
+
+
+def _check_tangent(name: str, v: Point, z: Point) -> None:
+    if [[leaf.shape for leaf in vector] for vector in v] != [[leaf.shape for leaf in vector] for vector in z]:
+        raise GameError(f"{name} must have the structure and the shapes of the players.")
+
+
+def _misfit(loss: Loss, players: int, batch: Any) -> GameError | None:
+    """What is wrong with how a loss is called, if it is that and no error of its own."""
+    try:
+        signature = inspect.signature(loss)
+        signature.bind(*range(players + (batch is not None)))
+    except ValueError:  # it has no signature
+        return None
+    except TypeError:
+        given = "no batch: are batches missing" if batch is None else "a batch: does it leave that out"
+        return GameError(
+            f"the loss {getattr(loss, '__name__', loss)}{signature} is called with {players} players and {given}?"
+        )
+    return None
 
 
 def _detached(leaf: Any) -> Any:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from minimax import tree
+from minimax import tree, validation
 from minimax.compiled import compiled
 from minimax.game import Game, GameError, Players
 from minimax.inspection import inspect, refuse_cuts
-from minimax.optimizer import GameOptimizer, Info, State
+from minimax.optimizer import GameOptimizer, Info, State, checked
 from minimax.saving import described, expected, mismatch
 from minimax.solve import written
 
@@ -314,4 +314,12 @@ def bind(
         >>> bool(x.weight.abs() < 1e-6)
         True
     """
+    if not isinstance(game, Game):
+        got = validation.shown(game)
+        raise TypeError(f"bind takes a Game first, got {got}: bind(mm.Game(loss_g, loss_d), (G, D), optimizer), say.")
+    for name, value in (("check", check), ("compile", compile)):
+        validation.flag(name, value)
+    if skips is not None:
+        validation.whole("skips", skips, at_least=0)
+    optimizer = checked(optimizer)
     return Trainer(game, modules, compiled(optimizer) if compile else optimizer, ema, skips, check)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from minimax import tree
+from minimax import tree, validation
 from minimax.game import Game, GameError, Oracle, Players
 from minimax.rules import Rule
 from minimax.tree import Point, Vector
@@ -237,6 +237,24 @@ class Wrapper(GameOptimizer):
 
     def begin(self, z: Point) -> State:
         return {"inner": self.inner.begin(z)} | super().begin(z)
+
+
+def checked(optimizer: Any) -> GameOptimizer:
+    """The optimizer, if it is one.
+
+    Raises:
+        TypeError: it is a rule, one of torch's optimizers, a class, or something else; with the way out.
+    """
+    if isinstance(optimizer, GameOptimizer):
+        return optimizer
+    got, cure = validation.shown(optimizer), "AlternatingGDA(adam(2e-4))"
+    if isinstance(optimizer, Rule):
+        cure = f"AlternatingGDA({optimizer})"
+    elif isinstance(optimizer, torch.optim.Optimizer):
+        cure = f"AlternatingGDA(from_torch(torch.optim.{type(optimizer).__name__}, lr=...))"
+    elif isinstance(optimizer, type) and issubclass(optimizer, GameOptimizer):
+        cure = f"{optimizer.__name__}.of(adam(2e-4))"
+    raise TypeError(f"optimizer must be a game optimizer, got {got}: pass {cure}, say.")
 
 
 def moved(game: Oracle, z: Point, d: Point) -> Point:
