@@ -12,6 +12,7 @@ from torch.nn.functional import softplus
 from torch.utils.checkpoint import checkpoint
 
 import minimax as mm
+from minimax.scaling import accumulate
 from tests.clients.gan import batch, loss_d, loss_g
 
 STEPS = 12
@@ -95,3 +96,40 @@ def test_second_order_methods_refuse_reentrant_ones(name: str, losses: str) -> N
     trainer = mm.bind(GAMES[losses], networks("gd", True), SECOND_ORDER[name])
     with pytest.raises(mm.GameError, match="use_reentrant=False"):
         trainer.step(batch(0))
+
+
+@pytest.mark.parametrize("reentrant", [False, True], ids=["non-reentrant", "reentrant"])
+def test_batch_norm_in_a_checkpoint(reentrant: bool, twins: Any, side_by_side: Any) -> None:
+    """As in torch, what is computed again moves the running statistics again."""
+    made = networks("gd", reentrant)
+    for network in made:
+        network.middle = nn.Sequential(nn.Tanh(), nn.Linear(8, 8, bias=False), nn.BatchNorm1d(8), nn.Softplus())
+    hand, ours = twins(*made)
+    g, d = hand
+    optimizer_g, optimizer_d = (torch.optim.Adam(m.parameters(), lr=1e-2, betas=(0.5, 0.999)) for m in hand)
+
+    def step(k: int) -> None:
+        drawn = batch(k)
+        optimizer_d.zero_grad()
+        with torch.no_grad():
+            fake = g(drawn["noise"])
+        (softplus(-d(drawn["real"])).mean() + softplus(d(fake)).mean()).backward()
+        optimizer_d.step()
+        optimizer_g.zero_grad()
+        softplus(-d(g(drawn["noise"]))).mean().backward()
+        optimizer_g.step()
+
+    optimizer = mm.AlternatingGDA(mm.adam(1e-2, betas=(0.5, 0.999)), order=(1, 0))
+    trainer = mm.bind(GAMES["separate"], ours, optimizer)
+    side_by_side(STEPS, (hand, step), (ours, lambda k: trainer.step(batch(k))))
+    assert ours[0].middle[2].num_batches_tracked == 3 * STEPS
+
+
+@pytest.mark.parametrize("reentrant", [False, True], ids=["non-reentrant", "reentrant"])
+def test_on_micro_batches(reentrant: bool, schedule: Any, side_by_side: Any) -> None:
+    ours = networks("gd", reentrant)
+    hand = twin(ours)
+    optimizers = [torch.optim.Adam(module.parameters(), lr=1e-2, betas=(0.5, 0.999)) for module in hand]
+    loop = schedule.hand((loss_g, loss_d), hand, optimizers)
+    trainer = mm.bind(accumulate(GAMES["joint"], 2), ours, schedule.ours(mm.adam(1e-2, betas=(0.5, 0.999))))
+    side_by_side(STEPS, (hand, lambda k: loop.step(batch(k))), (ours, lambda k: trainer.step(batch(k))))

@@ -43,8 +43,10 @@ def test_micro_batches_and_moving_average(twins: Any, side_by_side: Any) -> None
 
     def step(k: int) -> None:
         trainer.step(batch(k))
-        found = dict(trainer.averaged()[0].named_parameters())
-        torch.testing.assert_close(found, dict(average.module.named_parameters()), rtol=1e-10, atol=1e-10)
+        found, _ = trainer.averaged()
+        expected = dict(average.module.named_parameters())
+        torch.testing.assert_close(dict(found.named_parameters()), expected, rtol=1e-10, atol=1e-10)
+        assert all(map(torch.equal, found.buffers(), ours[0].buffers())), "the statistics are the present ones"
 
     side_by_side(STEPS, (hand, by_hand(*hand, average)), (ours, step))
     assert ours[0][1].num_batches_tracked == 2 * PARTS * STEPS and ours[1][3].num_batches_tracked == 3 * PARTS * STEPS
