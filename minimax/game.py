@@ -275,8 +275,8 @@ class Oracle:
         """A copy whose evaluations leave no trace in this one: they count nothing and keep no buffers."""
         return copy(self)
 
-    def plain(self, batch: Any) -> tuple[Oracle, Any]:
-        """The oracle of the losses themselves, without what transforms wrap around them, and the batch it sees."""
+    def plain(self, z: Point, batch: Any) -> tuple[Oracle, Any]:
+        """The oracle of the losses themselves, without what transforms wrap around them, and the batch it sees at z."""
         return self, batch
 
     def _scalar(self, value: Any, i: int) -> Tensor:
@@ -480,8 +480,8 @@ class Around(Oracle):
         new.inner = self.inner.silent()
         return new
 
-    def plain(self, batch: Any) -> tuple[Oracle, Any]:
-        return self.inner.plain(batch)
+    def plain(self, z: Point, batch: Any) -> tuple[Oracle, Any]:
+        return self.inner.plain(z, batch)
 
 
 class _Holding:

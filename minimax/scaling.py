@@ -101,9 +101,9 @@ def data_parallel(game: Game, group: dist.ProcessGroup | None = None) -> Game:
 
     Every rank must start from the same players (see `broadcast`) and play the same optimizer for the same number of
     steps; then all ranks stay equal, and with losses that are means over equally large batches they play what one
-    process would on all batches together. Other players are noticed at the first evaluation; another optimizer is not,
-    and where it asks the game something else, or one rank takes a step more, the ranks wait for each other in vain,
-    until the group's timeout.
+    process would on all batches together. Other players are noticed at the first evaluation (compiled, only by the
+    check of `bind`); another optimizer is not, and where it asks the game something else, or one rank takes a step
+    more, the ranks wait for each other in vain, until the group's timeout.
 
     Costs one all-reduce of a player's (or all players') size per oracle call, and once a hash of the players; gloo on
     CPUs, nccl on GPUs. `Cost.samples` counts the rank's own. Modules come as they are: DistributedDataParallel around
@@ -171,8 +171,8 @@ class _Averaging(Around):
         super().__init__(inner)
         self.split, self.merge, self.start = split, merge, start
 
-    def plain(self, batch: Any) -> tuple[Oracle, Any]:
-        return self.inner.plain(self.split(batch)[0])
+    def plain(self, z: Point, batch: Any) -> tuple[Oracle, Any]:
+        return self.inner.plain(z, self.parts(z, batch)[0])
 
     def parts(self, z: Point, batch: Any) -> Sequence[Any]:
         """What the batch is cut into."""

@@ -18,9 +18,10 @@ from torch.nn.functional import softplus
 from torch.utils import _pytree as pytree
 
 import minimax as mm
+from minimax.inspection import inspect
 from minimax.optimizers import BY_NAME
 from minimax.penalties import consensus
-from minimax.scaling import accumulate, autocast, broadcast, data_parallel
+from minimax.scaling import accumulate, autocast, averaged, broadcast, data_parallel
 
 STEPS, BATCH = 3, 8
 
@@ -153,6 +154,14 @@ WRAPPED = ["DistributedDataParallel", "DataParallel", "FSDP", "FSDP2"]
 @pytest.mark.parametrize("case", SAID)
 def test_every_rank_is_told_of_another_start(case: str, answers: list[Any]) -> None:
     assert [told[case] for _, told in answers] == 2 * [SAID[case]]
+
+
+def test_the_start_is_seen_by_the_check_of_bind_too() -> None:
+    """Before a compiled step, which cannot look."""
+    seen = []
+    game = averaged(mm.zero_sum(payoff), lambda b: [b], lambda values: values, lambda game, z: seen.append(z))
+    inspect(game, players(), batch(0))
+    assert torch.equal(seen[0][0][0], players()[0]["w"])
 
 
 @pytest.mark.parametrize("kind", WRAPPED)
