@@ -24,16 +24,17 @@ from minimax.tree import Point, Vector
 T = TypeVar("T")
 
 
-def autocast(game: Game, dtype: torch.dtype = torch.bfloat16, device: str = "cpu") -> Game:
+def autocast(game: Game, dtype: torch.dtype = torch.bfloat16, device: str | None = None) -> Game:
     """The same game with its losses evaluated under `torch.autocast`; players, gradients and losses keep float32.
 
     Args:
         game: the losses.
         dtype: of the matrix products; bfloat16 has float32's range and needs no loss scaling.
-        device: the type of the players' device, "cpu" or "cuda".
+        device: the type of device to cast on, "cpu" or "cuda"; by default the players'.
 
     Raises:
         TypeError: what is no game.
+        ValueError: a dtype that is neither bfloat16 nor float16.
 
     Example:
         >>> import torch, minimax as mm
@@ -42,16 +43,30 @@ def autocast(game: Game, dtype: torch.dtype = torch.bfloat16, device: str = "cpu
         tensor([[0.3340]])
     """
     _is_game("autocast", game)
+    if dtype not in (torch.bfloat16, torch.float16):
+        raise ValueError(f"dtype must be torch.bfloat16 or torch.float16, got {validation.shown(dtype)}.")
+
+    def exact(value: Any) -> Any:
+        return value.float() if isinstance(value, Tensor) and value.dtype == dtype else value
 
     def wrapped(loss: Loss) -> Loss:
         def call(*args: Any) -> Any:
-            with torch.autocast(device, dtype=dtype):
+            with torch.autocast(device or _device(args), dtype=dtype):
                 out = loss(*args)
-            return pytree.tree_map(lambda value: value.float() if value.dtype == dtype else value, out)
+            return pytree.tree_map(exact, out)
 
         return call
 
     return game._copy(_losses=tuple(wrapped(loss) for loss in game._losses))
+
+
+def _device(args: tuple[Any, ...]) -> str:
+    """The type of device that the first tensor lies on."""
+    for arg in args:
+        for leaf in arg.parameters() if isinstance(arg, nn.Module) else pytree.tree_leaves(arg):
+            if isinstance(leaf, Tensor):
+                return leaf.device.type
+    return "cpu"
 
 
 def accumulate(game: Game, parts: int, cut: Callable[[Any], Sequence[Any]] | None = None) -> Game:

@@ -357,3 +357,17 @@ def test_autocast_rounds_products_and_nothing_else() -> None:
     assert not torch.equal(field[0], exact.field((x, y))[0])
     step = mm.ConsensusOptimization(mm.sgd(0.01))
     assert step.step(game, (x, y), step.init(game, (x, y)))[2].finite
+
+
+def test_autocast_casts_where_the_players_are() -> None:
+    """On another device than theirs it would do nothing, and say nothing; the meta device has none, and says so."""
+    (loss,) = autocast(mm.Game(lambda x, b: x(b).sum()))._losses
+    with pytest.raises(RuntimeError, match="autocast device_type 'meta'"):
+        loss(nn.Linear(1, 1, device="meta"), torch.zeros(1, 1))
+
+
+def test_autocast_refuses() -> None:
+    with pytest.raises(ValueError, match=r"dtype must be torch\.bfloat16 or torch\.float16, got torch\.float64"):
+        autocast(mm.zero_sum(payoff), torch.float64)
+    with pytest.raises(mm.GameError, match="must be a 0-dim tensor, got float"):
+        autocast(mm.Game(lambda x: 3.0)).losses((torch.tensor(1.0),))
