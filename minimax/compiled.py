@@ -41,7 +41,9 @@ class Compiled(GameOptimizer):
         if game not in self._steps:
             self._steps[game] = torch.compile(_bare(self.inner, game), fullgraph=True, dynamic=False)
         players, state, seen = self._steps[game](players, state, batches)
-        return players, state, Info(*seen)
+        info = Info(*seen)
+        info.constraints = game.constraints
+        return players, state, info
 
     def update(self, game: Oracle, z: Point, state: State, batches: Any) -> tuple[Point, State, Info]:
         return self.inner.update(game, z, state, batches)
@@ -50,7 +52,7 @@ class Compiled(GameOptimizer):
 def _bare(optimizer: GameOptimizer, game: Game) -> Callable[..., Any]:
     def step(players: Players, state: State, batches: Any) -> Any:
         players, state, info = optimizer.step(game, players, state, batches)
-        return players, state, (info.losses, info.gradients, info.at, info.cost, info.buffers, info.extra)
+        return players, state, (info.losses, info.gradients, info.at, info.cost, info.buffers, info.extra, info.point)
 
     return step
 

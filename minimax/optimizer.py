@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from minimax import tree, validation
-from minimax.game import Game, GameError, Oracle, Players
+from minimax.game import Game, GameError, Oracle, Players, Projection
 from minimax.rules import Rule
 from minimax.tree import Point, Vector
 
@@ -21,7 +21,13 @@ Hyperparameter: TypeAlias = float | Tensor | Callable[[Tensor], Any]
 
 
 class Cost(NamedTuple):
-    """What a step spent: players' gradients, Hessian-vector products (with DF or a block of it), samples drawn."""
+    """What was spent, by one step or by all so far; two costs add up.
+
+    Args:
+        gradients: gradients of one player's loss with respect to that player.
+        hvps: Hessian-vector products, with DF or a block of it.
+        samples: the sum of the first dimensions of the batches drawn.
+    """
 
     gradients: int = 0
     hvps: int = 0
@@ -36,9 +42,21 @@ NOTHING = Cost()
 
 @dataclass(eq=False)
 class Info:
-    """What a step saw. `losses` and `gradients` are measured `at` the point named, per player.
+    """What a step saw: measured on the way, so it costs nothing more.
 
-    `norm` and `finite` are computed when asked, so that a training loop that does not look does not pay.
+    `norm`, `residual` and `finite` are computed when asked, so that a training loop that does not look does not pay.
+
+    Args:
+        losses: per player, a 0-dim tensor.
+        gradients: per player, the list of its leaves' gradients.
+        at: where losses and gradients were measured, in words: mostly at the start of the step.
+        cost: what the step spent.
+        buffers: of the players' modules, as the step left them.
+        extra: what an optimizer tells of itself by name; methods that solve a linear system tell its relative
+            `residual`, the `iterations` taken, and `missed`, the residual once more where it is far off the tolerance,
+            else 0.
+        point: where each player stood when its gradient was measured; None where no player is constrained.
+        constraints: those of the game.
     """
 
     losses: tuple[Tensor, ...]
@@ -47,6 +65,13 @@ class Info:
     cost: Cost = NOTHING
     buffers: dict[str, Tensor] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
+    point: Point | None = None
+    constraints: tuple[Projection | None, ...] | None = None
+
+    def __repr__(self) -> str:
+        numbers = {"losses": self.losses, "norms": self.norms}
+        shown = [f"{name}=({', '.join(f'{float(x):.4g}' for x in values)})" for name, values in numbers.items()]
+        return f"Info({', '.join(shown)}, at={self.at!r}, cost={self.cost})"
 
     @property
     def norm(self) -> Tensor:
@@ -59,19 +84,43 @@ class Info:
         return tuple(tree.norm(vector) for vector in self.gradients)
 
     @property
+    def natural(self) -> Point:
+        """z - P(z - F), P the projections on the constraints: F where nothing is constrained, 0 at every solution."""
+        if self.point is None or self.constraints is None:
+            return self.gradients
+        return natural(self.point, self.gradients, self.constraints)
+
+    @property
+    def residual(self) -> Tensor:
+        """|z - P(z - F)|, the natural residual; |F| where nothing is constrained."""
+        return tree.norm(tree.join(self.natural))
+
+    @property
     def finite(self) -> Tensor:
         """Whether every loss and every gradient entry is a finite number."""
         return torch.isfinite(self.norm) & torch.isfinite(tree.total(self.losses))
 
 
-def _info(losses: Any, gradients: Any, buffers: Any, extra: Any, at: str, cost: Cost) -> Info:
-    return Info(losses, gradients, at, cost, buffers, extra)
+def natural(z: Point, ξ: Point, constraints: Sequence[Projection | None]) -> Point:
+    """z - P(z - ξ) for every player: ξ itself for those that are not constrained."""
+    return tuple(
+        ξ_i if project is None else [leaf - project(leaf - g) for leaf, g in zip(z_i, ξ_i, strict=True)]
+        for z_i, ξ_i, project in zip(z, ξ, constraints, strict=True)
+    )
+
+
+def _info(leaves: Iterable[Any], static: tuple[Any, ...]) -> Info:
+    (losses, gradients, buffers, extra, point), (at, cost, constraints) = leaves, static
+    return Info(losses, gradients, at, cost, buffers, extra, point, constraints)
 
 
 pytree.register_pytree_node(
     Info,
-    lambda info: ([info.losses, info.gradients, info.buffers, info.extra], (info.at, info.cost)),
-    lambda leaves, static: _info(*leaves, *static),
+    lambda info: (
+        [info.losses, info.gradients, info.buffers, info.extra, info.point],
+        (info.at, info.cost, info.constraints),
+    ),
+    _info,
     serialized_type_name="minimax.Info",
 )
 
@@ -134,8 +183,10 @@ class GameOptimizer(ABC):
         else:
             got = f"{len(batches)}" if isinstance(batches, list | tuple) else f"one {type(batches).__name__}"
             raise GameError(f"a step of {self.name} takes {self.draws} batches in a list, got {got}.")
-        oracle, z = game.enter(players)
-        z, state, info = self.update(oracle, z, state, drawn)
+        oracle, start = game.enter(players)
+        z, state, info = self.update(oracle, start, state, drawn)
+        info.point = None if game.constraints is None else info.point or start
+        info.constraints = game.constraints
         info.cost = Cost(oracle.gradients, oracle.hvps, sum([_batch_size(batch) for batch in drawn]))
         info.buffers = oracle.buffers
         return oracle.leave(z), state, info

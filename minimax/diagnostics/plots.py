@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -164,6 +165,40 @@ def draw_phase(
     if named:
         ax.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize="small", loc="upper right")
     return ax
+
+
+def draw_run(records: Mapping[str, Sequence[float]], title: str = "", measure: str = "|F|") -> Figure:
+    """A run's losses, and the residual on a log axis, against the gradients spent.
+
+    Args:
+        records: `Solution.records`, or a history read back: `gradients`, `loss_0`, ... and `norm`.
+        title: written above.
+        measure: what `norm` is.
+
+    Raises:
+        ImportError: matplotlib and seaborn are not installed.
+        ValueError: no step was recorded.
+
+    Example:
+        >>> draw_run({"gradients": [2, 4], "loss_0": [1.0, 0.5], "norm": [1.0, 0.1]}).axes[1].get_yscale()
+        'log'
+    """
+    plt, sns = _libraries()
+    if not len(records.get("gradients", ())):
+        raise ValueError("there is nothing to plot: no step was recorded.")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    spent, losses = records["gradients"], [name for name in records if name.startswith("loss_")]
+    marker = "." if len(spent) <= 50 else ""
+    for name, color in zip(losses, sns.color_palette("colorblind", len(losses)), strict=True):
+        left.plot(spent, records[name], color=color, marker=marker, label=f"player {name.removeprefix('loss_')}")
+    left.legend(frameon=False, fontsize="small")
+    left.set(xlabel="gradients", ylabel="loss")
+    right.plot(spent, records["norm"], color="black", marker=marker)
+    positive = any(0 < norm < math.inf for norm in records["norm"])
+    right.set(xlabel="gradients", ylabel=measure, yscale="log" if positive else "linear")
+    sns.despine(figure)
+    figure.suptitle(title, fontsize="medium")
+    return figure  # type: ignore[no-any-return]
 
 
 def _numbers(players: Players) -> bool:

@@ -67,16 +67,17 @@ class AlternatingGDA(Ruled):
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         steps, order = self._schedule(game.players)
         new, memories = list(z), list(state["rules"])
-        gradients, losses = list(z), [z[0][0]] * len(z)
+        gradients, losses, point = list(z), [z[0][0]] * len(z), list(z)
         used = 0
         for i in order:
             mine = batches[used : used + steps[i]] if self.fresh else batches[self.draws - steps[i] :]
             used += steps[i]
             for batch in mine:
+                point[i] = new[i]
                 gradients[i], losses[i] = game.gradient(tuple(new), i, batch)
                 d, memories[i] = self.rules(len(z))[i].move(new[i], gradients[i], memories[i], state["step"])
                 new[i] = game.project(i, tree.add(new[i], d))
-        info = Info(tuple(losses), tuple(gradients), at="each player's last move")
+        info = Info(tuple(losses), tuple(gradients), at="each player's last move", point=tuple(point))
         return tuple(new), counted(state | {"rules": memories}), info
 
     def _schedule(self, players: int) -> tuple[tuple[int, ...], Sequence[int]]:

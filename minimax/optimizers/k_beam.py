@@ -80,7 +80,7 @@ class KBeam(Ruled):
         here = state["best"][None]
         beam = each([b.index_copy(0, here, leaf[None]) for b, leaf in zip(state["beam"], v, strict=True)])
         for _ in range(self.steps):
-            pairs = [game.gradient((*us, v_k), n, batch) for v_k in beam]
+            asked, pairs = beam, [game.gradient((*us, v_k), n, batch) for v_k in beam]
             d, memory = last.move(_stack(beam), _stack([g for g, _ in pairs]), memory, state["step"])
             beam = each(tree.add(_stack(beam), d))
         with torch.no_grad():
@@ -100,7 +100,8 @@ class KBeam(Ruled):
         g, L = _stack([g for g, _ in pairs]), torch.stack([L for _, L in pairs])
         seen.append(([_get(leaf, best) for leaf in g], _get(L, best)))
         state = state | {"rules": [*(m for _, m in moves), memory], "beam": _stack(beam), "best": best}
-        info = Info(tuple(L for _, L in seen), tuple(g for g, _ in seen), at="each player's last move")
+        where = (*z[:n], [_get(leaf, best) for leaf in _stack(asked)])
+        info = Info(tuple(L for _, L in seen), tuple(g for g, _ in seen), at="each player's last move", point=where)
         return (*us, v), counted(state), info
 
     def _spread(self, v: Vector) -> Vector:

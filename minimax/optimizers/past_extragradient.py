@@ -48,4 +48,5 @@ class PastExtraGradient(Ruled):
         half = moved(game, z, scaled(self.at(self.explore, state), state["past"]))
         ξ_half, losses = game.field(half, batches[0])
         d, state = self.directions(z, ξ_half, state)
-        return moved(game, z, d), counted(state | {"past": list(d)}), Info(losses, ξ_half, at="half step")
+        info = Info(losses, ξ_half, at="half step", point=half)
+        return moved(game, z, d), counted(state | {"past": list(d)}), info

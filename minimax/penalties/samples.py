@@ -9,9 +9,10 @@ pass of the critic, and a double backward when differentiated.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from minimax import tree
 
@@ -27,8 +28,7 @@ def slopes(critic: Critic, x: Tensor) -> Tensor:
         tensor([25., 25.])
     """
     if tree.transformed():
-        g: Tensor = torch.func.grad(lambda samples: critic(samples).sum())(x)
-        return g.flatten(1).square().sum(1)
+        return _functional_gradient(critic, x).flatten(1).square().sum(1)
     differentiated = torch.is_grad_enabled()
     with torch.enable_grad():  # by autograd, as `torch.func` goes neither with BatchNorm nor with checkpoints
         samples = x if x.requires_grad else x.detach().requires_grad_()
@@ -37,6 +37,23 @@ def slopes(critic: Critic, x: Tensor) -> Tensor:
             return samples.new_zeros(len(samples))
         (g,) = torch.autograd.grad(scores, samples, create_graph=differentiated, materialize_grads=True)
     return g.flatten(1).square().sum(1)
+
+
+def _functional_gradient(critic: Critic, x: Tensor) -> Tensor:
+    """∇_x Σ D(x) under `vmap` or `torch.compile`, where a module may only write to buffers made inside the transform."""
+    owners = [owner._buffers for owner in critic.modules()] if isinstance(critic, nn.Module) else []
+
+    def total(samples: Tensor) -> tuple[Tensor, list[dict[str, Any]]]:
+        for buffers in owners:
+            for key, buffer in buffers.items():
+                buffers[key] = None if buffer is None else buffer.clone()
+        return critic(samples).sum(), [dict(buffers) for buffers in owners]
+
+    g: Tensor
+    g, left = torch.func.grad(total, has_aux=True)(x)
+    for buffers, values in zip(owners, left, strict=True):
+        buffers.update(values)
+    return g
 
 
 def r1(critic: Critic, real: Tensor) -> Tensor:
