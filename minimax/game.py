@@ -10,6 +10,7 @@ players. Under `vmap`, `grad` or `torch.compile` the same oracles go through `to
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
@@ -274,8 +275,8 @@ class Oracle:
         new.buffers, new._inside = self.buffers, self._inside
         return new
 
-    def plain(self, batch: Any) -> tuple[Oracle, Any]:
-        """The oracle of the losses themselves, without what transforms wrap around them, and the batch it sees."""
+    def plain(self, z: Point, batch: Any) -> tuple[Oracle, Any]:
+        """The oracle of the losses themselves, without what transforms wrap around them, and the batch it sees at z."""
         return self, batch
 
     def _scalar(self, value: Any, i: int) -> Tensor:
@@ -455,7 +456,7 @@ class Oracle:
         return self._linearization(Functional(z, lambda w: start.silent().field(w, batch)[0]), field, losses)
 
 
-class Around(Oracle):
+class Around(Oracle, ABC):
     """An oracle around another one, which evaluates: what transforms Game -> Game start from."""
 
     def __init__(self, inner: Oracle) -> None:
@@ -480,12 +481,12 @@ class Around(Oracle):
         new.buffers, new._inside = self.buffers, self._inside
         return new
 
+    @abstractmethod
     def around(self, inner: Oracle) -> Oracle:
         """The same transform of another oracle."""
-        raise NotImplementedError
 
-    def plain(self, batch: Any) -> tuple[Oracle, Any]:
-        return self.inner.plain(batch)
+    def plain(self, z: Point, batch: Any) -> tuple[Oracle, Any]:
+        return self.inner.plain(z, batch)
 
 
 class _Holding:
