@@ -63,7 +63,7 @@ def players(oracle: Oracle, z: Point) -> None:
             if leaf.layout != torch.strided:
                 raise GameError(f"{oracle.name(i)} holds a {leaf.layout} tensor; players are dense: use .to_dense().")
             if leaf.is_meta:
-                raise GameError(f"{oracle.name(i)} is on the meta device and has no values: set them first.")
+                raise GameError(f"{oracle.name(i)} lies on the meta device and holds no numbers: make it on another.")
     if len(devices) > 1:
         raise GameError(f"players lie on several devices ({', '.join(sorted(map(str, devices)))}): move them to one.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +11,20 @@ from torch import Tensor
 from minimax.validation import real
 
 
+class Bounded(ABC):
+    """The projection on a bounded set, over which linear functions have a smallest value."""
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """The nearest point of the set."""
+
+    @abstractmethod
+    def lowest(self, g: Tensor) -> Tensor:
+        """A point of the set where <g, x> is smallest: the best answer to a payoff with gradient g everywhere."""
+
+
 @dataclass(frozen=True)
-class box:
+class box(Bounded):
     """Clip every entry to [low, high]; on a critic's weights this is WGAN's weight clipping (Arjovsky et al., 2017).
 
     Args:
@@ -39,6 +52,9 @@ class box:
     def __call__(self, x: Tensor) -> Tensor:
         return x.clamp(self.low, self.high)
 
+    def lowest(self, g: Tensor) -> Tensor:
+        return torch.where(g > 0, torch.full_like(g, self.low), self.high)
+
 
 def weight_clipping(c: float) -> box:
     """WGAN's constraint |w| <= c on every weight of the critic (Arjovsky et al., 2017, c = 0.01).
@@ -55,7 +71,7 @@ def weight_clipping(c: float) -> box:
 
 
 @dataclass(frozen=True)
-class ball:
+class ball(Bounded):
     """The nearest point of the Euclidean ball |x| <= radius, per leaf.
 
     Args:
@@ -79,9 +95,13 @@ class ball:
         norm = torch.linalg.vector_norm(x)
         return torch.where(norm > self.radius, x * (self.radius / norm), x)
 
+    def lowest(self, g: Tensor) -> Tensor:
+        norm = torch.linalg.vector_norm(g)
+        return torch.where(norm > 0, g * (-self.radius / norm), 0)
+
 
 @dataclass(frozen=True)
-class simplex:
+class simplex(Bounded):
     """The nearest point of the probability simplex {x >= 0, Σ x = 1} along the last dimension.
 
     Sorts once and shifts by the threshold that makes the positive part sum to one (Held, Wolfe & Crowder, 1974).
@@ -97,3 +117,6 @@ class simplex:
         excess = (u.cumsum(-1) - 1) / torch.arange(1, x.shape[-1] + 1, device=x.device, dtype=x.dtype)
         support = (u > excess).sum(-1, keepdim=True)
         return (x - excess.gather(-1, support - 1)).clamp(min=0)
+
+    def lowest(self, g: Tensor) -> Tensor:
+        return torch.zeros_like(g).scatter(-1, g.argmin(-1, keepdim=True), 1)

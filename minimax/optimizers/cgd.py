@@ -128,7 +128,7 @@ class CompetitiveGradientDescent(Ruled):
 
 def _kept(z: Point) -> tuple[int, ...]:
     """The players whose moves are solved for: of two the smaller, else all."""
-    return (min(range(2), key=lambda i: tree.size(z[i])),) if len(z) == 2 else tuple(range(len(z)))
+    return (int(tree.size(z[1]) < tree.size(z[0])),) if len(z) == 2 else tuple(range(len(z)))
 
 
 def _flat(metric: Any) -> Any:

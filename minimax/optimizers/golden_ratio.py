@@ -70,7 +70,8 @@ class GoldenRatio(Ruled):
             for z_i, z̄ in zip(z, state["mean"], strict=True)
         ]
         new = moved(game, tuple(mean), scaled(λ, d))
-        state = state | {"mean": mean, "past": [tree.clone(z_i) for z_i in z], "past_move": list(d), "λ": λ, "θ": θ}
+        past = [tree.clone(vector) for vector in z]  # z may be the modules' own memory
+        state = state | {"mean": mean, "past": past, "past_move": list(d), "λ": λ, "θ": θ}
         return new, counted(state), Info(losses, ξ)
 
     def _step_size(self, z: Point, d: Point, state: State) -> tuple[torch.Tensor, torch.Tensor]:

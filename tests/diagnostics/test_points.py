@@ -131,7 +131,7 @@ def test_a_gap_is_never_negative_and_survives_divergence() -> None:
 def test_gap_arguments() -> None:
     with pytest.raises(ValueError, match="steps"):
         dg.duality_gap(mm.games.scsc().game, ONE, steps=0)
-    with pytest.raises(ValueError, match="radius"):
+    with pytest.raises(ValueError, match="radius must be a finite number >= 0"):
         dg.duality_gap(mm.games.scsc().game, ONE, radius=-1.0)
 
 
