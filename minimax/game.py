@@ -10,9 +10,9 @@ players. Under `vmap`, `grad` or `torch.compile` the same oracles go through `to
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from copy import copy
 from typing import Any, TypeAlias
 
 import torch
@@ -82,12 +82,10 @@ class Game:
         The returned game swaps such a dict into the module before it calls the losses, so they receive the module.
         Parameters that do not require gradients stay fixed. Players without modules come back as they are.
         """
-        if not isinstance(players, tuple | list | Mapping):
-            raise GameError(f"players must be a tuple or dict of players, got {type(players).__name__}.")
-        values = list(players) if isinstance(players, tuple | list) else list(players.values())
-        if not any(isinstance(value, nn.Module) for value in values):
+        modules = modules_among(players)
+        if modules is None:
             return self, players
-        modules = Modules([value if isinstance(value, nn.Module) else None for value in values])
+        values = list(players) if isinstance(players, tuple | list) else list(players.values())
         for i, value in enumerate(values):
             if isinstance(value, nn.Module):
                 values[i] = {name: tensor.clone() for name, tensor in modules.parameters(i).items()}
@@ -192,13 +190,13 @@ class Oracle:
     """
 
     def __init__(self, game: Game, specs: list[Any], names: tuple[str, ...] | None) -> None:
-        self.game, self.specs, self.names = game, specs, names
+        self.game, self.specs, self.names, self.signs = game, specs, names, game._signs
         self.gradients = 0
         self.hvps = 0
         self.buffers: dict[str, Tensor] = dict(game._held)
         self._inside: Point | None = None
-        given = len(game._signs) if game._signs is not None else len(game._losses)
-        if given != self.players and not (given == 1 and game._signs is None):
+        given = len(self.signs) if self.signs is not None else len(game._losses)
+        if given != self.players and not (given == 1 and self.signs is None):
             raise GameError(
                 f"the game has {given} losses for {self.players} players: pass one loss per player, or one function "
                 "that returns them all."
@@ -273,10 +271,12 @@ class Oracle:
 
     def silent(self) -> Oracle:
         """A copy whose evaluations leave no trace in this one: they count nothing and keep no buffers."""
-        return copy(self)
+        new = Oracle(self.game, self.specs, self.names)  # not `copy`, which torch.compile does not follow everywhere
+        new.buffers, new._inside = self.buffers, self._inside
+        return new
 
-    def plain(self, batch: Any) -> tuple[Oracle, Any]:
-        """The oracle of the losses themselves, without what transforms wrap around them, and the batch it sees."""
+    def plain(self, z: Point, batch: Any) -> tuple[Oracle, Any]:
+        """The oracle of the losses themselves, without what transforms wrap around them, and the batch it sees at z."""
         return self, batch
 
     def _scalar(self, value: Any, i: int) -> Tensor:
@@ -293,9 +293,9 @@ class Oracle:
 
     def _joint(self, z: Point, batch: Any) -> tuple[Tensor, ...]:
         out = self._call(self.game._losses[0], z, batch)
-        if self.game._signs is not None:
+        if self.signs is not None:
             payoff = self._scalar(out, 0)
-            return tuple(payoff if sign > 0 else -payoff for sign in self.game._signs)
+            return tuple(payoff if sign > 0 else -payoff for sign in self.signs)
         values = listed(out)
         if len(values) != self.players:
             raise GameError(
@@ -342,12 +342,12 @@ class Oracle:
 
     def field(self, z: Point, batch: Any) -> tuple[Point, tuple[Tensor, ...]]:
         """F(z) and the losses. One gradient per player; a shared payoff or joint losses share the forward pass."""
-        apart = tree.transformed() and self.game._signs is None
+        apart = tree.transformed() and self.signs is None
         if len(self.game._losses) > 1 or self.game.reentrant or apart:
             pairs = [self.gradient(z, i, batch) for i in range(self.players)]
             return tuple(g for g, _ in pairs), tuple(loss for _, loss in pairs)
         self.gradients += self.players
-        signs = self.game._signs
+        signs = self.signs
         if signs is not None and tree.transformed():
             g, payoff = self._func_gradient(lambda x: self._joint(tree.split(x, z), batch)[0], tree.join(z))
             return signed(tree.split(g, z), signs), tuple(sign * payoff for sign in signs)
@@ -400,7 +400,7 @@ class Oracle:
         return GameError(f"the loss of {self.name(i)} does not depend on that player: its gradient would be zero.")
 
     def _differentiate(self, losses: tuple[Tensor, ...], leaves: Point, create_graph: bool) -> Point:
-        signs = self.game._signs
+        signs = self.signs
         if signs is not None:
             g = self._partial(losses[0], tree.join(leaves), 0, create_graph=create_graph)
             parts = enumerate(zip(tree.split(g, leaves), leaves, strict=True))
@@ -433,7 +433,7 @@ class Oracle:
             return call
 
         jvp, vjp = counted(rows.jvp), counted(rows.vjp)
-        signs = self.game._signs if self.players > 1 else (1,)
+        signs = self.signs if self.players > 1 else (1,)
         if signs is not None:  # DF = D ∇²f with D = diag(signs): (DF) v = D (DF)ᵀ D v, one backward pass instead of two
 
             def jvp(of: Sequence[int], by: Sequence[int], v: Point) -> Point:
@@ -456,12 +456,13 @@ class Oracle:
         return self._linearization(Functional(z, lambda w: start.silent().field(w, batch)[0]), field, losses)
 
 
-class Around(Oracle):
+class Around(Oracle, ABC):
     """An oracle around another one, which evaluates: what transforms Game -> Game start from."""
 
-    def __init__(self, inner: Oracle, game: Game | None = None) -> None:
+    def __init__(self, inner: Oracle) -> None:
         self.inner = inner
-        super().__init__(inner.game if game is None else game, inner.specs, inner.names)
+        super().__init__(inner.game, inner.specs, inner.names)
+        self.signs = inner.signs
 
     @property
     def buffers(self) -> dict[str, Tensor]:
@@ -476,12 +477,16 @@ class Around(Oracle):
         return self.inner.holding(z)
 
     def silent(self) -> Oracle:
-        new = copy(self)
-        new.inner = self.inner.silent()
+        new = self.around(self.inner.silent())
+        new.buffers, new._inside = self.buffers, self._inside
         return new
 
-    def plain(self, batch: Any) -> tuple[Oracle, Any]:
-        return self.inner.plain(batch)
+    @abstractmethod
+    def around(self, inner: Oracle) -> Oracle:
+        """The same transform of another oracle."""
+
+    def plain(self, z: Point, batch: Any) -> tuple[Oracle, Any]:
+        return self.inner.plain(z, batch)
 
 
 class _Holding:
@@ -510,6 +515,16 @@ def listed(losses: Any) -> tuple[Any, ...]:
     if isinstance(losses, Mapping):
         return tuple(losses.values())
     return tuple(losses) if isinstance(losses, tuple | list) else (losses,)
+
+
+def modules_among(players: Players) -> Modules | None:
+    """The modules among the players, made ready to be swapped; None if there are none."""
+    if not isinstance(players, tuple | list | Mapping):
+        raise GameError(f"players must be a tuple or dict of players, got {type(players).__name__}.")
+    values = list(players) if isinstance(players, tuple | list) else list(players.values())
+    if not any(isinstance(value, nn.Module) for value in values):
+        return None
+    return Modules([value if isinstance(value, nn.Module) else None for value in values])
 
 
 def _entries(constraints: Any) -> Sequence[Any]:

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from minimax import tree, validation
+from minimax import tree
 from minimax.game import Game, GameError, Oracle, Players, Projection
-from minimax.rules import Rule
+from minimax.rules import Hyperparameter as Hyperparameter
+from minimax.rules import Rule, now
 from minimax.tree import Point, Vector
+from minimax.validation import shown
 
 State: TypeAlias = dict[str, Any]
-Hyperparameter: TypeAlias = float | Tensor | Callable[[Tensor], Any]
 
 
 class Cost(NamedTuple):
@@ -201,7 +202,7 @@ class GameOptimizer(ABC):
 
     def at(self, value: Hyperparameter, state: State) -> Any:
         """A hyperparameter now: a schedule is asked with the step count."""
-        return value(state["step"]) if callable(value) else value
+        return now(value, state["step"])
 
 
 @dataclass(frozen=True)
@@ -210,9 +211,25 @@ class Ruled(GameOptimizer):
 
     Args:
         rule: how big one player's move is: one rule for all players or a tuple with one each.
+
+    Raises:
+        TypeError: what is no rule, nor a tuple of them.
+        ValueError: a rule whose moves cannot be combined as this optimizer does.
     """
 
     rule: Rule | tuple[Rule, ...]
+
+    combines: ClassVar[bool] = False  # whether it stretches moves, or adds several to one point
+
+    def __post_init__(self) -> None:
+        """Subclasses that check more call this one too."""
+        kind = type(self).__name__
+        if isinstance(self.rule, list):
+            raise TypeError(f"{kind} takes one rule per player in a tuple, got a list: {kind}((sgd(0.1), adam(0.01))).")
+        for rule in self.rule if isinstance(self.rule, tuple) else (self.rule,):
+            check_rule(kind, rule)
+            if self.combines and not rule.sums:
+                raise ValueError(f"{kind} adds up moves, which {type(rule).__name__} has none for: use ExtraGradient.")
 
     @classmethod
     def of(cls, rule: Rule | tuple[Rule, ...], **options: Any) -> Self:
@@ -231,12 +248,17 @@ class Ruled(GameOptimizer):
             raise GameError(f"rule has {count} entries for {players} players: pass one rule, or one per player.")
         return self.rule
 
-    def directions(self, z: Point, ξ: Point, state: State) -> tuple[Point, State]:
-        """Every player's displacement along its gradient, and the state with the rules' new memories."""
-        moves = [
-            rule.move(z_i, ξ_i, memory, state["step"])
-            for rule, z_i, ξ_i, memory in zip(self.rules(len(z)), z, ξ, state["rules"], strict=True)
-        ]
+    def directions(self, z: Point, ξ: Point, state: State, at: Point | None = None) -> tuple[Point, State]:
+        """Every player's displacement from z along its gradient, and the state with the rules' new memories.
+
+        Args:
+            z: where the displacements are added.
+            ξ: the gradients.
+            state: with the rules' memories.
+            at: where the gradients were taken, and so what weight decay decays; None for z.
+        """
+        parts = zip(self.rules(len(z)), z, at or z, ξ, state["rules"], strict=True)
+        moves = [rule.move_from(z_i, at_i, ξ_i, memory, state["step"]) for rule, z_i, at_i, ξ_i, memory in parts]
         return tuple(d for d, _ in moves), state | {"rules": [memory for _, memory in moves]}
 
 
@@ -298,7 +320,7 @@ def checked(optimizer: Any) -> GameOptimizer:
     """
     if isinstance(optimizer, GameOptimizer):
         return optimizer
-    got, cure = validation.shown(optimizer), "AlternatingGDA(adam(2e-4))"
+    got, cure = shown(optimizer), "AlternatingGDA(adam(2e-4))"
     if isinstance(optimizer, Rule):
         cure = f"AlternatingGDA({optimizer})"
     elif isinstance(optimizer, torch.optim.Optimizer):
@@ -321,6 +343,25 @@ def scaled(ρ: Any, d: Point) -> Point:
 def counted(state: State) -> State:
     """The state one step later."""
     return state | {"step": state["step"] + 1}
+
+
+def check_rule(taker: str, rule: Any) -> None:
+    """Refuse what is no rule, and say how it becomes one.
+
+    Raises:
+        TypeError: names the taker, and what was given.
+    """
+    if isinstance(rule, Rule):
+        return
+    cure = f"{taker}(sgd(0.1))"
+    if isinstance(rule, int | float):
+        cure = f"{taker}(sgd({rule}))"
+    elif isinstance(rule, type) and issubclass(rule, Rule):
+        cure = f"{taker}({rule.__name__}(0.1))"
+    kind = rule if isinstance(rule, type) else type(rule)
+    if issubclass(kind, torch.optim.Optimizer):
+        cure = f"{taker}(from_torch(torch.optim.{kind.__name__}, lr=...))"
+    raise TypeError(f"{taker} moves players by a rule, got {shown(rule)}: {cure}, say.")
 
 
 def _plain(players: Players) -> Players:

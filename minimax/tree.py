@@ -62,20 +62,25 @@ def div(x: Vector, y: Vector) -> Vector:
     return [a / b for a, b in zip(x, y, strict=True)] if _loops(x) else list(torch._foreach_div(x, y))
 
 
-def _cast(a: Scalar, x: Vector) -> Scalar:
-    # A float64 scalar tensor would promote the 0-dim leaves of a float32 player.
-    return a.to(x[0].dtype) if isinstance(a, Tensor) else a
+def _mixed(x: Vector) -> bool:
+    return len({b.dtype for b in x}) > 1
 
 
 def scale(a: Scalar, x: Vector) -> Vector:
     """a x."""
-    a = _cast(a, x)
+    if isinstance(a, Tensor):  # in every leaf's own dtype: a float64 one would promote 0-dim leaves of a float32 player
+        if _mixed(x):
+            return [a.to(b.dtype) * b for b in x]
+        a = a.to(x[0].dtype)
     return [a * b for b in x] if _loops(x) else list(torch._foreach_mul(x, a))
 
 
 def shift(x: Vector, a: Scalar) -> Vector:
     """x + a, the same number added to every entry."""
-    a = _cast(a, x)
+    if isinstance(a, Tensor):
+        if _mixed(x):
+            return [b + a.to(b.dtype) for b in x]
+        a = a.to(x[0].dtype)
     return [b + a for b in x] if _loops(x) else list(torch._foreach_add(x, a))
 
 

@@ -60,6 +60,7 @@ class CompetitiveGradientDescent(Ruled):
     name: ClassVar[str] = "cgd"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         real("tolerance", self.tolerance, at_least=0)
         if self.iterations is not None:
             whole("iterations", self.iterations, at_least=1)
@@ -127,7 +128,7 @@ class CompetitiveGradientDescent(Ruled):
 
 def _kept(z: Point) -> tuple[int, ...]:
     """The players whose moves are solved for: of two the smaller, else all."""
-    return (min(range(2), key=lambda i: tree.size(z[i])),) if len(z) == 2 else tuple(range(len(z)))
+    return (int(tree.size(z[1]) < tree.size(z[0])),) if len(z) == 2 else tuple(range(len(z)))
 
 
 def _flat(metric: Any) -> Any:

@@ -12,6 +12,7 @@ from minimax import tree
 from minimax.game import Oracle
 from minimax.optimizer import Info, Ruled, State, counted, moved, scaled
 from minimax.tree import Point
+from minimax.validation import real
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class GoldenRatio(Ruled):
         longest: the largest λ_k, in units of the rule's rate.
 
     Raises:
-        ValueError: a phi out of its range.
+        ValueError: a phi out of its range, or a longest that is not above 0.
 
     Example:
         >>> import torch, minimax as mm
@@ -48,10 +49,12 @@ class GoldenRatio(Ruled):
     longest: float = 1e6
 
     name: ClassVar[str] = "golden-ratio"
+    combines: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not 1 < self.phi <= (1 + 5**0.5) / 2:
-            raise ValueError(f"phi must lie in (1, (1 + √5)/2], got {self.phi}.")
+        super().__post_init__()
+        real("phi", self.phi, above=1, at_most=(1 + 5**0.5) / 2)
+        real("longest", self.longest, above=0, finite=False)
 
     def start(self, z: Point, device: torch.device) -> State:
         one = torch.ones((), dtype=z[0][0].dtype, device=device)
@@ -67,7 +70,8 @@ class GoldenRatio(Ruled):
             for z_i, z̄ in zip(z, state["mean"], strict=True)
         ]
         new = moved(game, tuple(mean), scaled(λ, d))
-        state = state | {"mean": mean, "past": list(z), "past_move": list(d), "λ": λ, "θ": θ}
+        past = [tree.clone(vector) for vector in z]  # z may be the modules' own memory
+        state = state | {"mean": mean, "past": past, "past_move": list(d), "λ": λ, "θ": θ}
         return new, counted(state), Info(losses, ξ)
 
     def _step_size(self, z: Point, d: Point, state: State) -> tuple[torch.Tensor, torch.Tensor]:

@@ -58,6 +58,7 @@ class Unrolled(Ruled):
     name: ClassVar[str] = "unrolled"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.steps < 1:
             raise ValueError(f"steps must be at least 1, got {self.steps}.")
 
@@ -89,9 +90,9 @@ class Unrolled(Ruled):
                 for j in followers:
                     λ[j] = tree.add(λ[j], local.vjp_block(i, j, g[i]))
             if seen:
-                del local, pull  # or two graphs are alive at once
+                del local, pull  # or two graphs are alive at once (so no closure may use them: dynamo deletes no cells)
 
-        ξ = (ξ_0, *(local.field[i] for i in followers))
+        ξ = (ξ_0, *local.field[1:])
         d, state = self.directions(z, ξ, state)
         at = "start of the step; the leader's gradient through the steps ahead"
         return moved(game, z, d), counted(state), Info(local.losses, ξ, at)

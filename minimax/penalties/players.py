@@ -162,12 +162,15 @@ class _Penalised(Around):
     """Adds ½ Σ_j Γ_ij |ξ_j|² to the losses of another oracle, and the products it takes to its gradients."""
 
     def __init__(self, inner: Oracle, weights: Callable[[int], Weights]) -> None:
-        # A term that one player alone pays ends zero-sum play.
-        super().__init__(inner, inner.game._copy(_signs=None, _losses=(None,)))
-        self.Γ = weights(inner.players)
+        super().__init__(inner)
+        self.signs = None  # a term that one player alone pays ends zero-sum play
+        self.weights, self.Γ = weights, weights(inner.players)
         if [len(row) for row in self.Γ] != [self.players] * self.players:
             raise GameError(f"weights must hold {self.players} rows of {self.players} numbers, one per player.")
         self.shared = len(set(self.Γ)) == 1 and bool(self._pays(0))  # then one product serves all players
+
+    def around(self, inner: Oracle) -> Oracle:
+        return _Penalised(inner, self.weights)
 
     def _pays(self, i: int) -> list[int]:
         return [j for j, weight in enumerate(self.Γ[i]) if isinstance(weight, Tensor) or weight]
