@@ -112,13 +112,13 @@ def natural(z: Point, ξ: Point, constraints: Sequence[Projection | None]) -> Po
 
 def _info(leaves: Iterable[Any], static: tuple[Any, ...]) -> Info:
     (losses, gradients, buffers, extra, point), (at, cost, constraints) = leaves, static
-    return Info(losses, gradients, at, cost, buffers, extra, point or None, constraints)
+    return Info(losses, gradients, at, cost, buffers, extra, point, constraints)
 
 
 pytree.register_pytree_node(
     Info,
     lambda info: (
-        [info.losses, info.gradients, info.buffers, info.extra, info.point or ()],  # vmap takes None for a leaf
+        [info.losses, info.gradients, info.buffers, info.extra, info.point],
         (info.at, info.cost, info.constraints),
     ),
     _info,
