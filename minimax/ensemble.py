@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,9 @@ from torch.utils import _pytree as pytree
 
 from minimax import tree
 from minimax.compiled import Compiled, one_graph
-from minimax.game import Game, GameError, Players
+from minimax.composite import CompositeBatchNorm
+from minimax.game import Game, GameError, Players, modules_among
+from minimax.inspection import inspect
 from minimax.optimizer import GameOptimizer, State
 from minimax.rules import Rule
 from minimax.solve import Batches, check_budget, check_playable, draws, summary, written
@@ -49,11 +51,13 @@ class Ensemble:
         records: `step`, shape (records,); `loss_i`, `norm` (the residual) and `verdict`, shape (records, members):
             tensors on the CPU. Once a member has stopped (verdict 1 converged, 2 not finite, 3 too large) its rows
             repeat where it stands.
+        held: buffers and frozen parameters of players that are modules, with a leading dimension of members.
     """
 
     players: Players
     statuses: tuple[Status, ...]
     records: dict[str, Tensor]
+    held: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.statuses)
@@ -77,10 +81,16 @@ class Ensemble:
         """The players of member k.
 
         Args:
-            into: players some of which are modules; these are overwritten with their parameters and returned.
+            into: players some of which are modules; these are overwritten with the member's parameters and buffers, and
+                returned.
         """
-        players = pytree.tree_map(lambda leaf: leaf[k], self.players)
-        return players if into is None else written(into, players)
+        players, held = pytree.tree_map(lambda leaf: leaf[k], (self.players, self.held))
+        if into is None:
+            return players
+        modules = modules_among(into)
+        if modules is not None:
+            modules.commit(held)
+        return written(into, players)
 
     @property
     def history(self) -> pd.DataFrame:
@@ -120,10 +130,11 @@ def ensemble(
     Costs per step and member what the optimizer costs.
 
     Args:
-        game: the losses; must work under `torch.vmap` (no `.item()`, no branches on values).
+        game: the losses; must work under `torch.vmap` (no `.item()`, no branches on values). They see the layers of the
+            first member's modules, with every member's own parameters, frozen ones too, and buffers.
         optimizer: the algorithm, with native rules (not `from_torch`).
         members: where each member starts, as `solve` takes it; `[z] * 5` for one start under five rates. Modules are
-            only read; see `Ensemble.member`.
+            only read, and must be built alike; see `Ensemble.member`.
         batches: as for `iterate`, the same for all members.
         steps: the budget.
         limits: when a member has converged or diverged; judged after every step.
@@ -135,7 +146,7 @@ def ensemble(
         ValueError: no members, steps or every below 1, members of different structures or shapes, batches of members of
             another number, or a hyperparameter of another length than members.
         TypeError: members that are no list of players; and as for `iterate`.
-        GameError: players that cannot be played.
+        GameError: players that cannot be played, or losses that `inspect` refuses.
 
     Example:
         >>> import torch, minimax as mm
@@ -150,17 +161,18 @@ def ensemble(
     flag("own_batches", own_batches)
     if isinstance(optimizer, Compiled):
         optimizer, compile = optimizer.inner, True
-    game, players = _stacked(game, members)
+    game, players, held = _stacked(game, members)
     hyper = _values(optimizer, len(members))
+    optimizer.init(game, pytree.tree_map(lambda leaf: leaf[0], players))  # refuses what vmap would not see
     state: State = torch.vmap(lambda z, h: _with(optimizer, h).init(game, z))(players, hyper)
     state = pytree.tree_map(lambda leaf: leaf.contiguous(), state)  # as every later one is: no second compilation
-    play = torch.vmap(_stepper(game, optimizer), in_dims=(0, 0, 0, 0 if own_batches else None))
+    play = torch.vmap(_stepper(game, optimizer), in_dims=(0, 0, 0, 0, 0 if own_batches else None))
 
-    def step(players: Players, state: State, standing: Standing, reach: Tensor, drawn: Any) -> Any:
-        moved, state, seen, size, finite = play(players, state, hyper, drawn)
+    def step(players: Players, held: Any, state: State, standing: Standing, reach: Tensor, drawn: Any) -> Any:
+        *moved, state, seen, size, finite = play(players, held, state, hyper, drawn)
         plays, standing = judged(standing, limits, reach, seen.norm, size, finite)
-        players = pytree.tree_map(lambda new, old: torch.where(_like(plays, new), new, old), moved, players)
-        return players, state, standing, seen
+        kept = pytree.tree_map(lambda new, old: torch.where(_like(plays, new), new, old), moved, [players, held])
+        return *kept, state, standing, seen
 
     advance = one_graph(step) if compile else _Traced(step)
     zero = torch.vmap(_norm)(players)
@@ -170,7 +182,9 @@ def ensemble(
     for drawn in islice(draws(batches, optimizer.draws, 0), steps):
         if own_batches:
             _check_batch(drawn, len(members))
-        players, state, standing, seen = advance(players, state, standing, reach, drawn)
+        if k == 0:
+            _inspect(game, players, held, drawn, optimizer.draws, own_batches)
+        players, held, state, standing, seen = advance(players, held, state, standing, reach, drawn)
         k += 1
         if k == 1:
             reach = limits.growth * start_of(zero, torch.vmap(_norm)(players))
@@ -180,9 +194,8 @@ def ensemble(
         rows.append((k, seen, standing.verdict))
     reason = f"the budget of {steps} steps is spent" if k == steps else ran_out(k, steps, optimizer.draws)
     last = Status("budget" if k == steps else "exhausted", k, reason)
-    return Ensemble(
-        players, statuses(standing, limits, game.constraints, last, worst_missed(rows, standing)), _records(rows)
-    )
+    ends = statuses(standing, limits, game.constraints, last, worst_missed(rows, standing))
+    return Ensemble(players, ends, _records(rows), held)
 
 
 class _Traced:
@@ -225,12 +238,14 @@ def _records(rows: list[tuple[int, Seen, Tensor]]) -> dict[str, Tensor]:
 
 
 def _stepper(game: Game, optimizer: GameOptimizer) -> Callable[..., Any]:
-    def step(players: Players, state: State, hyper: list[Tensor], drawn: Any) -> Any:
-        players, state, info = _with(optimizer, hyper).step(game, players, state, drawn)
+    def step(players: Players, held: dict[str, Tensor], state: State, hyper: list[Tensor], drawn: Any) -> Any:
+        with CompositeBatchNorm():
+            players, state, info = _with(optimizer, hyper).step(game.holding(held), players, state, drawn)
         field, size = _norm(info.gradients), _norm(players)
         norm = field if info.constraints is None else _norm(info.natural)
         missing = [info.extra["missed"]] if "missed" in info.extra else []
-        return players, state, Seen(info.losses, norm, missing), size, size + field + tree.total(info.losses)
+        finite = size + field + tree.total(info.losses)
+        return players, info.buffers, state, Seen(info.losses, norm, missing), size, finite
 
     return step
 
@@ -240,12 +255,29 @@ def _norm(z: Any) -> Tensor:
     return tree.total([torch.sum(leaf * leaf) for leaf in pytree.tree_leaves(z)]).sqrt()
 
 
-def _stacked(game: Game, members: Sequence[Players]) -> tuple[Game, Players]:
-    """The game on tensors, and the members' players with a leading dimension of members."""
+def _stacked(game: Game, members: Sequence[Players]) -> tuple[Game, Players, dict[str, Tensor]]:
+    """The game on tensors; the members' players, and what else their modules hold, with a dimension of members."""
     _check_members(members)
     functional = [game.functional(players) for players in members]
     _check_alike([players for _, players in functional])
-    return functional[0][0], pytree.tree_map(lambda *leaves: torch.stack(leaves), *(z for _, z in functional))
+    modules = [of.modules for of, _ in functional if of.modules is not None]
+    for k, each in enumerate(modules):
+        if each.built() != modules[0].built():
+            raise ValueError(
+                f"the modules of members[{k}] are built unlike those of members[0] (layers, their options, training or "
+                "evaluation mode), whose layers all members would run: build them alike, or play them with solve."
+            )
+    held = [each.read({**each.buffers, **each.frozen}) for each in modules]
+    stack = lambda *leaves: torch.stack(leaves)  # noqa: E731
+    players = pytree.tree_map(stack, *(z for _, z in functional))
+    return functional[0][0], players, pytree.tree_map(stack, *held) if held else {}
+
+
+def _inspect(game: Game, players: Players, held: Any, drawn: Any, draws: int, own_batches: bool) -> None:
+    """Look at the losses once, outside of vmap, where nothing can be seen of graphs."""
+    batch = drawn[0] if draws > 1 else drawn
+    players, held = pytree.tree_map(lambda leaf: leaf[0], (players, held))
+    inspect(game.holding(held), players, pytree.tree_map(lambda leaf: leaf[0], batch) if own_batches else batch)
 
 
 def _check_members(members: Sequence[Players]) -> None:

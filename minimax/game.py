@@ -10,6 +10,7 @@ players. Under `vmap`, `grad` or `torch.compile` the same oracles go through `to
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
@@ -81,12 +82,10 @@ class Game:
         The returned game swaps such a dict into the module before it calls the losses, so they receive the module.
         Parameters that do not require gradients stay fixed. Players without modules come back as they are.
         """
-        if not isinstance(players, tuple | list | Mapping):
-            raise GameError(f"players must be a tuple or dict of players, got {type(players).__name__}.")
-        values = list(players) if isinstance(players, tuple | list) else list(players.values())
-        if not any(isinstance(value, nn.Module) for value in values):
+        modules = modules_among(players)
+        if modules is None:
             return self, players
-        modules = Modules([value if isinstance(value, nn.Module) else None for value in values])
+        values = list(players) if isinstance(players, tuple | list) else list(players.values())
         for i, value in enumerate(values):
             if isinstance(value, nn.Module):
                 values[i] = {name: tensor.clone() for name, tensor in modules.parameters(i).items()}
@@ -276,8 +275,8 @@ class Oracle:
         new.buffers, new._inside = self.buffers, self._inside
         return new
 
-    def plain(self, batch: Any) -> tuple[Oracle, Any]:
-        """The oracle of the losses themselves, without what transforms wrap around them, and the batch it sees."""
+    def plain(self, z: Point, batch: Any) -> tuple[Oracle, Any]:
+        """The oracle of the losses themselves, without what transforms wrap around them, and the batch it sees at z."""
         return self, batch
 
     def _scalar(self, value: Any, i: int) -> Tensor:
@@ -461,7 +460,7 @@ class Oracle:
         return self._linearization(Functional(z, lambda w: start.silent().field(w, batch)[0]), field, losses)
 
 
-class Around(Oracle):
+class Around(Oracle, ABC):
     """An oracle around another one, which evaluates: what transforms Game -> Game start from."""
 
     def __init__(self, inner: Oracle) -> None:
@@ -486,12 +485,12 @@ class Around(Oracle):
         new.buffers, new._inside = self.buffers, self._inside
         return new
 
+    @abstractmethod
     def around(self, inner: Oracle) -> Oracle:
         """The same transform of another oracle."""
-        raise NotImplementedError
 
-    def plain(self, batch: Any) -> tuple[Oracle, Any]:
-        return self.inner.plain(batch)
+    def plain(self, z: Point, batch: Any) -> tuple[Oracle, Any]:
+        return self.inner.plain(z, batch)
 
 
 class _Holding:
@@ -520,6 +519,16 @@ def listed(losses: Any) -> tuple[Any, ...]:
     if isinstance(losses, Mapping):
         return tuple(losses.values())
     return tuple(losses) if isinstance(losses, tuple | list) else (losses,)
+
+
+def modules_among(players: Players) -> Modules | None:
+    """The modules among the players, made ready to be swapped; None if there are none."""
+    if not isinstance(players, tuple | list | Mapping):
+        raise GameError(f"players must be a tuple or dict of players, got {type(players).__name__}.")
+    values = list(players) if isinstance(players, tuple | list) else list(players.values())
+    if not any(isinstance(value, nn.Module) for value in values):
+        return None
+    return Modules([value if isinstance(value, nn.Module) else None for value in values])
 
 
 def _entries(constraints: Any) -> Sequence[Any]:

@@ -89,7 +89,7 @@ def refuse_cuts(game: Game, players: Players, batch: Any) -> None:
 def _live(game: Game, players: Players, batch: Any) -> tuple[Oracle, Point, Any]:
     """The oracle of the bare losses, the players as leaves of a graph, and the batch as the losses see it."""
     oracle, z = game.enter(players)
-    oracle, batch = oracle.silent().plain(batch)
+    oracle, batch = oracle.silent().plain(z, batch)
     return oracle, tuple([leaf.detach().requires_grad_() for leaf in vector] for vector in z), batch
 
 

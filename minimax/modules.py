@@ -14,9 +14,9 @@ from minimax import tree, validation
 from minimax.compiled import compiled
 from minimax.game import Game, GameError, Players
 from minimax.inspection import inspect, refuse_cuts
-from minimax.optimizer import GameOptimizer, Info, State, checked
+from minimax.optimizer import GameOptimizer, Info, State
 from minimax.saving import described, expected, mismatch
-from minimax.solve import written
+from minimax.solve import check_playable, written
 
 
 class EMA:
@@ -314,12 +314,9 @@ def bind(
         >>> bool(x.weight.abs() < 1e-6)
         True
     """
-    if not isinstance(game, Game):
-        got = validation.shown(game)
-        raise TypeError(f"bind takes a Game first, got {got}: bind(mm.Game(loss_g, loss_d), (G, D), optimizer), say.")
+    check_playable(game, optimizer)
     for name, value in (("check", check), ("compile", compile)):
         validation.flag(name, value)
     if skips is not None:
         validation.whole("skips", skips, at_least=0)
-    optimizer = checked(optimizer)
     return Trainer(game, modules, compiled(optimizer) if compile else optimizer, ema, skips, check)

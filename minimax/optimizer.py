@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from minimax import tree, validation
+from minimax import admission, tree
 from minimax.game import Game, GameError, Oracle, Players, Projection
-from minimax.rules import Rule
-from minimax.tree import Point, Vector
+from minimax.rules import Hyperparameter as Hyperparameter
+from minimax.rules import Rule, now
+from minimax.tree import Point
+from minimax.validation import shown
 
 State: TypeAlias = dict[str, Any]
-Hyperparameter: TypeAlias = float | Tensor | Callable[[Tensor], Any]
 
 
 class Cost(NamedTuple):
@@ -55,7 +56,7 @@ class Info:
         extra: what an optimizer tells of itself by name; methods that solve a linear system tell its relative
             `residual`, the `iterations` taken, and `missed`, the residual once more where it is far off the tolerance,
             else 0.
-        point: where each player stood when its gradient was measured; None where no player is constrained.
+        point: where each player stood when its gradient was measured; empty where no player is constrained.
         constraints: those of the game.
     """
 
@@ -65,7 +66,7 @@ class Info:
     cost: Cost = NOTHING
     buffers: dict[str, Tensor] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
-    point: Point | None = None
+    point: Point = ()
     constraints: tuple[Projection | None, ...] | None = None
 
     def __repr__(self) -> str:
@@ -86,7 +87,7 @@ class Info:
     @property
     def natural(self) -> Point:
         """z - P(z - F), P the projections on the constraints: F where nothing is constrained, 0 at every solution."""
-        if self.point is None or self.constraints is None:
+        if not self.point or self.constraints is None:
             return self.gradients
         return natural(self.point, self.gradients, self.constraints)
 
@@ -154,11 +155,11 @@ class GameOptimizer(ABC):
         """The state before the first step.
 
         Raises:
-            GameError: players that are modules (see `Game.functional`), empty, not floating point, or on several
-                devices; a number of rules that does not match the players.
+            GameError: players that are modules (see `Game.functional`), empty, not real and dense, without memory
+                (meta), or on several devices; a number of rules that does not match the players.
         """
-        oracle, z = game.enter(_plain(players))
-        _check(oracle, z)
+        oracle, z = game.enter(admission.plain(players))
+        admission.players(oracle, z)
         return self.begin(z)
 
     def begin(self, z: Point) -> State:
@@ -169,25 +170,29 @@ class GameOptimizer(ABC):
         """One step from `players`.
 
         Args:
-            batches: the batch when `draws` is 1, else a list or tuple of `draws` batches; None if the losses take none.
+            state: of the last step, or `init`; another optimizer's is refused as far as it lacks something.
+            batches: the batch when `draws` is 1, else a list or tuple of `draws` batches, alike in structure, dtypes
+                and shapes but for the first dimension; None if the losses take none.
 
         Raises:
-            GameError: a wrong number of batches, or losses that do not fit the players (see `Game`).
+            GameError: a wrong number of batches, batches that are not alike, a state of another optimizer, or losses
+                that do not fit the players (see `Game`).
         """
-        if batches is None:
-            drawn: Sequence[Any] = (None,) * self.draws
-        elif self.draws == 1:
-            drawn = (batches,)
-        elif isinstance(batches, list | tuple) and len(batches) == self.draws:
-            drawn = batches
-        else:
-            got = f"{len(batches)}" if isinstance(batches, list | tuple) else f"one {type(batches).__name__}"
-            raise GameError(f"a step of {self.name} takes {self.draws} batches in a list, got {got}.")
+        drawn = admission.batches(self.name, self.draws, batches)
         oracle, start = game.enter(players)
-        z, state, info = self.update(oracle, start, state, drawn)
-        info.point = None if game.constraints is None else info.point or start
+        if tree.transformed():
+            z, state, info = self.update(oracle, start, state, drawn)
+        else:
+            try:
+                z, state, info = self.update(oracle, start, state, drawn)
+            except GameError:
+                raise
+            except Exception:
+                admission.state(type(self).__name__, state, self.begin(start))  # if that is why
+                raise
+        info.point = () if game.constraints is None else info.point or start
         info.constraints = game.constraints
-        info.cost = Cost(oracle.gradients, oracle.hvps, sum([_batch_size(batch) for batch in drawn]))
+        info.cost = Cost(oracle.gradients, oracle.hvps, sum([admission.batch_size(batch) for batch in drawn]))
         info.buffers = oracle.buffers
         return oracle.leave(z), state, info
 
@@ -201,7 +206,7 @@ class GameOptimizer(ABC):
 
     def at(self, value: Hyperparameter, state: State) -> Any:
         """A hyperparameter now: a schedule is asked with the step count."""
-        return value(state["step"]) if callable(value) else value
+        return now(value, state["step"])
 
 
 @dataclass(frozen=True)
@@ -210,9 +215,25 @@ class Ruled(GameOptimizer):
 
     Args:
         rule: how big one player's move is: one rule for all players or a tuple with one each.
+
+    Raises:
+        TypeError: what is no rule, nor a tuple of them.
+        ValueError: a rule whose moves cannot be combined as this optimizer does.
     """
 
     rule: Rule | tuple[Rule, ...]
+
+    combines: ClassVar[bool] = False  # whether it stretches moves, or adds several to one point
+
+    def __post_init__(self) -> None:
+        """Subclasses that check more call this one too."""
+        kind = type(self).__name__
+        if isinstance(self.rule, list):
+            raise TypeError(f"{kind} takes one rule per player in a tuple, got a list: {kind}((sgd(0.1), adam(0.01))).")
+        for rule in self.rule if isinstance(self.rule, tuple) else (self.rule,):
+            admission.rule(kind, rule)
+            if self.combines and not rule.sums:
+                raise ValueError(f"{kind} adds up moves, which {type(rule).__name__} has none for: use ExtraGradient.")
 
     @classmethod
     def of(cls, rule: Rule | tuple[Rule, ...], **options: Any) -> Self:
@@ -231,12 +252,17 @@ class Ruled(GameOptimizer):
             raise GameError(f"rule has {count} entries for {players} players: pass one rule, or one per player.")
         return self.rule
 
-    def directions(self, z: Point, ξ: Point, state: State) -> tuple[Point, State]:
-        """Every player's displacement along its gradient, and the state with the rules' new memories."""
-        moves = [
-            rule.move(z_i, ξ_i, memory, state["step"])
-            for rule, z_i, ξ_i, memory in zip(self.rules(len(z)), z, ξ, state["rules"], strict=True)
-        ]
+    def directions(self, z: Point, ξ: Point, state: State, at: Point | None = None) -> tuple[Point, State]:
+        """Every player's displacement from z along its gradient, and the state with the rules' new memories.
+
+        Args:
+            z: where the displacements are added.
+            ξ: the gradients.
+            state: with the rules' memories.
+            at: where the gradients were taken, and so what weight decay decays; None for z.
+        """
+        parts = zip(self.rules(len(z)), z, at or z, ξ, state["rules"], strict=True)
+        moves = [rule.move_from(z_i, at_i, ξ_i, memory, state["step"]) for rule, z_i, at_i, ξ_i, memory in parts]
         return tuple(d for d, _ in moves), state | {"rules": [memory for _, memory in moves]}
 
 
@@ -298,7 +324,7 @@ def checked(optimizer: Any) -> GameOptimizer:
     """
     if isinstance(optimizer, GameOptimizer):
         return optimizer
-    got, cure = validation.shown(optimizer), "AlternatingGDA(adam(2e-4))"
+    got, cure = shown(optimizer), "AlternatingGDA(adam(2e-4))"
     if isinstance(optimizer, Rule):
         cure = f"AlternatingGDA({optimizer})"
     elif isinstance(optimizer, torch.optim.Optimizer):
@@ -321,35 +347,3 @@ def scaled(ρ: Any, d: Point) -> Point:
 def counted(state: State) -> State:
     """The state one step later."""
     return state | {"step": state["step"] + 1}
-
-
-def _plain(players: Players) -> Players:
-    values = players.values() if isinstance(players, dict) else players
-    for value in values if isinstance(values, Iterable) and not isinstance(values, Tensor) else ():
-        if isinstance(value, torch.nn.Module):
-            raise GameError(
-                f"{type(value).__name__} is an nn.Module, which a pure step cannot move: use minimax.bind or "
-                "minimax.solve, or game, players = game.functional(players)."
-            )
-    return players
-
-
-def _check(oracle: Oracle, z: Point) -> None:
-    devices = {leaf.device for vector in z for leaf in vector if isinstance(leaf, Tensor)}
-    for i, vector in enumerate(z):
-        if not vector:
-            raise GameError(f"{oracle.name(i)} has no tensors (or none that requires gradients): nothing can move.")
-        for leaf in vector:
-            if not isinstance(leaf, Tensor):
-                raise GameError(f"{oracle.name(i)} holds a {type(leaf).__name__}; players hold tensors only.")
-            if not leaf.is_floating_point():
-                raise GameError(f"{oracle.name(i)} holds {leaf.dtype}; players must be floating point: use .float().")
-    if len(devices) > 1:
-        raise GameError(f"players lie on several devices ({', '.join(sorted(map(str, devices)))}): move them to one.")
-
-
-def _batch_size(batch: Any) -> int:
-    if batch is None:
-        return 0
-    leaves: Vector = [leaf for leaf in pytree.tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.dim() > 0]
-    return leaves[0].shape[0] if leaves else 0

@@ -15,7 +15,9 @@ from torch.utils import _pytree as pytree
 
 from minimax.compiled import compiled
 from minimax.game import Game, GameError, Players
-from minimax.optimizer import Cost, GameOptimizer, Info, State
+from minimax.inspection import inspect, refuse_cuts
+from minimax.optimizer import Cost, GameOptimizer, Info, State, checked
+from minimax.saving import expected, mismatch
 from minimax.status import Limits, Status, measure, missed, not_finite, ran_out, start_of
 from minimax.status import magnitude as magnitude
 from minimax.validation import flag, shown, whole
@@ -55,6 +57,7 @@ def iterate(
     batches: Batches = None,
     *,
     state: State | None = None,
+    check: bool = True,
 ) -> Iterator[Iterate]:
     """Play forever, yielding after every step; ends when the batches do.
 
@@ -65,6 +68,7 @@ def iterate(
         batches: an iterable of batches; or a function k -> k-th batch, which makes play resume exactly; or None.
             A step takes `optimizer.draws` of them.
         state: a saved state to go on from, with its `players`; by default a new one.
+        check: look once, at the very first step, for losses that would be silently wrong (see `minimax.inspection`).
 
     Raises:
         GameError: players that cannot be played, or losses or gradients that are not finite at the very first step.
@@ -80,18 +84,26 @@ def iterate(
         ((tensor(0.3125), tensor(0.7500)), Cost(gradients=8, hvps=0, samples=0))
     """
     check_playable(game, optimizer)
-    fresh, resumed = optimizer.init(game, players), state is not None
-    if state is None:
-        state = fresh
-    elif not _fits(state, fresh):
-        raise ValueError(f"state is no state of {optimizer} for these players: pass both as that optimizer left them.")
+    flag("check", check)
+    fresh, begins = optimizer.init(game, players), state is None
+    state = fresh if state is None else state
+    wrong = mismatch(state, fresh, "state")
+    if wrong := wrong and mismatch(state, expected(optimizer, game, players), "state"):  # torch's make memory by moving
+        raise ValueError(f"state is of another optimizer or of other players: {wrong}.")
     step, cost = int(state["step"]), Cost()
     for drawn in draws(batches, optimizer.draws, step):
+        first = drawn[0] if optimizer.draws > 1 and drawn is not None else drawn
+        if begins and check:
+            inspect(game, players, first)
+        start = players
         players, state, info = optimizer.step(game, players, state, drawn)
         step, cost = step + 1, cost + info.cost
         it = Iterate(step, players, state, info, cost)
-        if step == 1 and not resumed:
+        if begins:
             _check_start(it)
+            if check and info.cost.hvps:
+                refuse_cuts(game, start, first)
+        begins = False
         game.commit(info.buffers)
         yield it
 
@@ -104,8 +116,7 @@ def check_playable(game: Game, optimizer: GameOptimizer) -> None:
     """
     if not isinstance(game, Game):
         raise TypeError(f"game must be a Game, such as zero_sum(payoff), got {shown(game)}.")
-    if not isinstance(optimizer, GameOptimizer):
-        raise TypeError(f"optimizer must be a game optimizer, such as ExtraGradient(sgd(0.1)), got {shown(optimizer)}.")
+    checked(optimizer)
 
 
 def draws(batches: Batches, each: int, step: int) -> Iterator[Any]:
@@ -137,19 +148,6 @@ def _check_start(it: Iterate) -> None:
             f"the first step is not finite: losses ({losses}), gradient norms ({norms}), {not_finite(it)} first; check "
             "the initial players and the first batch."
         )
-
-
-def _fits(saved: Any, state: Any) -> bool:
-    """Whether a state has the structure, shapes and dtypes of a fresh one."""
-    if isinstance(state, dict) and isinstance(saved, dict):
-        if state.keys() == saved.keys() == {"state"}:  # of a torch optimizer, which fills it at its first step
-            return True
-        return state.keys() == saved.keys() and all(_fits(saved[key], state[key]) for key in state)
-    if isinstance(state, list | tuple) and isinstance(saved, list | tuple):
-        return len(state) == len(saved) and all(map(_fits, saved, state))
-    if isinstance(state, Tensor) and isinstance(saved, Tensor):
-        return state.shape == saved.shape and state.dtype == saved.dtype
-    return type(state) is type(saved)
 
 
 def summary(players: Players) -> str:
@@ -233,6 +231,7 @@ def solve(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     every: int = 1,
     compile: bool = False,
+    check: bool = True,
 ) -> Solution:
     """Play `steps` steps, or until the run has converged, diverged, or used up its batches.
 
@@ -248,6 +247,7 @@ def solve(
         every: record and judge every so many steps, and the last (each costs a read from the device; above 1 the last
             recorded players are kept beside the present ones).
         compile: compile the step (see `compiled`).
+        check: as for `iterate`.
 
     Raises:
         ValueError: steps or every below 1, or no integers.
@@ -269,7 +269,7 @@ def solve(
     modules, (game, players) = players, game.functional(players)
     it = Iterate(0, players, optimizer.init(game, players), Info((), (), buffers=_buffers(game)), Cost())
     watch, status = _Watch(limits, it), None
-    for it in islice(iterate(game, players, optimizer, batches), steps):
+    for it in islice(iterate(game, players, optimizer, batches, check=check), steps):
         if it.step == 1:
             watch.start = start_of(watch.start, magnitude(it.players))
         if it.step % every == 0 or it.step == steps:
@@ -334,8 +334,8 @@ class _Watch:
 
 def _buffers(game: Game) -> dict[str, Tensor]:
     """The buffers of the game's modules, copied."""
-    modules = game._modules
-    return {} if modules is None else {name: buffer.clone() for name, buffer in modules.state().items()}
+    modules = game.modules
+    return {} if modules is None else {name: tensor.clone() for name, tensor in modules.read(modules.buffers).items()}
 
 
 def written(originals: Players, players: Players) -> Players:

@@ -74,6 +74,10 @@ class Modules:
         """The trainable parameters of module i themselves, with their names."""
         return [(name, owner[key]) for name, (owner, key) in zip(self.names[i], self.homes[i], strict=True)]
 
+    def built(self) -> list[tuple[Any, ...]]:
+        """What the layers are, apart from their tensors."""
+        return [(type(owner), owner.training, owner.extra_repr()) for owner in self._owners]
+
     def check(self) -> None:
         """Refuse modules that are no longer built as they were when they were bound.
 

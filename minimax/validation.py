@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import sys
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -80,6 +81,10 @@ def real(
     raise ValueError(f"{name} must be {listed(kinds)}, got {got}.")
 
 
+hyperparameter = partial(real, tensor=True, schedule=True)
+"""`real` for a hyperparameter: a number, a tensor (one value per member of an ensemble) or a schedule."""
+
+
 def whole(name: str, value: Any, *, at_least: int, at_most: int | None = None) -> None:
     """Refuse what is no integer (a boolean is none), or lies outside its range.
 
@@ -108,13 +113,14 @@ def flag(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be True or False, got {shown(value)}.")
 
 
-def function(name: str, value: Any, purpose: str) -> None:
+def function(name: str, value: Any, purpose: str, *, classes: bool = False) -> None:
     """Refuse what cannot be called, and classes, of which an instance was meant.
 
     Args:
         name: the argument, as the caller wrote it.
         value: what was given.
         purpose: what it must be: "a function of the players", say.
+        classes: True lets a class pass, where something is to be made.
 
     Raises:
         TypeError: with what was expected and what was given.
@@ -126,7 +132,7 @@ def function(name: str, value: Any, purpose: str) -> None:
         ...
         TypeError: constraints[0] must be a function of a tensor, got the class simplex: pass simplex(...).
     """
-    if isinstance(value, type):
+    if isinstance(value, type) and not classes:
         raise TypeError(f"{name} must be {purpose}, got the class {value.__name__}: pass {value.__name__}(...).")
     if not callable(value):
         raise TypeError(f"{name} must be {purpose}, got {shown(value)}.")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 from torch.utils import _pytree as pytree
 
 import minimax as mm
@@ -252,3 +253,70 @@ def test_players_keep_their_structure() -> None:
     )
     assert [leaf.shape for leaf in pytree.tree_leaves(found.players)] == [(4, 2)] * 2
     assert found.member(3)["x"]["a"].shape == (2,)
+
+
+# ------------------------------------------------------------------------------------------------------------- modules
+
+
+def normed(seed: int, out: int, bias: float, mode: bool = True) -> nn.Module:
+    """A network with statistics and a frozen parameter of its own."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, out))
+    net[3].bias.data.fill_(bias)
+    net[3].bias.requires_grad_(False)
+    with torch.no_grad():
+        net[1].running_mean.fill_(bias)
+    return net.train(mode)
+
+
+def rivals(seed: int, mode: bool = True) -> tuple[nn.Module, nn.Module]:
+    return normed(seed, 2, 0.3 * seed, mode), normed(seed + 10, 1, -0.2 * seed, mode)
+
+
+def critic_loss(g: nn.Module, d: nn.Module, b: torch.Tensor) -> torch.Tensor:
+    return softplus(-d(b + 1)).mean() + softplus(d(g(b))).mean()
+
+
+def generator_loss(g: nn.Module, d: nn.Module, b: torch.Tensor) -> torch.Tensor:
+    return softplus(-d(g(b))).mean()
+
+
+PENALISED = mm.Game(generator_loss, lambda g, d, b: critic_loss(g, d, b) + mm.penalties.r1(d, b + 1))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "game, optimizer",
+    [
+        (mm.Game(generator_loss, critic_loss), mm.AlternatingGDA(mm.sgd(0.05, momentum=0.9))),
+        (mm.Game(generator_loss, critic_loss), mm.ConsensusOptimization(mm.sgd(0.05))),
+        (PENALISED, mm.ExtraGradient(mm.sgd(0.05))),
+    ],
+    ids=["alternating", "consensus", "penalised"],
+)
+@pytest.mark.usefixtures("float64")
+def test_every_member_has_buffers_and_frozen_parameters_of_its_own(
+    game: mm.Game, optimizer: Any, training: bool
+) -> None:
+    batch = lambda k: torch.randn(6, 2, generator=torch.Generator().manual_seed(k))
+    found = mm.ensemble(game, optimizer, [rivals(seed, training) for seed in range(3)], batch, steps=4)
+    for seed in range(3):
+        alone = rivals(seed, training)
+        mm.solve(game, alone, optimizer, batch, steps=4)
+        member = found.member(seed, into=rivals(7, training))
+        for ours, theirs in zip(member, alone, strict=True):
+            torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_loss_that_ignores_its_player_is_refused(compile: bool) -> None:
+    game = mm.Game(lambda x, y: x * y, lambda x, y: x**2)
+    with pytest.raises(mm.GameError, match=r"the loss of players\[1\] does not depend on that player"):
+        mm.ensemble(game, mm.SimultaneousGDA(mm.sgd(0.1)), [ONE] * 2, compile=compile)
+
+
+def test_members_whose_layers_differ_are_refused() -> None:
+    """All would run the layers of the first."""
+    game, optimizer = mm.Game(generator_loss, critic_loss), mm.SimultaneousGDA(mm.sgd(0.1))
+    with pytest.raises(ValueError, match=r"modules of members\[1\] are built unlike those of members\[0\]"):
+        mm.ensemble(game, optimizer, [rivals(0), rivals(1, mode=False)], lambda k: torch.ones(6, 2))

@@ -352,7 +352,7 @@ def test_what_is_no_optimizer_is_refused_with_the_way_out(what: str) -> None:
     optimizer, message = BOUND[what]
     with pytest.raises(TypeError, match=message):
         mm.bind(mm.zero_sum(named), (ONE, TWO), optimizer)
-    with pytest.raises(TypeError, match="bind takes a Game first"):
+    with pytest.raises(TypeError, match=r"game must be a Game, such as zero_sum\(payoff\)"):
         mm.bind((ONE, TWO), mm.zero_sum(named), GDA)
 
 

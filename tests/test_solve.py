@@ -73,7 +73,7 @@ def test_batches_in_order() -> None:
     optimizer = mm.AlternatingGDA(mm.sgd(0.01), steps=(1, 2), order=(1, 0))
     for batches in ([torch.tensor(float(k)) for k in range(1, 5)], lambda k: torch.tensor(float(k + 1))):
         seen.clear()
-        mm.solve(game, START, optimizer, batches, steps=2)
+        mm.solve(game, START, optimizer, batches, steps=2, check=False)
         assert seen == [1, 2, 2, 3, 4, 4]
 
 
@@ -239,7 +239,7 @@ def test_the_residual_is_taken_where_the_gradient_was(
 def test_nothing_is_kept_where_nothing_is_constrained() -> None:
     optimizer = mm.PastExtraGradient(mm.sgd(0.1))
     info = optimizer.step(SADDLE, START, optimizer.init(SADDLE, START))[2]
-    assert info.point is None and info.natural is info.gradients and float(info.residual) == float(info.norm)
+    assert info.point == () and info.natural is info.gradients and float(info.residual) == float(info.norm)
 
 
 def test_one_constrained_player() -> None:
@@ -346,16 +346,16 @@ def test_the_first_step_names_what_is_not_finite() -> None:
         mm.solve(mm.zero_sum(lambda x, y: x + y.sqrt()), (START[0], torch.tensor(0.0)), mm.SimultaneousGDA(mm.sgd(0.1)))
 
 
-@pytest.mark.parametrize("rate", [0.9, 0.1, 0.002])
+@pytest.mark.parametrize("rate", [0.9, 0.1, 0.02])
 @pytest.mark.parametrize("start", [0.0, 1e-3])
 def test_a_solution_far_from_a_start_at_zero_is_no_divergence(rate: float, start: float) -> None:
     """One step of size 1,000 and more from 0 has no start to be compared with but itself."""
     far = mm.zero_sum(lambda x, y: (x - 5000) ** 2 / 2 - (y - 5000) ** 2 / 2)
     z, limits = (torch.tensor(start), torch.tensor(0.0)), mm.Limits(tolerance=1.0)
     optimizer = mm.SimultaneousGDA(mm.sgd(rate))
-    solution = mm.solve(far, z, optimizer, steps=6000, limits=limits)
+    solution = mm.solve(far, z, optimizer, steps=600, limits=limits)
     assert solution.status.kind == "converged"
-    assert mm.ensemble(far, optimizer, [z], steps=6000, limits=limits, every=6000).statuses == (solution.status,)
+    assert mm.ensemble(far, optimizer, [z], steps=600, limits=limits, every=600).statuses == (solution.status,)
 
 
 def test_growth_from_zero_is_still_divergence() -> None:
@@ -366,7 +366,7 @@ def test_growth_from_zero_is_still_divergence() -> None:
     assert together.statuses == (solution.status,)
 
 
-# ------------------------------------------------------------------------------------------------ what is passed wrongly
+# ---------------------------------------------------------------------------------------------- what is passed wrongly
 
 FIRST = mm.zero_sum(lambda x, y, b: b.mean() * x * y)
 
@@ -426,7 +426,7 @@ def test_other_arguments_of_the_wrong_kind() -> None:
         mm.solve(SADDLE, START, optimizer, compile="False")
     for wrong in (mm.sgd(0.1), mm.ExtraGradient, torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.1), None):
         for play in (lambda: mm.solve(SADDLE, START, wrong), lambda: mm.ensemble(SADDLE, wrong, [START])):  # noqa: B023
-            with pytest.raises(TypeError, match="optimizer must be a game optimizer, such as"):
+            with pytest.raises(TypeError, match="optimizer must be a game optimizer, got"):
                 play()
     for wrong in (games.bilinear(), lambda x, y: x * y):
         with pytest.raises(TypeError, match="game must be a Game, such as zero_sum"):
@@ -445,13 +445,13 @@ def test_other_arguments_of_the_wrong_kind() -> None:
 )
 def test_the_state_of_another_optimizer(other: mm.GameOptimizer) -> None:
     optimizer = mm.SimultaneousGDA(mm.adam(0.1))
-    with pytest.raises(ValueError, match=r"state is no state of SimultaneousGDA\(rule=adam"):
+    with pytest.raises(ValueError, match="state is of another optimizer or of other players: state"):
         next(mm.iterate(SADDLE, START, optimizer, state=other.init(SADDLE, START)))
     for wrong in ({}, 5, {"step": torch.tensor(3)}):
-        with pytest.raises(ValueError, match="state is no state of"):
+        with pytest.raises(ValueError, match="state is of another optimizer or of other players: state"):
             next(mm.iterate(SADDLE, START, optimizer, state=wrong))
     larger = optimizer.init(SADDLE, (torch.ones(2), torch.ones(2)))
-    with pytest.raises(ValueError, match="state is no state of"):
+    with pytest.raises(ValueError, match="state is of another optimizer or of other players: state"):
         next(mm.iterate(SADDLE, START, optimizer, state=larger))
 
 
@@ -464,7 +464,7 @@ def test_a_torch_optimizers_state_goes_on() -> None:
     assert it.players == whole.players and it.step == 4
 
 
-# ------------------------------------------------------------------------------------------------------------- to look at
+# ---------------------------------------------------------------------------------------------------------- to look at
 
 
 def test_reprs_are_short() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from minimax.game import GameError
 from minimax.optimizer import Hyperparameter, Ruled
 from minimax.tree import Point
-from minimax.validation import real, whole
+from minimax.validation import hyperparameter, real, whole
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Implicit(Ruled):
     iterations: int = 10
 
     def __post_init__(self) -> None:
-        real("damping", self.damping, at_least=0, tensor=True, schedule=True)
+        super().__post_init__()
+        hyperparameter("damping", self.damping, at_least=0)
         real("tolerance", self.tolerance, at_least=0)
         whole("iterations", self.iterations, at_least=1)
 

@@ -60,6 +60,7 @@ class CompetitiveGradientDescent(Ruled):
     name: ClassVar[str] = "cgd"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         real("tolerance", self.tolerance, at_least=0)
         if self.iterations is not None:
             whole("iterations", self.iterations, at_least=1)

@@ -13,6 +13,7 @@ from minimax import tree
 from minimax.game import Oracle
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted
 from minimax.tree import Point, Vector
+from minimax.validation import hyperparameter, real, whole
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,11 @@ class KBeam(Ruled):
     name: ClassVar[str] = "k-beam"
 
     def __post_init__(self) -> None:
-        if not (self.candidates >= 1 and self.steps >= 1):
-            raise ValueError(f"candidates and steps must be at least 1, got {self.candidates} and {self.steps}.")
-        if not self.spread >= 0:
-            raise ValueError(f"spread must be >= 0, got {self.spread}.")
-        if isinstance(self.epsilon, int | float) and not self.epsilon >= 0:
-            raise ValueError(f"epsilon must be >= 0, got {self.epsilon}.")
+        super().__post_init__()
+        whole("candidates", self.candidates, at_least=1)
+        whole("steps", self.steps, at_least=1)
+        real("spread", self.spread, at_least=0)
+        hyperparameter("epsilon", self.epsilon, at_least=0)
 
     def begin(self, z: Point) -> State:
         beam, first = self._spread(z[-1]), torch.zeros((), dtype=torch.int64, device=z[0][0].device)

@@ -40,7 +40,7 @@ def slopes(critic: Critic, x: Tensor) -> Tensor:
 
 
 def _functional_gradient(critic: Critic, x: Tensor) -> Tensor:
-    """∇_x Σ D(x) under `vmap` or `torch.compile`, where a module may only write to buffers made inside the transform."""
+    """∇_x Σ D(x) under `vmap` or `torch.compile`, where modules may only write to buffers made inside the transform."""
     owners = [owner._buffers for owner in critic.modules()] if isinstance(critic, nn.Module) else []
 
     def total(samples: Tensor) -> tuple[Tensor, list[dict[str, Any]]]:
