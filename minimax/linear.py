@@ -43,8 +43,9 @@ class Solved(NamedTuple):
 
 
 def ravel(x: Vector) -> Tensor:
-    """All entries of a vector in one dimension."""
-    return x[0].reshape(-1) if len(x) == 1 else torch.cat([a.reshape(-1) for a in x])
+    """All entries of a vector in one dimension, half precision as float32, in which systems can be solved."""
+    flat = x[0].reshape(-1) if len(x) == 1 else torch.cat([a.reshape(-1) for a in x])
+    return flat.float() if flat.dtype.itemsize < 4 else flat
 
 
 def unravel(flat: Tensor, like: Vector) -> Vector:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from minimax.validation import real
+
 
 class Bounded(ABC):
     """The projection on a bounded set, over which linear functions have a smallest value."""
@@ -30,7 +32,7 @@ class box(Bounded):
         high: largest value allowed.
 
     Raises:
-        ValueError: low > high.
+        ValueError: bounds that are no numbers (infinite ones are), or low > high.
 
     Example:
         >>> import torch
@@ -42,6 +44,8 @@ class box(Bounded):
     high: float
 
     def __post_init__(self) -> None:
+        real("low", self.low, finite=False)
+        real("high", self.high, finite=False)
         if not self.low <= self.high:
             raise ValueError(f"low must not exceed high, got low={self.low}, high={self.high}.")
 
@@ -55,10 +59,14 @@ class box(Bounded):
 def weight_clipping(c: float) -> box:
     """WGAN's constraint |w| <= c on every weight of the critic (Arjovsky et al., 2017, c = 0.01).
 
+    Raises:
+        ValueError: a c that is negative or no number.
+
     Example:
         >>> weight_clipping(0.01)
         box(low=-0.01, high=0.01)
     """
+    real("c", c, at_least=0)
     return box(-c, c)
 
 
@@ -70,7 +78,7 @@ class ball(Bounded):
         radius: >= 0.
 
     Raises:
-        ValueError: a negative radius.
+        ValueError: a radius that is negative or no number.
 
     Example:
         >>> import torch
@@ -81,8 +89,7 @@ class ball(Bounded):
     radius: float
 
     def __post_init__(self) -> None:
-        if not self.radius >= 0:
-            raise ValueError(f"radius must be >= 0, got {self.radius}.")
+        real("radius", self.radius, at_least=0)
 
     def __call__(self, x: Tensor) -> Tensor:
         norm = torch.linalg.vector_norm(x)

@@ -10,6 +10,7 @@ those, and under `torch.compile`, which fuses anyway, it is a plain loop.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from typing import Any, TypeAlias
 
 import torch
@@ -128,6 +129,11 @@ def clone(x: Vector) -> Vector:
 def zeros(x: Vector) -> Vector:
     """Zeros shaped like x."""
     return [torch.zeros_like(a) for a in x]
+
+
+def precision(x: Vector) -> torch.dtype:
+    """The dtype for numbers that concern all of x: the widest of its leaves, float32 at least."""
+    return reduce(torch.promote_types, [a.dtype for a in x], torch.float32)
 
 
 def dot(x: Vector, y: Vector) -> Tensor:

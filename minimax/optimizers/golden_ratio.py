@@ -57,7 +57,7 @@ class GoldenRatio(Ruled):
         real("longest", self.longest, above=0, finite=False)
 
     def start(self, z: Point, device: torch.device) -> State:
-        one = torch.ones((), dtype=z[0][0].dtype, device=device)
+        one = torch.ones((), dtype=tree.precision(tree.join(z)), device=device)
         zeros = [tree.zeros(vector) for vector in z]
         return {"mean": zeros, "past": zeros, "past_move": zeros, "λ": one, "θ": one}
 
@@ -77,10 +77,16 @@ class GoldenRatio(Ruled):
     def _step_size(self, z: Point, d: Point, state: State) -> tuple[torch.Tensor, torch.Tensor]:
         """λ_k and θ_k; for k = 0 they are 1, for k = 1 λ is φ/(2L)."""
         φ, λ, θ = self.phi, state["λ"], state["θ"]
-        Δz = tree.norm(tree.sub(tree.join(z), tree.join(tuple(state["past"]))))
-        ΔF = tree.norm(tree.sub(tree.join(d), tree.join(tuple(state["past_move"]))))
+        Δz = _distance(z, state["past"], λ.dtype)
+        ΔF = _distance(d, state["past_move"], λ.dtype)
         inverse_L = torch.where(ΔF > 0, Δz / ΔF, torch.inf)
         k = state["step"].to(λ.device)
         grown = torch.minimum((1 / φ + 1 / φ**2) * λ, φ * θ / (4 * λ) * inverse_L**2)
         new = torch.where(k == 0, 1.0, torch.where(k == 1, φ / 2 * inverse_L, grown)).clamp(max=self.longest)
         return new, torch.where(k < 2, 1.0, φ * new / λ)
+
+
+def _distance(z: Sequence[tree.Vector], w: Sequence[tree.Vector], dtype: torch.dtype) -> torch.Tensor:
+    """|z - w|, of half precision in float32, where squares do not overflow."""
+    x, y = ([leaf.to(dtype) if leaf.dtype.itemsize < 4 else leaf for leaf in tree.join(tuple(v))] for v in (z, w))
+    return tree.norm(tree.sub(x, y))

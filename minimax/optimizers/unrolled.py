@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from minimax import tree
+from minimax import admission, tree
 from minimax.game import GameError, Oracle
 from minimax.optimizer import Info, Ruled, State, counted, moved
 from minimax.rules import Memory, Rule
 from minimax.tree import Point, Vector
+from minimax.validation import whole
 
 Move: TypeAlias = Callable[[Vector, Vector, Memory], tuple[Vector, Memory]]
 
@@ -59,8 +60,9 @@ class Unrolled(Ruled):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}.")
+        whole("steps", self.steps, at_least=1)
+        if self.inner is not None:
+            admission.rule("inner of Unrolled", self.inner)
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         if len(z) < 2:

@@ -12,6 +12,7 @@ from minimax import tree
 from minimax.game import Around, Game, GameError, Loss, Oracle, listed
 from minimax.linearization import Linearization
 from minimax.tree import Point, Vector
+from minimax.validation import function, real, shown, whole
 
 Weights = Sequence[Sequence[float | Tensor]]
 
@@ -25,7 +26,9 @@ def add(game: Game, term: Loss, player: int) -> Game:
         player: the index of the player who pays it.
 
     Raises:
-        GameError: at the first evaluation, a player that there is not.
+        TypeError: a game that is none, or a term that is no function.
+        ValueError: a player that is no index.
+        GameError: a player that there is not (at the first evaluation, if only that tells how many there are).
 
     Example:
         >>> import torch, minimax as mm
@@ -33,7 +36,12 @@ def add(game: Game, term: Loss, player: int) -> Game:
         >>> game.field((torch.tensor(1.0), torch.tensor(2.0)))
         (tensor(2.), tensor(-0.4000))
     """
+    _game(game)
+    function("term", term, "a function of the players (and the batch)")
+    whole("player", player, at_least=0)
     losses, signs = list(game._losses), game._signs
+    if signs is not None:
+        _check_player(player, len(signs))
     if len(losses) > 1:
         _check_player(player, len(losses))
         own = losses[player]
@@ -78,10 +86,13 @@ def gradient_norms(game: Game, weights: Weights) -> Game:
         >>> game.losses((torch.tensor(1.0), torch.tensor(2.0)))  # the first pays ½ 0.5 x²
         (tensor(2.2500), tensor(-2.))
     """
-    rows = tuple(map(tuple, weights))
+    try:
+        rows = tuple(map(tuple, weights))
+    except TypeError as error:
+        raise ValueError(f"weights must hold a row of numbers per player, got {shown(weights)}.") from error
     for i, row in enumerate(rows):
         for j, weight in enumerate(row):
-            _nonnegative(f"weights[{i}][{j}]", weight)
+            _weight(f"weights[{i}][{j}]", weight)
     return _penalised(game, lambda players: rows)
 
 
@@ -103,7 +114,7 @@ def consensus(game: Game, gamma: float | Tensor = 0.1) -> Game:
 
     Source: Mescheder, Nowozin & Geiger, The Numerics of GANs, 2017.
     """
-    _nonnegative("gamma", gamma)
+    _weight("gamma", gamma)
     return _penalised(game, lambda players: ((gamma,) * players,) * players)
 
 
@@ -125,7 +136,7 @@ def jare(game: Game, gamma: float | Tensor = 0.1) -> Game:
 
     Source: Nie & Patel, Towards a Better Understanding and Regularization of GAN Training Dynamics, 2020.
     """
-    _nonnegative("gamma", gamma)
+    _weight("gamma", gamma)
     return _penalised(game, lambda n: tuple(tuple(0.0 if i == j else gamma for j in range(n)) for i in range(n)))
 
 
@@ -138,7 +149,7 @@ def nagarajan_kolter(game: Game, eta: float | Tensor = 0.1, generator: int = 0) 
         generator: the index of the player who pays.
 
     Raises:
-        ValueError: an eta that is negative or no number.
+        ValueError: an eta that is negative or no number, or a generator that is no index.
         GameError: when the game is played, a generator that is no player.
 
     Example:
@@ -149,7 +160,8 @@ def nagarajan_kolter(game: Game, eta: float | Tensor = 0.1, generator: int = 0) 
 
     Source: Nagarajan & Kolter, Gradient descent GAN optimization is locally stable, 2017.
     """
-    _nonnegative("eta", eta)
+    _weight("eta", eta)
+    whole("generator", generator, at_least=0)
 
     def rows(n: int) -> Weights:
         _check_player(generator, n)
@@ -234,15 +246,23 @@ class _Penalised(Around):
 
 
 def _penalised(game: Game, weights: Callable[[int], Weights]) -> Game:
+    _game(game)
+
     def oracle(of: Game, specs: list[Any], names: tuple[str, ...] | None) -> Oracle:
         return _Penalised(game._oracle(of, specs, names), weights)
 
     return game._copy(_oracle=oracle)
 
 
-def _nonnegative(name: str, weight: float | Tensor) -> None:
-    if not isinstance(weight, Tensor) and not (isinstance(weight, int | float) and weight >= 0):
-        raise ValueError(f"{name} must be a number >= 0, got {weight}.")
+def _weight(name: str, weight: Any) -> None:
+    real(name, weight, at_least=0, tensor=True)
+    if isinstance(weight, Tensor) and weight.dim():
+        raise ValueError(f"{name} must be one number, got {shown(weight)}: an ensemble has one game for all members.")
+
+
+def _game(game: Any) -> None:
+    if not isinstance(game, Game):
+        raise TypeError(f"game must be a Game, got {shown(game)}: zero_sum(payoff) or Game(loss, loss) makes one.")
 
 
 def _check_player(player: int, players: int) -> None:

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 from minimax.game import Game, GameError, Players
 from minimax.modules import bind
 from minimax.optimizer import Cost, GameOptimizer
-from minimax.testing._compare import close, copied, demand, same, shapes, stacked, through_disk
+from minimax.testing._compare import close, copied, demand, same, shapes, shared, stacked, through_disk
 from minimax.testing._scenes import (
     SAMPLES,
     counting,
@@ -77,6 +77,19 @@ def _purity(optimizer: GameOptimizer) -> None:
         demand(not graph, f"step {step} returns tensors that carry a graph: detach them.")
     for step, now, then in kept:
         demand(same(now, then), f"the players, state, batches or info of step {step} were written to.")
+
+
+def _storage(optimizer: GameOptimizer) -> None:
+    scene = zero_sum_scene()
+    players, state = scene.players, optimizer.init(scene.game, scene.players)
+    demand(not shared(state, players), "the state that init makes holds memory of the players: clone it.")
+    for step in range(4):
+        before = players
+        players, state, _ = optimizer.step(scene.game, players, state, scene.drawn(optimizer, step))
+        demand(
+            not shared(state, before), f"the state after step {step} holds memory of the players passed in: clone it."
+        )
+        demand(not shared(state, players), f"the state after step {step} holds memory of the new players: clone it.")
 
 
 def _plays(optimizer: GameOptimizer) -> None:
@@ -236,6 +249,7 @@ def _draws(optimizer: GameOptimizer) -> None:
 CHECKS: dict[str, Callable[[GameOptimizer], None]] = {
     "configuration": _configuration,
     "purity": _purity,
+    "storage": _storage,
     "plays": _plays,
     "precision": _precision,
     "resume": _resume,
