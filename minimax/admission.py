@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -92,26 +92,39 @@ def batches(name: str, draws: int, given: Any) -> Sequence[Any]:
 
 
 def state(optimizer: str, given: Any, fresh: Any) -> None:
-    """Find out, after an update has failed, whether the state lacks something that a fresh one has."""
-    if lacks := _lacks(fresh, given, "state"):
-        raise GameError(f"the state is not one of {optimizer} and these players, as {lacks}: make it by init.")
+    """Find out, after an update has failed, whether the state lacks something that a fresh one has.
+
+    Raises:
+        GameError: it does.
+    """
+    if wrong := mismatch(given, fresh, "state", more=True):  # torch's optimizers make their memory by moving
+        raise GameError(f"the state is not one of {optimizer} and these players, as {wrong}: make it by init.")
 
 
-def _lacks(expected: Any, found: Any, where: str) -> str | None:
-    """What of the expected is not found, in words."""
-    if isinstance(expected, Tensor):
-        fits = isinstance(found, Tensor) and found.shape == expected.shape
-        return None if fits else f"{where} should be {shown(expected)}, not {shown(found)}"
-    if not isinstance(expected, dict | list):
-        return None
-    if type(found) is not type(expected) or (isinstance(expected, list) and len(found) != len(expected)):
-        return f"{where} should be a {type(expected).__name__} of {len(expected)}, not {shown(found)}"
-    for key, value in expected.items() if isinstance(expected, dict) else enumerate(expected):
-        if isinstance(found, dict) and key not in found:
-            return f"{where} has no {key!r}"
-        if lacks := _lacks(value, found[key], f"{where}[{key!r}]"):
-            return lacks
-    return None
+def mismatch(saved: Any, mine: Any, path: str, more: bool = False) -> str:
+    """How a saved value differs from mine in structure, shape or dtype, in words; empty if it fits.
+
+    Args:
+        saved: a state, or another pytree.
+        mine: one of the structure that is wanted.
+        path: what to call it.
+        more: dicts may hold entries that mine has not.
+    """
+    if isinstance(mine, Tensor) and isinstance(saved, Tensor):
+        kinds = [f"{value.dtype} of shape {tuple(value.shape)}" for value in (saved, mine)]
+        return "" if kinds[0] == kinds[1] else f"{path} is {kinds[0]} there, {kinds[1]} here"
+    if isinstance(mine, Mapping) and isinstance(saved, Mapping):
+        if (mine.keys() - saved.keys()) or (saved.keys() != mine.keys() and not more):
+            return f"{path} has the entries {list(saved)} there, {list(mine)} here"
+        pairs = [(saved[key], mine[key], f"{path}[{key!r}]") for key in mine]
+    elif isinstance(mine, list | tuple) and isinstance(saved, list | tuple):
+        if len(saved) != len(mine):
+            return f"{path} has {len(saved)} entries there, {len(mine)} here"
+        pairs = [(*values, f"{path}[{k}]") for k, values in enumerate(zip(saved, mine, strict=True))]
+    else:
+        same = type(saved) is type(mine)
+        return "" if same else f"{path} is a {type(saved).__name__} there, a {type(mine).__name__} here"
+    return next(filter(None, (mismatch(*pair, more) for pair in pairs)), "")
 
 
 def _kind(batch: Any) -> Any:

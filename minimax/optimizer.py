@@ -56,7 +56,7 @@ class Info:
         extra: what an optimizer tells of itself by name; methods that solve a linear system tell its relative
             `residual`, the `iterations` taken, and `missed`, the residual once more where it is far off the tolerance,
             else 0.
-        point: where each player stood when its gradient was measured; None where no player is constrained.
+        point: where each player stood when its gradient was measured; empty where no player is constrained.
         constraints: those of the game.
     """
 
@@ -66,7 +66,7 @@ class Info:
     cost: Cost = NOTHING
     buffers: dict[str, Tensor] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
-    point: Point | None = None
+    point: Point = ()
     constraints: tuple[Projection | None, ...] | None = None
 
     def __repr__(self) -> str:
@@ -87,7 +87,7 @@ class Info:
     @property
     def natural(self) -> Point:
         """z - P(z - F), P the projections on the constraints: F where nothing is constrained, 0 at every solution."""
-        if self.point is None or self.constraints is None:
+        if not self.point or self.constraints is None:
             return self.gradients
         return natural(self.point, self.gradients, self.constraints)
 
@@ -112,13 +112,13 @@ def natural(z: Point, ξ: Point, constraints: Sequence[Projection | None]) -> Po
 
 def _info(leaves: Iterable[Any], static: tuple[Any, ...]) -> Info:
     (losses, gradients, buffers, extra, point), (at, cost, constraints) = leaves, static
-    return Info(losses, gradients, at, cost, buffers, extra, point or None, constraints)
+    return Info(losses, gradients, at, cost, buffers, extra, point, constraints)
 
 
 pytree.register_pytree_node(
     Info,
     lambda info: (
-        [info.losses, info.gradients, info.buffers, info.extra, info.point or ()],  # vmap takes None for a leaf
+        [info.losses, info.gradients, info.buffers, info.extra, info.point],
         (info.at, info.cost, info.constraints),
     ),
     _info,
@@ -185,12 +185,12 @@ class GameOptimizer(ABC):
         else:
             try:
                 z, state, info = self.update(oracle, start, state, drawn)
-            except Exception as error:
-                if isinstance(error, GameError):
-                    raise
-                admission.state(type(self).__name__, state, self.begin(start))
+            except GameError:
                 raise
-        info.point = None if game.constraints is None else info.point or start
+            except Exception:
+                admission.state(type(self).__name__, state, self.begin(start))  # if that is why
+                raise
+        info.point = () if game.constraints is None else info.point or start
         info.constraints = game.constraints
         info.cost = Cost(oracle.gradients, oracle.hvps, sum([admission.batch_size(batch) for batch in drawn]))
         info.buffers = oracle.buffers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from minimax import tree
+from minimax.admission import mismatch as mismatch
 from minimax.compiled import Compiled
 from minimax.game import Game, Players
 from minimax.optimizer import GameOptimizer, State
@@ -35,25 +36,6 @@ def described(part: Any) -> str:
         return ""
     inside = ", ".join(filter(None, (described(getattr(part, field.name)) for field in fields(part))))
     return type(part).__name__ + (f"({inside})" if inside else "")
-
-
-def mismatch(saved: Any, mine: Any, path: str) -> str:
-    """How a saved value differs from mine in structure, shape or dtype, in words; empty if it fits."""
-    if isinstance(mine, Tensor) and isinstance(saved, Tensor):
-        kinds = [f"{value.dtype} of shape {tuple(value.shape)}" for value in (saved, mine)]
-        return "" if kinds[0] == kinds[1] else f"{path} is {kinds[0]} there, {kinds[1]} here"
-    if isinstance(mine, Mapping) and isinstance(saved, Mapping):
-        if saved.keys() != mine.keys():
-            return f"{path} has the entries {list(saved)} there, {list(mine)} here"
-        pairs = [(saved[key], mine[key], f"{path}[{key!r}]") for key in mine]
-    elif isinstance(mine, list | tuple) and isinstance(saved, list | tuple):
-        if len(saved) != len(mine):
-            return f"{path} has {len(saved)} entries there, {len(mine)} here"
-        pairs = [(*values, f"{path}[{k}]") for k, values in enumerate(zip(saved, mine, strict=True))]
-    else:
-        same = type(saved) is type(mine)
-        return "" if same else f"{path} is a {type(saved).__name__} there, a {type(mine).__name__} here"
-    return next(filter(None, (mismatch(*pair) for pair in pairs)), "")
 
 
 def expected(optimizer: GameOptimizer, game: Game, players: Players) -> State:

@@ -239,7 +239,7 @@ def test_the_residual_is_taken_where_the_gradient_was(
 def test_nothing_is_kept_where_nothing_is_constrained() -> None:
     optimizer = mm.PastExtraGradient(mm.sgd(0.1))
     info = optimizer.step(SADDLE, START, optimizer.init(SADDLE, START))[2]
-    assert info.point is None and info.natural is info.gradients and float(info.residual) == float(info.norm)
+    assert info.point == () and info.natural is info.gradients and float(info.residual) == float(info.norm)
 
 
 def test_one_constrained_player() -> None:
