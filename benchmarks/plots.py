@@ -1,6 +1,6 @@
 """Figures from tables: one function a figure, DataFrame in, Figure out. Needs no torch.
 
-Every figure that shows a number says over how many seeds, how many of them diverged, and what its band is.
+Every figure that shows a number says over how many seeds, how many of them diverged or failed, and what its band is.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import wraps
 from io import BytesIO
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, ParamSpec, TypeAlias
 
 import matplotlib as mpl
@@ -17,9 +18,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
+from benchmarks import pictures as files
 from benchmarks import record, table
+from benchmarks.looks import Look, looks
 
 AXES = {"gradients": "gradient evaluations", "seconds": "training seconds", "steps": "optimizer steps"}
 COLUMNS = {"gradients": "gradients", "seconds": "train_time_s", "steps": "step"}
@@ -38,6 +42,7 @@ SHARES = (
 REACH = 3.0  # how many times its start's coordinates a phase portrait shows
 P = ParamSpec("P")
 Place: TypeAlias = tuple[str, str]  # row and column of a grid
+Tile: TypeAlias = np.ndarray | None  # a picture, None for a damaged one
 
 
 @contextmanager
@@ -47,6 +52,7 @@ def style() -> Iterator[None]:
         **sns.axes_style("whitegrid"),
         **sns.plotting_context("paper"),
         **{"svg.hashsalt": "minimax", "svg.fonttype": "none", "figure.dpi": 120, "axes.titlesize": "medium"},
+        "text.parse_math": False,  # a dollar in a name is a dollar
         **{"legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False, "grid.alpha": 0.5},
     }
     with mpl.rc_context(rc):
@@ -79,25 +85,22 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     return out
 
 
-def colours(labels: Sequence[str]) -> dict[str, Any]:
-    """One colour an optimizer, the same in every figure of the same labels."""
-    names = sorted(set(labels))
-    palette = sns.color_palette("colorblind" if len(names) <= 10 else "husl", len(names))
-    return dict(zip(names, palette, strict=True))
-
-
 def legend_of(runs: pd.DataFrame) -> dict[str, str]:
-    """label -> label with its number of seeds and of divergences."""
+    """label -> label with its number of seeds, and how many of them diverged or failed."""
     out = {}
     for label, group in runs.groupby("label"):
         lost = int((group.status == "diverged").sum())
-        out[str(label)] = f"{label} (n = {len(group)}{f', {lost} diverged' if lost else ''})"
+        failed = int((~group.status.isin(record.PLAYED)).sum())
+        counts = [f"n = {len(group)}", f"{lost} diverged" * bool(lost), f"{failed} failed or unfinished" * bool(failed)]
+        out[str(label)] = f"{label} ({', '.join(filter(None, counts))})"
     return out
 
 
 @_styled
 def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics: Sequence[str], axis: str) -> Figure:
     """Metrics over the budget: median over seeds, interquartile band, a thin line a seed, ✗ where a seed diverged.
+
+    The median and the band end where fewer than half of the seeds are left.
 
     Args:
         rows: the curves of one problem.
@@ -108,12 +111,12 @@ def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics
     """
     figure = Figure(figsize=(4.2 * len(metrics) + 0.4, 3.8), layout="constrained")
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
-    palette, names = colours(list(runs.label)), legend_of(runs)
+    look, names = looks(runs.label), legend_of(runs)
     for panel, metric in zip(panels, metrics, strict=True):
         shown = rows[(rows.metric == metric) & np.isfinite(rows.value.astype(float))]
-        for label, group in shown.groupby("label"):
-            _curve(panel, group, COLUMNS[axis], palette[str(label)], names[str(label)])
-        logarithmic = metric.partition("/")[0] not in SHARES and _scale(panel.set_yscale, shown.value)
+        for label, group in shown.groupby("label", observed=True):
+            _curve(panel, group, COLUMNS[axis], look[str(label)], names[str(label)])
+        logarithmic = metric.partition("/")[0] not in SHARES and _scale(panel.yaxis, shown.value)
         for what, value in floors[floors.metric == metric][["what", "value"]].itertuples(index=False):
             if np.isfinite(value) and (value > 0 or not logarithmic):
                 panel.axhline(value, color="0.4", linestyle=":", linewidth=1)
@@ -121,33 +124,51 @@ def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics
                 panel.annotate(what, (1, value), color="0.4", **place)
         panel.set(xlabel=AXES[axis], ylabel=metric)
     _legend_below(figure, panels)
-    figure.suptitle(f"{rows.title.iloc[0]}: median over seeds, band between the quartiles, ✗ diverged")
+    what = "median over seeds while half of them are left, band between the quartiles, ✗ diverged"
+    _title(figure, f"{rows.title.iloc[0]}: {what}")
     return figure
 
 
-def _curve(panel: Axes, group: pd.DataFrame, x: str, colour: Any, name: str) -> None:
-    for _, one in group.groupby("run_id"):
-        panel.plot(one[x], one.value, color=colour, linewidth=0.5, alpha=0.35)
+def _curve(panel: Axes, group: pd.DataFrame, x: str, look: Look, name: str) -> None:
+    seeds = group.groupby("run_id", observed=True)
+    for _, one in seeds:
+        panel.plot(one[x], one.value, color=look.colour, dashes=look.dashes, linewidth=0.5, alpha=0.35)
         if (one.status == "diverged").all():
-            panel.plot(one[x].iloc[-1], one.value.iloc[-1], "X", color=colour, markersize=7, markeredgecolor="white")
+            panel.plot(one[x].iloc[-1], one.value.iloc[-1], "X", color=look.colour, ms=7, markeredgecolor="white")
     by_step = group.groupby("step")
-    middle = pd.DataFrame({"x": by_step[x].median(), "value": by_step.value.median()})
-    panel.fill_between(
-        middle.x, by_step.value.quantile(0.25), by_step.value.quantile(0.75), color=colour, alpha=0.18, lw=0
+    kept = by_step.size() >= seeds.ngroups / 2  # a step at which one seed alone diverged has no median
+    at, middle, low, high = (
+        found[kept] for found in (by_step[x].median(), *(by_step.value.quantile(share) for share in (0.5, 0.25, 0.75)))
     )
-    sns.lineplot(data=middle, x="x", y="value", color=colour, linewidth=1.8, label=name, legend=False, ax=panel)
+    panel.fill_between(at, low, high, color=look.colour, alpha=0.18, lw=0)
+    marks: Any = {} if look.alone else {"marker": look.marker, "markersize": 4, "markevery": max(1, len(at) // 8)}
+    panel.plot(at, middle, color=look.colour, dashes=look.dashes, linewidth=1.8, label=name, **marks)
 
 
-def _scale(scale: Callable[..., Any], values: pd.Series) -> bool:
+def _scale(axis: Axis, values: pd.Series) -> bool:
     """Make an axis logarithmic where that shows more, linear below the smallest value; says whether it did."""
     finite = values[np.isfinite(values.astype(float))].astype(float)
     positive = finite[finite > 0]
     wide = len(positive) > 0 and bool((finite >= 0).all()) and positive.max() / positive.min() > LOG_RATIO
-    if wide and len(positive) < len(finite):
-        scale("symlog", linthresh=positive.min())  # zeros have a place of their own
-    elif wide:
-        scale("log")
+    if wide:
+        scale = axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale
+        if len(positive) < len(finite):
+            scale("symlog", linthresh=positive.min())  # zeros have a place of their own
+        else:
+            scale("log")
+        plain(axis)
     return wide
+
+
+def plain(axis: Axis) -> None:
+    """Label the decades of a logarithmic axis alone, and without mathematics, which is switched off."""
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("")
+
+
+def _title(figure: Figure, text: str) -> None:
+    """A title over a figure, in as many lines as its width asks for."""
+    figure.suptitle("\n".join(wrap(text, max(24, round(12 * figure.get_figwidth())))))
 
 
 def _legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
@@ -167,50 +188,58 @@ def tradeoff(runs: pd.DataFrame) -> Figure:
     """
     figure = Figure(figsize=(8.4, 3.8), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    palette, names = colours(list(runs.label)), legend_of(runs)
+    look, names = looks(runs.label), legend_of(runs)
     measures = {"last_minus_best": "last minus best", "path_ratio": "path length / displacement"}
     kept = runs[runs.status.isin(record.PLAYED - {"diverged"})]
     for panel, (measure, words) in zip(panels, measures.items(), strict=True):
         for label in names:
             group = kept[kept.label == label]
             x, y = group[measure].astype(float), group.value.astype(float)
-            panel.scatter(x, y, color=palette[label], s=14, alpha=0.5, linewidths=0)
-            panel.scatter(x.median(), y.median(), color=palette[label], s=80, edgecolors="white", label=names[label])
+            how: Any = {"color": look[label].colour, "marker": look[label].marker}
+            panel.scatter(x, y, s=14, alpha=0.5, linewidths=0, **how)
+            panel.scatter(x.median(), y.median(), s=80, edgecolors="white", label=names[label], **how)
         panel.set(xlabel=words)
-    _scale(panels[0].set_yscale, kept.value)
+    _scale(panels[0].yaxis, kept.value)
     for panel, measure in zip(panels, measures, strict=True):
-        _scale(panel.set_xscale, kept[measure])
+        _scale(panel.xaxis, kept[measure])
     first = runs.iloc[0]
-    panels[0].set_ylabel(f"{first.headline} ({'higher' if first.higher_is_better else 'lower'} is better)")
+    panels[0].set_ylabel(f"{first.headline} ({_better(first.higher_is_better)})")
     _legend_below(figure, panels)
-    figure.suptitle(f"{first.title}: final quality against stability, dots are seeds, large dots their medians")
+    what = "final quality against stability; small dots are seeds that came to the end, large ones their medians"
+    _title(figure, f"{first.title}: {what}")
     return figure
 
 
 @_styled
 def overview(summary: pd.DataFrame) -> Figure:
     """Problems × optimizers: colour is the rank by the median headline, text the median; ✗ counts diverged seeds."""
-    frame = summary.assign(rank=ranks(summary), text=[_cell(row) for row in summary.to_dict("records")])
+    records = summary.to_dict("records")
+    names = [f"{row['title']}\n{row['headline']}, {_better(row['higher_is_better'])}" for row in records]
+    frame = summary.assign(rank=ranks(summary), text=[_cell(row) for row in records], title=names)
     rank = frame.pivot(index="title", columns="label", values="rank").astype(float)
     text = frame.pivot(index="title", columns="label", values="text").fillna("")
     rows, columns = rank.shape
-    figure = Figure(figsize=(2.2 + 1.5 * columns, 1.6 + 0.5 * rows), layout="constrained")
+    figure = Figure(figsize=(3.4 + 1.3 * columns, 1.9 + 0.5 * rows), layout="constrained")
     panel = figure.subplots()
     bar = {"label": "rank (1 is best)", "ticks": range(1, columns + 1)}
     sns.heatmap(rank, annot=text, fmt="", cmap="crest", linewidths=1, vmin=1, vmax=columns, cbar_kws=bar, ax=panel)
     panel.set(xlabel="", ylabel="")
-    panel.tick_params(axis="x", rotation=20)
+    panel.set_xticks(panel.get_xticks(), rank.columns, rotation=30, ha="right", rotation_mode="anchor")
     panel.tick_params(axis="y", rotation=0)
     seeds = "–".join(map(str, sorted({summary.seeds.min(), summary.seeds.max()})))
-    panel.set_title(f"headline metric, median over {seeds} seeds; those that diverged, ✗, count as the worst")
+    what = "those that diverged, ✗, count as the worst, those that failed or have not ended, !, not at all"
+    _title(figure, f"headline metric, median over {seeds} seeds; {what}")
     return figure
+
+
+def _better(higher: bool) -> str:
+    return f"{'higher' if higher else 'lower'} is better"
 
 
 def _cell(row: Mapping[Any, Any]) -> str:
     value = f"{row['median']:.3g}" if np.isfinite(row["median"]) else ""
-    if row["diverged"]:
-        return f"{value}  ✗ {row['diverged']}/{row['seeds']}".strip()
-    return value or "–"
+    counts = [f"{mark} {row[name]}/{row['seeds']}" for mark, name in (("✗", "diverged"), ("!", "failed")) if row[name]]
+    return "  ".join([value, *counts]).strip() or "–"
 
 
 def ranks(summary: pd.DataFrame) -> pd.Series:
@@ -224,8 +253,9 @@ def ranks(summary: pd.DataFrame) -> pd.Series:
 def phase(rows: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     """Phase portraits of a game of scalars: a panel an optimizer, a line a seed, ○ its start, ● its end, ✗ diverged."""
     keys = ["label", "run_id", "status", "step"]
-    wide = rows[rows.metric.isin(["x", "y"])].pivot(index=keys, columns="metric", values="value")
-    names, palette = legend_of(runs), colours(list(runs.label))
+    found = rows[rows.metric.isin(["x", "y"])].astype(dict.fromkeys(["metric", *keys[:3]], str))
+    wide = found.pivot(index=keys, columns="metric", values="value")
+    names, look = legend_of(runs), looks(runs.label)
     columns = min(5, len(names))
     count = -(-len(names) // columns)
     figure = Figure(figsize=(2.6 * columns, 2.7 * count + 0.4), layout="constrained")
@@ -233,10 +263,11 @@ def phase(rows: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     for panel, label in zip(panels, names, strict=False):
         paths = wide.loc[[label]] if label in wide.index.get_level_values("label") else wide.iloc[:0]
         for (_, _, status), path in paths.groupby(level=["label", "run_id", "status"]):
-            panel.plot(path.x, path.y, color=palette[label], linewidth=0.8, alpha=0.8)
-            panel.plot(path.x.iloc[0], path.y.iloc[0], "o", color=palette[label], markerfacecolor="white", markersize=4)
+            colour = look[label].colour
+            panel.plot(path.x, path.y, color=colour, linewidth=0.8, alpha=0.8)
+            panel.plot(path.x.iloc[0], path.y.iloc[0], "o", color=colour, markerfacecolor="white", markersize=4)
             mark = "X" if status == "diverged" else "o"
-            panel.plot(path.x.iloc[-1], path.y.iloc[-1], mark, color=palette[label], markersize=5)
+            panel.plot(path.x.iloc[-1], path.y.iloc[-1], mark, color=colour, markersize=5)
         panel.set_title(names[label].replace(" (", "\n("), fontsize="small")
         panel.set_aspect("equal")
     reach = _reach(wide)
@@ -245,7 +276,7 @@ def phase(rows: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         panel.set_visible(False)
     figure.supxlabel("x, the first player's first coordinate")
     figure.supylabel("y")
-    figure.suptitle(f"{rows.title.iloc[0]}: ○ start, ● end, ✗ diverged")
+    _title(figure, f"{rows.title.iloc[0]}: ○ start, ● end, ✗ diverged")
     return figure
 
 
@@ -263,7 +294,7 @@ def training_grid(pictures: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         pictures: those of one problem and one name.
         runs: the problem's runs.
     """
-    tiles: dict[Place, np.ndarray] = {}
+    tiles: dict[Place, Tile] = {}
     share = pictures.step / pictures.groupby("run_id").step.transform("max").clip(lower=1)
     longest = share[pictures.run_id == pictures.run_id.value_counts().index[0]].sort_values()
     moments = longest.iloc[np.unique(np.linspace(0, len(longest) - 1, MOMENTS).round().astype(int))].to_numpy()
@@ -280,7 +311,7 @@ def training_grid(pictures: pd.DataFrame, runs: pd.DataFrame) -> Figure:
 @_styled
 def seed_grid(pictures: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     """The last pictures of the best, median and worst seed by the final headline, a column an optimizer."""
-    tiles: dict[Place, np.ndarray] = {}
+    tiles: dict[Place, Tile] = {}
     captions: dict[Place, str] = {}
     for label, group in pictures.groupby("label"):
         mine = runs[runs.label == label]
@@ -292,7 +323,7 @@ def seed_grid(pictures: pd.DataFrame, runs: pd.DataFrame) -> Figure:
             taken = group[group.seed == seed].sort_values("step")
             if len(taken):
                 key = (f"{name} seed", str(label))
-                tiles[key] = read(str(taken.path.iloc[-1]))
+                tiles[key] = read(taken.path.iloc[-1])
                 captions[key] = f"seed {seed}: {table.headline(mine[mine.seed == seed]).iloc[0]:.3g}"
     return _grid(
         tiles, f"{pictures.title.iloc[0]}: last pictures, seeds by their final {runs.headline.iloc[0]}", captions
@@ -307,22 +338,19 @@ def ranked(runs: pd.DataFrame) -> list[int]:
     return [int(seed) for seed in runs.loc[order].seed]
 
 
-def read(path: str) -> np.ndarray:
-    """A picture as a worker wrote it: pixels, or (n, 2) points."""
-    if path.endswith(".npy"):
-        points: np.ndarray = np.load(path)
-        return points
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return np.asarray(image)
+def read(path: Any) -> Tile:
+    """A picture as a worker wrote it: pixels, or (n, 2) points; None if it is damaged or there is no path."""
+    try:
+        return files.read(Path(path)) if isinstance(path, str) else None
+    except (OSError, record.DamagedError):
+        return None
 
 
-def _grid(tiles: Mapping[Place, np.ndarray], title: str, captions: Mapping[Place, str] | None = None) -> Figure:
+def _grid(tiles: Mapping[Place, Tile], title: str, captions: Mapping[Place, str] | None = None) -> Figure:
     rows, columns = (list(dict.fromkeys(key[side] for key in tiles)) for side in (0, 1))
     figure = Figure(figsize=(1.7 * len(columns) + 1.2, 1.7 * len(rows) + 0.7), layout="constrained")
     panels = figure.subplots(len(rows), len(columns), squeeze=False)
-    window = _window([tile for tile in tiles.values() if tile.dtype != np.uint8])
+    window = _window([tile for tile in tiles.values() if tile is not None and tile.dtype != np.uint8])
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             panel = panels[i, j]
@@ -336,12 +364,15 @@ def _grid(tiles: Mapping[Place, np.ndarray], title: str, captions: Mapping[Place
                 panel.set_title(column, fontsize="small")
             if j == 0:
                 panel.set_ylabel(row, fontsize="small")
-    figure.suptitle(title)
+    _title(figure, title)
     return figure
 
 
-def _tile(panel: Axes, tile: np.ndarray, window: float) -> None:
+def _tile(panel: Axes, tile: Tile, window: float) -> None:
     """A picture as it is, points as their density on a square common to the whole grid."""
+    if tile is None:
+        panel.text(0.5, 0.5, "damaged", ha="center", va="center", color="0.4", transform=panel.transAxes)
+        return
     if tile.dtype == np.uint8:
         panel.imshow(tile, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         return

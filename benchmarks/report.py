@@ -28,9 +28,12 @@ def write(home: Path, axis: str = AXES[0]) -> list[Path]:
     Raises:
         RecordError: the folder holds no cells, or another version has written them.
     """
-    from benchmarks import plots, table
+    from benchmarks import plots, record, table
 
+    record.sweep(home)
     tables = table.load(home)
+    for note in tables.notes:
+        print(f"note: {note}", file=sys.stderr)
     paths = table.write(home, tables)
     for name, figure in figures(tables, axis):
         paths += plots.save(figure, home / "figures" / re.sub(r"[^\w.+-]+", "-", name))
@@ -70,7 +73,7 @@ def tensorboard(home: Path, logs: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UsageError("--tensorboard needs tensorboard: pip install 'minimax-games[tensorboard]'.") from error
-    for run, rows in table.load(home).curves.groupby("run_id"):
+    for run, rows in table.load(home).curves.groupby("run_id", observed=True):
         with SummaryWriter(str(logs / str(run))) as writer:
             for metric, step, value in rows[["metric", "step", "value"]].itertuples(index=False):
                 writer.add_scalar(metric, value, step)

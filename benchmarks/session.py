@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,12 +176,14 @@ class Session:
 
     def announce(self, ready: Sequence[Cell]) -> None:
         """Make way for what is played, and write down what every cell is."""
-        now, going = time.time(), {cell.run_id for cell in ready}
+        number, going = record.planned(self.home) + 1, {cell.run_id for cell in ready}
         for cell in self.cells:
             if cell.run_id in going:
                 plan.reset(self.where[cell.run_id], self.forced(cell))
             if cell.run_id in going or self.where[cell.run_id].cell.exists():
-                record.write_json(self.where[cell.run_id].cell, plan.describe(cell, self.found[cell.problem].kind, now))
+                record.write_json(
+                    self.where[cell.run_id].cell, plan.describe(cell, self.found[cell.problem].kind, number)
+                )
 
     def tasks(self, ready: Sequence[Cell]) -> list[Task]:
         """What the workers are told."""
