@@ -11,7 +11,7 @@ from functools import wraps
 from io import BytesIO
 from pathlib import Path
 from textwrap import wrap
-from typing import Any, ParamSpec, TypeAlias
+from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -21,14 +21,12 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
-from benchmarks import pictures as files
-from benchmarks import record, table
+from benchmarks import record
 from benchmarks.looks import Look, looks
 
 AXES = {"gradients": "gradient evaluations", "seconds": "training seconds", "steps": "optimizer steps"}
 COLUMNS = {"gradients": "gradients", "seconds": "train_time_s", "steps": "step"}
 LOG_RATIO = 30.0  # values that are positive and span more than this go on a logarithmic axis
-MOMENTS = 5  # columns of a grid of samples over training
 SHARES = (
     "recall",
     "precision",
@@ -41,8 +39,6 @@ SHARES = (
 )  # never logarithmic
 REACH = 3.0  # how many times its start's coordinates a phase portrait shows
 P = ParamSpec("P")
-Place: TypeAlias = tuple[str, str]  # row and column of a grid
-Tile: TypeAlias = np.ndarray | None  # a picture, None for a damaged one
 
 
 @contextmanager
@@ -59,13 +55,15 @@ def style() -> Iterator[None]:
         yield
 
 
-def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Give a figure the common look."""
+
     @wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with style():
             return draw(*args, **kwargs)
 
-    return styled
+    return drawn
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
@@ -96,7 +94,7 @@ def legend_of(runs: pd.DataFrame) -> dict[str, str]:
     return out
 
 
-@_styled
+@styled
 def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics: Sequence[str], axis: str) -> Figure:
     """Metrics over the budget: median over seeds, interquartile band, a thin line a seed, ✗ where a seed diverged.
 
@@ -125,7 +123,7 @@ def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics
         panel.set(xlabel=AXES[axis], ylabel=metric)
     _legend_below(figure, panels)
     what = "median over seeds while half of them are left, band between the quartiles, ✗ diverged"
-    _title(figure, f"{rows.title.iloc[0]}: {what}")
+    headed(figure, f"{rows.title.iloc[0]}: {what}")
     return figure
 
 
@@ -166,9 +164,14 @@ def plain(axis: Axis) -> None:
     axis.set_minor_formatter("")
 
 
-def _title(figure: Figure, text: str) -> None:
+def headed(figure: Figure, text: str) -> None:
     """A title over a figure, in as many lines as its width asks for."""
-    figure.suptitle("\n".join(wrap(text, max(24, round(12 * figure.get_figwidth())))))
+    figure.suptitle(fitted(text, figure.get_figwidth(), 12))
+
+
+def fitted(text: str, inches: float, letters: int = 15) -> str:
+    """A text in lines that fit a width, at so many letters per inch."""
+    return "\n".join(wrap(text, max(12, int(letters * inches))))
 
 
 def _legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
@@ -179,7 +182,7 @@ def _legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
         figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=min(3, len(found)))
 
 
-@_styled
+@styled
 def tradeoff(runs: pd.DataFrame) -> Figure:
     """Quality at the last iterate against two sides of stability, for all optimizers on one problem.
 
@@ -205,12 +208,12 @@ def tradeoff(runs: pd.DataFrame) -> Figure:
     first = runs.iloc[0]
     panels[0].set_ylabel(f"{first.headline} ({_better(first.higher_is_better)})")
     _legend_below(figure, panels)
-    what = "final quality against stability; small dots are seeds that came to the end, large ones their medians"
-    _title(figure, f"{first.title}: {what}")
+    what = "final quality against stability; small dots are seeds that ended, large ones their medians"
+    headed(figure, f"{first.title}: {what}")
     return figure
 
 
-@_styled
+@styled
 def overview(summary: pd.DataFrame) -> Figure:
     """Problems × optimizers: colour is the rank by the median headline, text the median; ✗ counts diverged seeds."""
     records = summary.to_dict("records")
@@ -228,7 +231,7 @@ def overview(summary: pd.DataFrame) -> Figure:
     panel.tick_params(axis="y", rotation=0)
     seeds = "–".join(map(str, sorted({summary.seeds.min(), summary.seeds.max()})))
     what = "those that diverged, ✗, count as the worst, those that failed or have not ended, !, not at all"
-    _title(figure, f"headline metric, median over {seeds} seeds; {what}")
+    headed(figure, f"headline metric, median over {seeds} seeds; {what}")
     return figure
 
 
@@ -249,7 +252,7 @@ def ranks(summary: pd.DataFrame) -> pd.Series:
     return groups.rank(method="min", na_option="bottom").where(np.isfinite(signed), groups.transform("size"))
 
 
-@_styled
+@styled
 def phase(rows: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     """Phase portraits of a game of scalars: a panel an optimizer, a line a seed, ○ its start, ● its end, ✗ diverged."""
     keys = ["label", "run_id", "status", "step"]
@@ -268,7 +271,7 @@ def phase(rows: pd.DataFrame, runs: pd.DataFrame) -> Figure:
             panel.plot(path.x.iloc[0], path.y.iloc[0], "o", color=colour, markerfacecolor="white", markersize=4)
             mark = "X" if status == "diverged" else "o"
             panel.plot(path.x.iloc[-1], path.y.iloc[-1], mark, color=colour, markersize=5)
-        panel.set_title(names[label].replace(" (", "\n("), fontsize="small")
+        panel.set_title("\n".join([fitted(label, 2), names[label].removeprefix(label).strip()]), fontsize="small")
         panel.set_aspect("equal")
     reach = _reach(wide)
     panels[0].set(xlim=(-reach, reach), ylim=(-reach, reach))
@@ -276,7 +279,7 @@ def phase(rows: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         panel.set_visible(False)
     figure.supxlabel("x, the first player's first coordinate")
     figure.supylabel("y")
-    _title(figure, f"{rows.title.iloc[0]}: ○ start, ● end, ✗ diverged")
+    headed(figure, f"{rows.title.iloc[0]}: ○ start, ● end, ✗ diverged")
     return figure
 
 
@@ -284,109 +287,3 @@ def _reach(paths: pd.DataFrame) -> float:
     """Half the side of the square around the origin to look at: all paths, but for those that leave it far behind."""
     start = np.abs(paths.groupby(level="run_id").first().to_numpy()).max()
     return 1.1 * float(min(np.nanmax(np.abs(paths.to_numpy())), REACH * start))
-
-
-@_styled
-def training_grid(pictures: pd.DataFrame, runs: pd.DataFrame) -> Figure:
-    """Pictures over training, a row an optimizer: its median seed by the headline at the last iterate, one fixed noise.
-
-    Args:
-        pictures: those of one problem and one name.
-        runs: the problem's runs.
-    """
-    tiles: dict[Place, Tile] = {}
-    share = pictures.step / pictures.groupby("run_id").step.transform("max").clip(lower=1)
-    longest = share[pictures.run_id == pictures.run_id.value_counts().index[0]].sort_values()
-    moments = longest.iloc[np.unique(np.linspace(0, len(longest) - 1, MOMENTS).round().astype(int))].to_numpy()
-    for label, group in pictures.groupby("label"):
-        seeds = ranked(runs[runs.label == label])
-        which = "median" if len(seeds) > 1 else "only"
-        mine = group[group.seed == seeds[len(seeds) // 2]]
-        for moment in moments if len(mine) else ():  # methods differ by a step in when they are evaluated
-            picture = mine.loc[(share[mine.index] - moment).abs().idxmin()]
-            tiles[f"{label}\n{which} seed ({picture.seed})", f"{100 * moment:.0f} % of its run"] = read(picture.path)
-    return _grid(tiles, f"{pictures.title.iloc[0]}: over training, from one fixed noise")
-
-
-@_styled
-def seed_grid(pictures: pd.DataFrame, runs: pd.DataFrame) -> Figure:
-    """The last pictures of the best, median and worst seed by the final headline, a column an optimizer."""
-    tiles: dict[Place, Tile] = {}
-    captions: dict[Place, str] = {}
-    for label, group in pictures.groupby("label"):
-        mine = runs[runs.label == label]
-        seeds = ranked(mine)
-        which = {"best": seeds[0], "median": seeds[len(seeds) // 2], "worst": seeds[-1]}
-        if len(seeds) == 1:
-            which = {"only": seeds[0]}
-        for name, seed in which.items():
-            taken = group[group.seed == seed].sort_values("step")
-            if len(taken):
-                key = (f"{name} seed", str(label))
-                tiles[key] = read(taken.path.iloc[-1])
-                captions[key] = f"seed {seed}: {table.headline(mine[mine.seed == seed]).iloc[0]:.3g}"
-    return _grid(
-        tiles, f"{pictures.title.iloc[0]}: last pictures, seeds by their final {runs.headline.iloc[0]}", captions
-    )
-
-
-def ranked(runs: pd.DataFrame) -> list[int]:
-    """The seeds of one optimizer from best to worst; those that failed come last."""
-    values = table.headline(runs)
-    signed = -values if runs.higher_is_better.iloc[0] else values
-    order = signed.sort_values(kind="stable", na_position="last").index
-    return [int(seed) for seed in runs.loc[order].seed]
-
-
-def read(path: Any) -> Tile:
-    """A picture as a worker wrote it: pixels, or (n, 2) points; None if it is damaged or there is no path."""
-    try:
-        return files.read(Path(path)) if isinstance(path, str) else None
-    except (OSError, record.DamagedError):
-        return None
-
-
-def _grid(tiles: Mapping[Place, Tile], title: str, captions: Mapping[Place, str] | None = None) -> Figure:
-    rows, columns = (list(dict.fromkeys(key[side] for key in tiles)) for side in (0, 1))
-    figure = Figure(figsize=(1.7 * len(columns) + 1.2, 1.7 * len(rows) + 0.7), layout="constrained")
-    panels = figure.subplots(len(rows), len(columns), squeeze=False)
-    window = _window([tile for tile in tiles.values() if tile is not None and tile.dtype != np.uint8])
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            panel = panels[i, j]
-            panel.set(xticks=[], yticks=[])
-            panel.grid(False)
-            sns.despine(ax=panel, left=True, bottom=True)
-            if (row, column) in tiles:
-                _tile(panel, tiles[row, column], window)
-                panel.set_xlabel((captions or {}).get((row, column), ""), fontsize="small")
-            if i == 0:
-                panel.set_title(column, fontsize="small")
-            if j == 0:
-                panel.set_ylabel(row, fontsize="small")
-    _title(figure, title)
-    return figure
-
-
-def _tile(panel: Axes, tile: Tile, window: float) -> None:
-    """A picture as it is, points as their density on a square common to the whole grid."""
-    if tile is None:
-        panel.text(0.5, 0.5, "damaged", ha="center", va="center", color="0.4", transform=panel.transAxes)
-        return
-    if tile.dtype == np.uint8:
-        panel.imshow(tile, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        return
-    points = tile[np.isfinite(tile).all(axis=1)]
-    counts, _, _ = np.histogram2d(points[:, 0], points[:, 1], bins=72, range=[[-window, window]] * 2)
-    # The square root keeps thin modes visible beside full ones.
-    panel.imshow(
-        np.sqrt(counts.T), origin="lower", cmap="rocket_r", extent=(-window, window) * 2, interpolation="nearest"
-    )
-
-
-def _window(clouds: Sequence[np.ndarray]) -> float:
-    """Half the side of a square around the origin that shows nearly all points of the median cloud."""
-    sizes = [
-        float(np.quantile(np.abs(cloud[np.isfinite(cloud)]), 0.995)) for cloud in clouds if np.isfinite(cloud).any()
-    ]
-    return 1.3 * float(np.median(sizes)) if sizes else 1.0

@@ -42,7 +42,7 @@ def write(home: Path, axis: str = AXES[0]) -> list[Path]:
 
 def figures(tables: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
     """Every figure that the tables have something to show in, with its name."""
-    from benchmarks import plots, table
+    from benchmarks import grids, plots, table
 
     yield "overview", plots.overview(table.summary(tables.runs))
     for title, runs in tables.runs.groupby("title"):
@@ -57,8 +57,8 @@ def figures(tables: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
         if {"x", "y"} <= set(rows.metric):
             yield f"{title}-phase", plots.phase(rows, runs)
         for name, group in pictures.groupby("name"):
-            yield f"{title}-{name}-training", plots.training_grid(group, runs)
-            yield f"{title}-{name}-seeds", plots.seed_grid(group, runs)
+            yield f"{title}-{name}-training", grids.training_grid(group, runs)
+            yield f"{title}-{name}-seeds", grids.seed_grid(group, runs)
 
 
 def tensorboard(home: Path, logs: Path) -> None:
