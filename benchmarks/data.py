@@ -25,13 +25,16 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from benchmarks import record
+from benchmarks import decoding, record
 
 Device = torch.device | str
 Array = NDArray[Any]
 
 MNIST_KINDS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}  # spec -> torchvision's class and folder
 IMAGES = ("digits", *MNIST_KINDS, "cifar10")
+FOLDER_SIZE = 64  # pixels a side at which ``folder:PATH`` is decoded
+FOLDER_LEAST = 60  # images, of which a tenth are for tests: precision and recall look at five neighbours
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 
 
 class DataError(Exception):
@@ -223,10 +226,7 @@ def prepare(spec: str, root: Path | str | None = None, download: bool = False) -
     """
     path = file(spec)
     if spec.startswith("folder:"):  # always decoded anew: the folder may have changed
-        from benchmarks import folder  # only here, as it builds on this file
-
-        found = folder.read(Path(spec.removeprefix("folder:")).expanduser())
-        arrays = _split(**found, train=len(found["pixels"]) - len(found["pixels"]) // 10, top=255)
+        arrays = _folder(Path(spec.removeprefix("folder:")).expanduser())
     elif whole(path):
         return path
     elif spec == "digits":
@@ -371,3 +371,24 @@ def _cifar(folder: Path) -> dict[str, Any]:
     pixels = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
     labels = np.concatenate([batch["labels"] for batch in batches])
     return _arrays(pixels, labels, test["data"].reshape(-1, 3, 32, 32), np.array(test["labels"]))
+
+
+def _folder(path: Path) -> dict[str, Any]:
+    files = sorted(found for found in path.rglob("*") if found.suffix.lower() in SUFFIXES and found.is_file())
+    if len(files) < FOLDER_LEAST:
+        raise DataError(
+            f"{path} holds {len(files)} images, and scores, which are measured on a tenth of them, need at least "
+            f"{FOLDER_LEAST}: add some, or name another folder with --data folder:PATH."
+        )
+    try:
+        pixels = np.stack([decoding.picture(name, FOLDER_SIZE) for name in files]).transpose(0, 3, 1, 2)
+    except ImportError as error:
+        raise DataError("--data folder:PATH needs Pillow: install it, or choose --data digits.") from error
+    except ValueError as error:
+        raise DataError(f"{error}: remove it, or name another --data folder:PATH.") from error
+    if (pixels == pixels[:, :1]).all():
+        pixels = pixels[:, :1]
+    groups = [name.relative_to(path).parts[0] if name.parent != path else "" for name in files]
+    names = sorted(set(groups))
+    labels = np.array([names.index(group) for group in groups])
+    return _split(pixels, labels, train=len(files) - len(files) // 10, top=255, classes=len(names))

@@ -98,7 +98,7 @@ class Curve:
         self.path, self.offset = path, offset
         with path.open("ab") as file:
             file.truncate(offset)
-        self.crc = zlib.crc32(path.read_bytes())
+        self.crc = _checksum(path, offset)[1]
 
     @property
     def stamp(self) -> tuple[int, int]:
@@ -111,10 +111,11 @@ class Curve:
         Raises:
             OSError: the disk is full, say.
         """
-        data, crc = b"", self.crc
+        lines, crc = [], self.crc
         for row in rows:
-            line = seal({name: row[name] for name in COLUMNS}, crc)
-            data, crc = data + line, zlib.crc32(line, crc)
+            lines.append(seal({name: row[name] for name in COLUMNS}, crc))
+            crc = zlib.crc32(lines[-1], crc)
+        data = b"".join(lines)
         try:
             with self.path.open("ab") as file:
                 file.write(data)
@@ -153,9 +154,16 @@ def rows_of(path: Path, stamp: Sequence[int] | None = None) -> Iterator[Row]:
 
 def holds(path: Path, stamp: Sequence[int]) -> bool:
     """Whether a file begins with so many bytes of this checksum."""
-    size, crc = stamp
-    data = path.read_bytes()[:size] if path.exists() else b""
-    return (len(data), zlib.crc32(data)) == (size, crc)
+    return path.exists() and _checksum(path, stamp[0]) == tuple(stamp)
+
+
+def _checksum(path: Path, size: int) -> tuple[int, int]:
+    """How many of its first so many bytes a file has, and their checksum."""
+    read = crc = 0
+    with path.open("rb") as file:
+        while block := file.read(min(size - read, 2**20)):
+            read, crc = read + len(block), zlib.crc32(block, crc)
+    return read, crc
 
 
 def read_rows(path: Path, stamp: Sequence[int] | None = None) -> tuple[list[Row], bool]:

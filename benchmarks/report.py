@@ -50,8 +50,8 @@ def figures(tables: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
         floors = tables.floors[tables.floors.title == title]
         if rows.empty:
             continue
-        metrics = panels(list(rows.metric.unique()), str(runs.headline.iloc[0]))
-        yield f"{title}-curves", plots.curves(rows, runs, floors, metrics, axis)
+        if metrics := panels(list(rows.metric.unique()), str(runs.headline.iloc[0])):
+            yield f"{title}-curves", plots.curves(rows, runs, floors, metrics, axis)
         if "value" in runs:
             yield f"{title}-tradeoff", plots.tradeoff(runs)
         if {"x", "y"} <= set(rows.metric):

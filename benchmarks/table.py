@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -61,7 +60,6 @@ def load(home: Path) -> Tables:
     if runs.empty:
         raise RecordError(". ".join([f"{home} holds no cells: run the suite first", *notes]))
     runs = current(runs).sort_values(["title", "label", "seed"], ignore_index=True)
-    runs["title"] = runs.title.map(_shown(runs))
     floors = _floors(runs)
     heads = floors[floors.metric == floors.title.map(runs.groupby("title").headline.first())]
     said = heads.assign(text=[f"{what} {value:.4g}" for what, value in zip(heads.what, heads.value, strict=True)])
@@ -109,20 +107,6 @@ def _run(folder: Folder) -> dict[str, Any]:
         **status.get("stability", {}),
         **{FINAL + name: value for name, value in status.get("final", {}).items()},
         "folder": str(folder.path),
-    }
-
-
-def _shown(runs: pd.DataFrame) -> dict[str, str]:
-    """title -> how it is shown: a folder of images by its name alone, with a digest where two have the same."""
-    long = {}
-    for title, data in dict(zip(runs.title, runs.data, strict=True)).items():
-        folder = isinstance(data, str) and data.startswith("folder:")
-        name = Path(str(data).removeprefix("folder:")).name
-        long[title] = f"{title.removesuffix(data)}folder:{name}" if folder else title
-    short = list(long.values())
-    return {
-        title: shown if short.count(shown) == 1 else f"{shown}-{crc32(title.encode()):08x}"
-        for title, shown in long.items()
     }
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from benchmarks import plots, record
+from benchmarks import grids, pictures, plots
 
 LABELS = {"sim": "diverged", "extra": "ok", "alt lr=0.1": "ok"}
 
@@ -38,21 +38,23 @@ def rows(runs):
 @pytest.fixture
 def summary():
     each = [("p", "sim", np.inf, 3), ("p", "extra", 0.1, 0), ("q", "sim", 1.0, 1), ("q", "extra", 2.0, 0)]
-    return pd.DataFrame(each, columns=["title", "label", "median", "diverged"]).assign(seeds=3, higher_is_better=False)
+    return pd.DataFrame(each, columns=["title", "label", "median", "diverged"]).assign(
+        seeds=3, failed=0, headline="kid", higher_is_better=False
+    )
 
 
 @pytest.fixture
-def pictures(tmp_path, runs):
+def taken(tmp_path, runs):
     out = []
     for one in runs.to_dict("records"):
         for step in (0, 5, 10):
             for kind in ("points", "pixels"):
-                path = tmp_path / f"{kind}-{one['run_id']}-{step:08d}"
+                folder = tmp_path / one["run_id"]
                 noise = np.random.default_rng(step).normal(size=(50, 2))
                 noise[0] = np.inf
-                record.write_picture(path, noise if kind == "points" else np.full((8, 8), 20 * step, np.uint8))
+                pictures.write(folder, kind, step, noise if kind == "points" else np.full((8, 8), 20 * step, np.uint8))
                 same = {name: one[name] for name in ("run_id", "title", "label", "seed")}
-                file = path.with_name(path.name + (".npy" if kind == "points" else ".png"))
+                file = folder / f"{kind}-{step:08d}.{'npy' if kind == 'points' else 'png'}"
                 out.append({**same, "name": kind, "step": step, "path": str(file)})
     return pd.DataFrame(out)
 
@@ -111,13 +113,13 @@ def test_phase_portraits_have_a_panel_an_optimizer(rows, runs, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["points", "pixels"])
-def test_grids_name_the_seeds_they_show(pictures, runs, tmp_path, kind):
-    chosen = pictures[pictures.name == kind]
-    said = drawn(plots.training_grid(chosen, runs), tmp_path)
-    assert "median seed (1)" in said and "0 % of its run" in said and "fixed noise" in said
-    said = drawn(plots.seed_grid(chosen, runs), tmp_path)
+def test_grids_name_the_seeds_they_show(taken, runs, tmp_path, kind):
+    chosen = taken[taken.name == kind]
+    said = drawn(grids.training_grid(chosen, runs), tmp_path)
+    assert "median seed (1)" in said and "after 0 % of the steps" in said and "fixed noise" in said
+    said = drawn(grids.seed_grid(chosen, runs), tmp_path)
     assert "best seed" in said and "worst seed" in said and "seed 2: inf" in said and "kid" in said
-    said = drawn(plots.seed_grid(chosen[chosen.seed == 0], runs[runs.seed == 0]), tmp_path)
+    said = drawn(grids.seed_grid(chosen[chosen.seed == 0], runs[runs.seed == 0]), tmp_path)
     assert "only seed" in said and "best" not in said
 
 
@@ -130,5 +132,5 @@ def test_files_are_the_same_at_every_writing(summary, tmp_path):
 
 def test_seeds_are_ranked_from_best_to_worst(runs):
     mine = runs[runs.label == "sim"]
-    assert plots.ranked(mine) == [0, 1, 2]
-    assert plots.ranked(mine.assign(higher_is_better=True)) == [1, 0, 2]
+    assert grids.ranked(mine) == [0, 1, 2]
+    assert grids.ranked(mine.assign(higher_is_better=True)) == [1, 0, 2]
