@@ -226,8 +226,11 @@ def test_a_folder_of_images(empty: Path) -> None:
     (empty / "pictures" / "red" / "0.png").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"^[^\n]*0\.png is no readable image[^\n]*\.$"):
         data.prepare(spec)
-    with pytest.raises(DataError, match="fewer than two images"):
+    with pytest.raises(DataError, match="is no folder"):
         data.prepare(f"folder:{empty / 'nowhere'}")
+    (empty / "nothing").mkdir()
+    with pytest.raises(DataError, match="fewer than two images"):
+        data.prepare(f"folder:{empty / 'nothing'}")
 
 
 def test_a_crash_while_writing_leaves_nothing(empty: Path) -> None:

@@ -218,8 +218,12 @@ def test_problems_are_chosen_by_pattern(found):
 
 
 def test_what_cannot_be_imported_is_named(tmp_path):
-    with pytest.raises(UsageError, match=r"nowhere\.py cannot be imported"):
+    with pytest.raises(UsageError, match=r"nowhere\.py' is no Python file"):
         problems.discover([str(tmp_path / "nowhere.py")])
+    (tmp_path / "broken.py").write_text("import sys\nsys.exit('no\\nway')")
+    with pytest.raises(UsageError, match=r"broken\.py cannot be imported: SystemExit: no way"):
+        problems.discover([str(tmp_path / "broken.py")])
+    assert problems.discover([TINY, TINY])["tiny"].source == TINY
     (tmp_path / "twice.py").write_text(Path(TINY).read_text())
     with pytest.raises(UsageError, match="two problems are named"):
         problems.discover([TINY, str(tmp_path / "twice.py")])
