@@ -27,8 +27,8 @@ def located(spec: str) -> Path:
         DataError: there is no such folder.
     """
     text = spec.removeprefix("folder:")
-    path = Path(text).expanduser()
-    if not text.strip() or not path.is_dir():
+    path = Path(os.path.expanduser(text))
+    if not text.strip() or not os.path.isdir(path):  # `Path.is_dir` raises at a name that is too long
         what = f"{text!r} is no folder" if text.strip() else "no folder is named"
         raise DataError(f"--data {spec}: {what}; write --data folder:PATH, PATH a folder of images.")
     return path

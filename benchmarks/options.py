@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Never
 
@@ -45,9 +46,14 @@ class Options:
 class Parser(argparse.ArgumentParser):
     """A parser that refuses in one line, as everything here does."""
 
+    @property
+    def known(self) -> list[str]:
+        """The names of all options."""
+        return list(self._option_string_actions)
+
     def error(self, message: str) -> Never:
         """Say what is wrong and leave with status 2."""
-        self.exit(2, f"error: {message} (see python -m {self.prog} --help)\n")
+        self.exit(2, f"error: {' '.join(message.split())} (see python -m {self.prog} --help)\n")
 
 
 class Once(argparse.Action):
@@ -152,7 +158,12 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     flag("-n", "--dry-run", help="print the plan, its size and an estimate")
     one("--force", metavar="GLOB", help="play cells whose run id matches again from the start")
     one("--retry", choices=("failed",), help="play cells again that ended in error, oom or timeout")
-    values = vars(parser.parse_args(arguments))
+    found, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        near = get_close_matches(unknown[0].partition("=")[0], parser.known, 1)
+        hint = f"did you mean {near[0]}?" if near else "options begin with a dash"
+        parser.error(f"{short(unknown[0])} is no option: {hint}")
+    values = vars(found)
     values.pop("given", None)
     unique: dict[str, Any] = {name: tuple(dict.fromkeys(x)) if isinstance(x, list) else x for name, x in values.items()}
     return Options(**unique | {"results": Path(unique["results"])})

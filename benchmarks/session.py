@@ -88,12 +88,16 @@ def _check_results(given: Path, path: Path) -> None:
 
 def _data(options: Options, found: dict[str, Found]) -> str | None:
     """The data set asked for; a folder of images by the name of its content."""
-    if options.data_root is not None and not (options.download or Path(options.data_root).expanduser().is_dir()):
+    root = os.path.expanduser(options.data_root or ".")
+    if not (options.download or os.path.isdir(root)):
         raise UsageError(f"--data-root {options.data_root} is no folder: name one, or fetch the data with --download.")
     if options.data is None:
         return None
     if options.data.startswith("folder:"):
-        return folders.name(folders.located(options.data))
+        try:
+            return folders.name(folders.located(options.data))
+        except DataError as error:
+            raise UsageError(str(error)) from error
     known = {data for item in found.values() for data in item.kind.datasets}
     return spec.choose("data set", options.data, known | {"folder:PATH"})
 

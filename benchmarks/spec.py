@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import partial
 from itertools import pairwise, product
@@ -76,7 +76,8 @@ class Setup:
         """
 
         def rule(lr: float) -> mm.Rule:
-            return RULES[self.rule](mm.schedules.linear(lr, 0.0, steps) if self.decay else lr, **self.options)
+            steady = RULES[self.rule](lr, **self.options)  # which refuses a rate that a schedule would hide
+            return replace(steady, lr=mm.schedules.linear(lr, 0.0, steps)) if self.decay else steady
 
         rules = tuple(map(rule, self.lr)) if isinstance(self.lr, tuple) else rule(self.lr)
         return _maker(self.optimizer, self.fields)(rules)

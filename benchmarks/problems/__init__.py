@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import zlib
 from collections.abc import Iterable
@@ -57,8 +58,8 @@ def load(source: str, name: str) -> type[Problem]:
 
 def _located(file: str) -> str:
     """The full path of a user's file."""
-    path = Path(file).expanduser()
-    if path.suffix != ".py" or not path.is_file():
+    path = Path(os.path.expanduser(file))
+    if path.suffix != ".py" or not os.path.isfile(path):
         raise UsageError(f"--import {file!r} is no Python file: name one, such as problems.py.")
     return str(path.resolve())
 
