@@ -10,7 +10,6 @@ import gzip
 import math
 import os
 import pickle
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -25,7 +24,8 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from benchmarks import decoding, record
+from benchmarks import decoding, folders, record
+from benchmarks.folders import DataError
 
 Device = torch.device | str
 Array = NDArray[Any]
@@ -33,12 +33,6 @@ Array = NDArray[Any]
 MNIST_KINDS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}  # spec -> torchvision's class and folder
 IMAGES = ("digits", *MNIST_KINDS, "cifar10")
 FOLDER_SIZE = 64  # pixels a side at which ``folder:PATH`` is decoded
-FOLDER_LEAST = 60  # images, of which a tenth are for tests: precision and recall look at five neighbours
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
-
-
-class DataError(Exception):
-    """A data set is missing or unreadable; the message is one sentence that names the option that brings it."""
 
 
 def stream(seed: int, draw: int = 0, device: Device = "cpu") -> Generator:
@@ -219,16 +213,21 @@ def prepare(spec: str, root: Path | str | None = None, download: bool = False) -
     """Decode the image set ``spec`` into the cache once and return the file; call it in the parent only.
 
     ``spec`` is ``digits``, ``mnist``, ``fashion-mnist``, ``cifar10`` or ``folder:PATH`` (labels are the first level of
-    subfolders). ``root`` is a data root in torchvision's layout, by default ``data`` in the cache folder.
+    subfolders), whose stem is then a name for what the folder holds now. ``root`` is a data root in torchvision's
+    layout, by default ``data`` in the cache folder.
 
     Raises:
         DataError: the data are missing, in one sentence with the option that brings them.
     """
     path = file(spec)
-    if spec.startswith("folder:"):  # always decoded anew: the folder may have changed
-        arrays = _folder(Path(spec.removeprefix("folder:")).expanduser())
-    elif whole(path):
+    if whole(path):
         return path
+    if spec.startswith("folder:"):
+        arrays = _folder(folders.located(spec))
+        if file(spec) != path:
+            raise DataError(f"--data {spec} changed while it was read: run it again when it is at rest.")
+    elif spec.startswith(folders.PREFIX):
+        raise DataError(f"{spec} is not prepared: name the folder that holds it with --data folder:PATH.")
     elif spec == "digits":
         arrays = _digits()
     else:
@@ -281,12 +280,14 @@ def load(spec: str, size: int | None = None, device: Device = "cpu") -> Images:
 
 
 def file(spec: str) -> Path:
-    """Where the decoded image set ``spec`` lies in the cache; its stem is the name of the set."""
+    """Where the decoded image set ``spec`` lies in the cache; its stem is the name of the set.
+
+    Raises:
+        DataError: there is no such set, or no such folder.
+    """
     if spec.startswith("folder:"):
-        path = Path(spec.removeprefix("folder:")).expanduser().resolve()
-        stem = re.sub(r"\W+", "-", path.name) or "root"
-        return cache() / f"folder-{stem}-{blake2b(str(path).encode(), digest_size=3).hexdigest()}.npz"
-    if spec not in IMAGES:
+        return cache() / f"{folders.name(folders.located(spec))}.npz"
+    if spec not in IMAGES and not spec.startswith(folders.PREFIX):
         raise DataError(f"--data {spec} is unknown: choose one of {', '.join(IMAGES)} or folder:PATH.")
     return cache() / f"{spec}.npz"
 
@@ -374,12 +375,7 @@ def _cifar(folder: Path) -> dict[str, Any]:
 
 
 def _folder(path: Path) -> dict[str, Any]:
-    files = sorted(found for found in path.rglob("*") if found.suffix.lower() in SUFFIXES and found.is_file())
-    if len(files) < FOLDER_LEAST:
-        raise DataError(
-            f"{path} holds {len(files)} images, and scores, which are measured on a tenth of them, need at least "
-            f"{FOLDER_LEAST}: add some, or name another folder with --data folder:PATH."
-        )
+    files = folders.images(path)
     try:
         pixels = np.stack([decoding.picture(name, FOLDER_SIZE) for name in files]).transpose(0, 3, 1, 2)
     except ImportError as error:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.options import AXES
+from benchmarks.options import AXES, Parser
 from benchmarks.record import UsageError
+from benchmarks.terminal import say, settle
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,7 +87,8 @@ def panels(metrics: Sequence[str], headline: str) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = argparse.ArgumentParser("benchmarks.report", description="Tables and figures of results, once more.")
+    settle()
+    parser = Parser("benchmarks.report", description="Tables and figures of results, once more.")
     parser.add_argument("folder", type=Path, nargs="+", help="results/<suite>")
     parser.add_argument("--axis", choices=AXES, default=AXES[0], help="x-axis of curves")
     parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write the curves as TensorBoard events too")
@@ -95,12 +96,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for folder in options.folder:
             for path in write(folder, options.axis):
-                print(path)
+                say(path)
             if options.tensorboard is not None:
                 tensorboard(folder, options.tensorboard / folder.name)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: {error}: mend that, then run the same command again", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -6,7 +6,9 @@ A worker is a process of its own that imports torch, numpy and the standard libr
 
 from __future__ import annotations
 
+import faulthandler
 import io
+import math
 import os
 import resource
 import signal
@@ -24,13 +26,15 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 import minimax as mm
-from benchmarks import pictures, problems, record, verdict
+from benchmarks import pictures, plan, problems, record, verdict
 from benchmarks.plan import Cell, digest
 from benchmarks.quality import stability
 from benchmarks.record import Folder
 from minimax.solve import magnitude, write
 
 JUDGEMENTS = 100  # how often, at most, a run is asked whether it has diverged
+BUSY = "busy"
+"""The kind of an event that says: another process plays this cell, and nothing was touched."""
 
 
 @dataclass(frozen=True)
@@ -41,23 +45,25 @@ class Task:
         cell: what to play.
         folder: where to record it.
         device: where to compute.
-        threads: torch's threads.
         timeout: seconds for this attempt.
         pause: seconds between checkpoints, at least.
         commit: the revision of this code, if known.
+        anew: start from nothing, whatever there is.
+        final: the statuses that leave nothing to play.
     """
 
     cell: Cell
     folder: Folder
     device: str = "cpu"
-    threads: int = 1
     timeout: float = float("inf")
     pause: float = 5.0
     commit: str | None = None
+    anew: bool = False
+    final: frozenset[str] = record.PLAYED
 
 
 class Event(NamedTuple):
-    """What the terminal hears of a cell; `kind` is start, note, evaluation, or at the end its status."""
+    """What the terminal hears of a cell; `kind` is start, note, evaluation, or at the end its status, or `busy`."""
 
     run_id: str
     kind: str
@@ -102,7 +108,9 @@ def main(task: Task, connection: Connection) -> None:
             stream.flush()
             os.dup2(log.fileno(), stream.fileno())
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    torch.set_num_threads(task.threads)
+    if math.isfinite(task.timeout):
+        faulthandler.dump_traceback_later(task.timeout + 1)  # where it hangs, should it hang, for the log
+    torch.set_num_threads(task.cell.threads)
 
     def tell(event: Event) -> None:
         try:
@@ -115,18 +123,35 @@ def main(task: Task, connection: Connection) -> None:
 
 def perform(task: Task, tell: Tell, stop: Stop) -> str:
     """Play a cell to its end in this process; returns its status, which lies in its folder as well."""
-    began = time.monotonic()
     try:
         with record.locked(task.folder):
-            ended = _attempt(task, tell, stop)
-            ended |= {"wall_s": time.monotonic() - began, **_surroundings(task)}
-            record.write_json(task.folder.status, ended)
-    except (OSError, record.RecordError) as error:
+            ended = _standing(task) or _played(task, tell, stop)
+    except record.RecordError as error:
+        tell(Event(task.cell.run_id, BUSY, str(error)))
+        return BUSY
+    except OSError as error:
         ended = verdict.failure(error)
     print(f"{ended['status']}: {ended['reason']}")
     shown = {name: ended[name] for name in ("step", "steps", "value", "collapsed") if name in ended}
     tell(Event(task.cell.run_id, ended["status"], ended["reason"], trace=ended.get("traceback", ""), **shown))
     return str(ended["status"])
+
+
+def _standing(task: Task) -> dict[str, Any] | None:
+    """How a cell ended that another command has played since this one was planned."""
+    if task.anew or record.status_of(task.folder) not in task.final:
+        return None
+    return record.read_json(task.folder.status)
+
+
+def _played(task: Task, tell: Tell, stop: Stop) -> dict[str, Any]:
+    """Play a cell that this process has to itself, and write down how it ended."""
+    began = time.monotonic()
+    plan.reset(task.folder, task.anew)
+    ended = _attempt(task, tell, stop)
+    ended |= {"wall_s": time.monotonic() - began, **_surroundings(task)}
+    record.write_json(task.folder.status, ended)
+    return ended
 
 
 def _attempt(task: Task, tell: Tell, stop: Stop) -> dict[str, Any]:
@@ -165,6 +190,7 @@ class Run:
 
     def __init__(self, task: Task, tell: Tell, stop: Stop) -> None:
         self.task, self.cell, self.tell, self.stop = task, task.cell, tell, stop
+        self.deadline = time.monotonic() + task.timeout
         torch.manual_seed(self.cell.seed)
         self.problem = self.cell.problem_of(problems.load(self.cell.source, self.cell.problem), task.device)
         self.references = self.floors()
@@ -210,7 +236,6 @@ class Run:
         count = self.cell.sizes.evaluations
         marks = {round(k * self.steps / count) for k in range(1, count)} | {self.steps}
         looks = max(1, self.steps // JUDGEMENTS)
-        deadline = time.monotonic() + self.task.timeout
         stream = mm.iterate(self.game, self.players, self.optimizer, self.draw, state=self.state)
         while self.step < self.steps:
             self.take(stream)
@@ -222,7 +247,7 @@ class Run:
             if self.stop:
                 self.save()
                 return self.ended("interrupted", f"stopped at step {self.step} of {self.steps}")
-            if time.monotonic() > deadline and self.step < self.steps:
+            if time.monotonic() > self.deadline and self.step < self.steps:
                 self.save()
                 return self.ended("timeout", f"{self.task.timeout:g} s were over at step {self.step} of {self.steps}")
             if time.monotonic() - self.saved > max(self.task.pause, 20 * self.saving):

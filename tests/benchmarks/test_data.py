@@ -230,6 +230,8 @@ def test_a_folder_of_images(empty: Path) -> None:
     (empty / "pictures" / "red" / "0.png").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"^[^\n]*0\.png is no readable image[^\n]*\.$"):
         data.prepare(spec)
+    with pytest.raises(DataError, match="is no folder"):
+        data.prepare(f"folder:{empty / 'nowhere'}")
 
 
 def fill(folder: Path, picture: Any, count: int = 60, **how: Any) -> str:
