@@ -32,7 +32,7 @@ def training_grid(taken: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     longest = taken.groupby("run_id").step.transform("max")
     planned = runs.set_index("run_id").steps if "steps" in runs else longest.iloc[:0]
     share = taken.step / taken.run_id.map(planned).astype(float).fillna(longest).clip(lower=1)
-    most = share[taken.run_id == taken.run_id.value_counts().index[0]].sort_values()
+    most = share[taken.run_id == taken.run_id[share.idxmax()]].sort_values()
     moments = most.iloc[np.unique(np.linspace(0, len(most) - 1, MOMENTS).round().astype(int))].to_numpy()
     near = min(np.diff(moments), default=1.0) / 2  # methods differ by a step in when they are evaluated
     for label, group in taken.groupby("label"):
@@ -42,7 +42,7 @@ def training_grid(taken: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         for moment in moments if len(mine) else ():
             away = (share[mine.index] - moment).abs()
             key = f"{label}\n{which} seed ({mine.seed.iloc[0]})", f"after {100 * moment:.0f} % of the steps"
-            if away.min() <= near:  # a run that diverged has no more pictures
+            if away.min() < near:  # a run that diverged has no more pictures
                 tiles[key] = read(mine.path[away.idxmin()])
     return _grid(tiles, f"{taken.title.iloc[0]}: over training, from one fixed noise")
 
@@ -104,7 +104,7 @@ def _grid(tiles: Mapping[Place, Tile], title: str, captions: Mapping[Place, str]
                 _tile(panel, tiles[row, column], window)
                 panel.set_xlabel((captions or {}).get((row, column), ""), fontsize="small")
             if i == 0:
-                panel.set_title(column, fontsize="small")
+                panel.set_title(fitted(column, 1.6), fontsize="small")
             if j == 0:
                 panel.set_ylabel("\n".join(fitted(line, 1.6) for line in row.splitlines()), fontsize="small")
     headed(figure, title)

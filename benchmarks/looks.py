@@ -15,10 +15,9 @@ NAMES = (
     *("nagarajan-kolter", "past-extragradient", "sga", "sos", "stackelberg", "svre", "unrolled"),
 )
 """Optimizers in the order in which they were given their looks: append, never insert, and old figures keep theirs."""
-DASHES = ((), (4, 1.5), (1, 1))
-OWN = (5, 1, 1, 1, 1, 1)
-"""The dashes of optimizers that are not among the names; their hue is a hash."""
-MARKERS = ("o", "s", "^", "D", "v", "p", "P", "<", "h", ">")  # less the X, which means diverged
+DASHES = ((), (4, 1.5), (1, 1), (5, 1, 1, 1, 1, 1))
+"""Of the first ten names, of the next, and so on; the last are of all that are not among them, whose colour is a hash."""
+MARKERS = ("o", "s", "^", "D", "v", "p", "P", "<", "h", ">", "d", "8", "*")  # less the X, which means diverged
 
 
 class Look(NamedTuple):
@@ -27,7 +26,7 @@ class Look(NamedTuple):
     Args:
         colour: of lines, bands and marks; the optimizer's.
         dashes: of lines, on and off in points, empty for a solid one; the optimizer's.
-        marker: of dots; tells apart several labels of one optimizer in one figure.
+        marker: of dots; tells apart optimizers of one colour, and several labels of one optimizer in one figure.
         alone: whether the optimizer has no other label here, so that its lines need no markers.
     """
 
@@ -48,15 +47,16 @@ def looks(labels: Iterable[str]) -> dict[str, Look]:
     for label in sorted(set(labels)):
         groups.setdefault(label.partition(" ")[0], []).append(label)
     return {
-        label: Look(*_of(name), MARKERS[i % len(MARKERS)], alone=len(group) == 1)
-        for name, group in groups.items()
-        for i, label in enumerate(group)
+        label: _look(name, i, alone=len(group) == 1) for name, group in groups.items() for i, label in enumerate(group)
     }
 
 
-def _of(name: str) -> tuple[Any, tuple[float, ...]]:
-    if name not in NAMES:
-        return sns.husl_palette(1, h=crc32(name.encode()) / 2**32)[0], OWN
+def _look(name: str, variant: int, alone: bool) -> Look:
     palette = sns.color_palette("colorblind")
-    which = NAMES.index(name)
-    return palette[which % len(palette)], DASHES[which // len(palette)]
+    if name in NAMES:
+        again, which = divmod(NAMES.index(name), len(palette))
+        colour = palette[which]
+    else:
+        light, hue = divmod(crc32(name.encode()), 2**30)
+        again, colour = len(DASHES) - 1, sns.husl_palette(1, h=hue / 2**30, l=0.4 + 0.12 * light)[0]
+    return Look(colour, DASHES[again], MARKERS[(again + len(DASHES) * variant) % len(MARKERS)], alone)

@@ -20,6 +20,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from benchmarks import record
 from benchmarks.looks import Look, looks
@@ -37,6 +38,8 @@ SHARES = (
     "fair_modes",
     "modes",
 )  # never logarithmic
+TICKS = 6  # on an axis, at most
+LETTERS, LINE = 13, 0.19  # letters in an inch, inches of a line
 REACH = 3.0  # how many times its start's coordinates a phase portrait shows
 P = ParamSpec("P")
 
@@ -107,7 +110,7 @@ def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics
         metrics: one panel each.
         axis: gradients, seconds or steps.
     """
-    figure = Figure(figsize=(4.2 * len(metrics) + 0.4, 3.8), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(metrics) + 0.4, 3.4), layout="constrained")
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     look, names = looks(runs.label), legend_of(runs)
     for panel, metric in zip(panels, metrics, strict=True):
@@ -121,6 +124,7 @@ def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics
                 place: Any = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom", "fontsize": "small"}
                 panel.annotate(what, (1, value), color="0.4", **place)
         panel.set(xlabel=AXES[axis], ylabel=metric)
+        panel.xaxis.set_major_locator(MaxNLocator(TICKS))
     _legend_below(figure, panels)
     what = "median over seeds while half of them are left, band between the quartiles, ✗ diverged"
     headed(figure, f"{rows.title.iloc[0]}: {what}")
@@ -152,8 +156,10 @@ def _scale(axis: Axis, values: pd.Series) -> bool:
         scale = axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale
         if len(positive) < len(finite):
             scale("symlog", linthresh=positive.min())  # zeros have a place of their own
+            axis.get_major_locator().set_params(numticks=TICKS)
         else:
             scale("log")
+            axis.get_major_locator().set_params(numticks=TICKS)
         plain(axis)
     return wide
 
@@ -175,11 +181,15 @@ def fitted(text: str, inches: float, letters: int = 15) -> str:
 
 
 def _legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One legend for all panels, in as many columns as fit; the figure grows by its height."""
     found = {
         label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
     if found:
-        figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=min(3, len(found)))
+        width, height = figure.get_size_inches()
+        columns = min(len(found), max(1, int(width / (0.6 + max(map(len, found)) / LETTERS))))
+        figure.set_size_inches(width, height + LINE * -(-len(found) // columns))
+        figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
 
 
 @styled
@@ -189,7 +199,7 @@ def tradeoff(runs: pd.DataFrame) -> Figure:
     Left, how far it fell behind its own best; right, how much longer the players' path was than the way they came.
     Small dots are seeds, large ones medians; seeds that diverged have no quality and stand in the legend.
     """
-    figure = Figure(figsize=(8.4, 3.8), layout="constrained")
+    figure = Figure(figsize=(8.4, 3.4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     look, names = looks(runs.label), legend_of(runs)
     measures = {"last_minus_best": "last minus best", "path_ratio": "path length / displacement"}
@@ -222,12 +232,17 @@ def overview(summary: pd.DataFrame) -> Figure:
     rank = frame.pivot(index="title", columns="label", values="rank").astype(float)
     text = frame.pivot(index="title", columns="label", values="text").fillna("")
     rows, columns = rank.shape
-    figure = Figure(figsize=(3.4 + 1.3 * columns, 1.9 + 0.5 * rows), layout="constrained")
+    labels = [fitted(label, 1.6) for label in rank.columns]
+    margin = (
+        max(map(len, rank.index.str.split("\n").str[0])) / LETTERS,
+        max(len(label) for label in labels) / LETTERS / 2,
+    )
+    figure = Figure(figsize=(2.6 + margin[0] + 1.3 * columns, 1.2 + margin[1] + 0.5 * rows), layout="constrained")
     panel = figure.subplots()
-    bar = {"label": "rank (1 is best)", "ticks": range(1, columns + 1)}
+    bar = {"label": "rank (1 is best)", "ticks": MaxNLocator(TICKS, integer=True)}
     sns.heatmap(rank, annot=text, fmt="", cmap="crest", linewidths=1, vmin=1, vmax=columns, cbar_kws=bar, ax=panel)
     panel.set(xlabel="", ylabel="")
-    panel.set_xticks(panel.get_xticks(), rank.columns, rotation=30, ha="right", rotation_mode="anchor")
+    panel.set_xticks(panel.get_xticks(), labels, rotation=30, ha="right", rotation_mode="anchor")
     panel.tick_params(axis="y", rotation=0)
     seeds = "–".join(map(str, sorted({summary.seeds.min(), summary.seeds.max()})))
     what = "those that diverged, ✗, count as the worst, those that failed or have not ended, !, not at all"
