@@ -16,7 +16,7 @@ NAMES = (
 )
 """Optimizers in the order in which they were given their looks: append, never insert, and old figures keep theirs."""
 DASHES = ((), (4, 1.5), (1, 1), (5, 1, 1, 1, 1, 1))
-"""Of the first ten names, of the next, and so on; the last are of all that are not among them, whose colour is a hash."""
+"""Of the first ten names, of the next, and so on; the last are of all other optimizers, whose colour is a hash."""
 MARKERS = ("o", "s", "^", "D", "v", "p", "P", "<", "h", ">", "d", "8", "*")  # less the X, which means diverged
 
 
