@@ -213,7 +213,10 @@ def _summarise(group: pd.DataFrame) -> dict[str, Any]:
         **{name: first[name] for name in ("headline", "higher_is_better")},
         **{"median": median, "low": low, "high": high, "interval": kind},
         "references": first["references"],
-        **{name: played[name].median() if name in played else np.nan for name in (*STABILITY, "units", "train_time_s")},
+        **{
+            name: played[name].dropna().median() if name in played else np.nan
+            for name in (*STABILITY, "units", "train_time_s")
+        },
     }
 
 
