@@ -174,6 +174,11 @@ class Session:
         """How a cell stands on disk."""
         return record.status_of(self.where[cell.run_id])
 
+    def failed(self, cell: Cell) -> bool:
+        """Whether a cell has no result, unless another command is seeing to that."""
+        elsewhere = engine.busy(self.where[cell.run_id])  # asked first: what has ended since has its status
+        return not elsewhere and self.status(cell) in {"error", "oom", "interrupted", "new"}
+
     def preview(self) -> None:
         """Print the plan, its size, and how long it may take, judged by what is done."""
         todo = {cell.run_id for cell in self.todo()}
@@ -205,7 +210,7 @@ class Session:
         with alone(self.home):
             written = report.write(self.home, self.options.axis)
         say(f"{len(written)} tables and figures in {self.home}")
-        return int(any(self.status(cell) in {"error", "oom", "interrupted", "new"} for cell in self.cells))
+        return int(any(self.failed(cell) for cell in self.cells))
 
     def make_home(self) -> None:
         """Make the suite's folder.

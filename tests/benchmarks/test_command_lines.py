@@ -301,7 +301,6 @@ PLACES = {
     "cells that are a link": lambda root: link(root / "custom" / "cells", root / "nowhere").parents[1],
     "device": lambda root: Path("/dev/null"),
     "process": lambda root: Path("/proc/self/nothing"),
-    "read only": lambda root: locked(root / "locked"),
 }
 
 
@@ -316,22 +315,21 @@ def pipe(path):
     return path
 
 
-def locked(path):
-    path.mkdir(mode=0o500)
-    if os.access(path, os.W_OK):
-        pytest.skip("this user may write everywhere")
-    return path
-
-
 @pytest.mark.parametrize("place", PLACES)
 def test_places_that_take_no_results(place, tmp_path, capsys):
     path = PLACES[place](tmp_path)
     before = sorted(tmp_path.rglob("*"))
     words = ["--import", TINY, "-p", "alone", "-o", "simultaneous", "--device", "cpu", "--results", str(path)]
     assert run.main(words) == 2
-    out, err = capsys.readouterr()
+    err = capsys.readouterr().err
     assert err.startswith("error: --results ") and err.count("\n") == 1 and "name " in err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_place_that_may_not_be_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)  # who runs this may be allowed everything
+    assert run.main(["--import", TINY, "-p", "alone", "--device", "cpu", "--results", str(tmp_path / "out")]) == 2
+    assert f"{tmp_path} cannot be written into; name another folder" in capsys.readouterr().err
 
 
 def test_folders_of_other_things_than_images_are_passed_over_or_refused(tmp_path, capsys, monkeypatch):
