@@ -11,13 +11,12 @@ import math
 import os
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from benchmarks import folders
+from benchmarks import decoding, folders, record
 from benchmarks.folders import DataError
 
 Device = torch.device | str
@@ -210,19 +209,6 @@ def cache() -> Path:
     return Path(os.environ.get("MINIMAX_CACHE") or user / "minimax-games")
 
 
-def write(path: Path, save: Callable[[IO[bytes]], None]) -> Path:
-    """Write a file atomically: a reader sees the old one or the whole new one, a crash leaves no half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as part:
-        try:
-            save(part)
-        except BaseException:
-            Path(part.name).unlink()
-            raise
-    os.replace(part.name, path)
-    return path
-
-
 def prepare(spec: str, root: Path | str | None = None, download: bool = False) -> Path:
     """Decode the image set ``spec`` into the cache once and return the file; call it in the parent only.
 
@@ -234,7 +220,7 @@ def prepare(spec: str, root: Path | str | None = None, download: bool = False) -
         DataError: the data are missing, in one sentence with the option that brings them.
     """
     path = file(spec)
-    if path.exists():
+    if whole(path):
         return path
     if spec.startswith("folder:"):
         arrays = _folder(folders.located(spec))
@@ -246,21 +232,45 @@ def prepare(spec: str, root: Path | str | None = None, download: bool = False) -
         arrays = _digits()
     else:
         arrays = _torchvision(spec, Path(root).expanduser() if root else cache() / "data", download)
-    return write(path, lambda part: np.savez(part, **arrays))
+    record.sweep(cache())
+    content = BytesIO()
+    np.savez(content, **arrays)
+    record.write_sealed(path, content.getvalue())
+    return path
+
+
+def whole(path: Path) -> bool:
+    """Whether a file of the cache is there and as it was written; one that is not is to be made again."""
+    try:
+        record.read_sealed(path)
+    except (FileNotFoundError, record.DamagedError):
+        return False
+    return True
+
+
+def read(path: Path, missing: str) -> BytesIO:
+    """The content of a file of the cache.
+
+    Raises:
+        DataError: it is missing, in the words given, or damaged.
+    """
+    try:
+        return BytesIO(record.read_sealed(path))
+    except FileNotFoundError:
+        raise DataError(missing) from None
+    except record.DamagedError as error:
+        raise DataError(f"{error}: the next run makes it anew, or delete it.") from None
 
 
 def load(spec: str, size: int | None = None, device: Device = "cpu") -> Images:
     """Read a prepared image set, resized to ``size`` pixels a side where given; needs torch and numpy only.
 
     Raises:
-        DataError: ``prepare(spec)`` has not run.
+        DataError: ``prepare(spec)`` has not run, or its file is damaged.
     """
     path = file(spec)
-    if not path.exists():
-        raise DataError(
-            f"{spec} is not prepared: run it with --data-root DIR or --download, or call data.prepare first."
-        )
-    with np.load(path, allow_pickle=False) as arrays:
+    missing = f"{spec} is not prepared: run it with --data-root DIR or --download, or call data.prepare first."
+    with np.load(read(path, missing), allow_pickle=False) as arrays:
         pixels = {name: torch.from_numpy(arrays[name]).to(device) for name in ("train", "test")}
         labels = {name: torch.from_numpy(arrays[name]).to(device) for name in ("train_labels", "test_labels")}
         top, classes = int(arrays["top"]), int(arrays["classes"])
@@ -366,24 +376,15 @@ def _cifar(folder: Path) -> dict[str, Any]:
 
 def _folder(path: Path) -> dict[str, Any]:
     files = folders.images(path)
-    if len(files) < 2:
-        raise DataError(f"{path} holds fewer than two images: name another folder with --data folder:PATH.")
     try:
-        image, ops = import_module("PIL.Image"), import_module("PIL.ImageOps")
+        pixels = np.stack([decoding.picture(name, FOLDER_SIZE) for name in files]).transpose(0, 3, 1, 2)
     except ImportError as error:
         raise DataError("--data folder:PATH needs Pillow: install it, or choose --data digits.") from error
-
-    def read(name: Path) -> Array:
-        try:
-            with image.open(name) as opened:
-                return np.asarray(ops.fit(opened.convert("RGB"), (FOLDER_SIZE, FOLDER_SIZE)))
-        except OSError as error:
-            raise DataError(f"{name} is no readable image: remove it, or name another --data folder:PATH.") from error
-
-    pixels = np.stack([read(name) for name in files]).transpose(0, 3, 1, 2)
+    except ValueError as error:
+        raise DataError(f"{error}: remove it, or name another --data folder:PATH.") from error
     if (pixels == pixels[:, :1]).all():
         pixels = pixels[:, :1]
     groups = [name.relative_to(path).parts[0] if name.parent != path else "" for name in files]
     names = sorted(set(groups))
     labels = np.array([names.index(group) for group in groups])
-    return _split(pixels, labels, train=len(files) - max(1, len(files) // 10), top=255, classes=len(names))
+    return _split(pixels, labels, train=len(files) - len(files) // 10, top=255, classes=len(names))

@@ -13,6 +13,7 @@ PREFIX = "folder-"
 """How the name of a folder's content begins."""
 DECODING = 2
 """Grows when the same files are decoded to other pixels."""
+LEAST = 60  # images, of which a tenth are for tests: precision and recall look at five neighbours
 ENTRIES = 1_000_000  # a folder with more files than this is somebody's disk
 
 
@@ -38,7 +39,7 @@ def images(path: Path) -> list[Path]:
     """The image files in a folder and all below it, in order. Pipes, sockets and the like are passed over.
 
     Raises:
-        DataError: it holds far too many files.
+        DataError: it holds too few images, or far too many files.
     """
     found = []
     for count, entry in enumerate(_entries(path)):
@@ -46,6 +47,11 @@ def images(path: Path) -> list[Path]:
             raise DataError(f"{path} holds more than {ENTRIES} files: name the folder of the images itself.")
         if Path(entry).suffix.lower() in SUFFIXES and os.path.isfile(entry):
             found.append(Path(entry))
+    if len(found) < LEAST:
+        raise DataError(
+            f"{path} holds {len(found)} images, and scores, which are measured on a tenth of them, need at least "
+            f"{LEAST}: add some, or name another folder with --data folder:PATH."
+        )
     return sorted(found)
 
 

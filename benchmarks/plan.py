@@ -78,6 +78,11 @@ class Cell:
             "threads": self.threads,
         }
 
+    @property
+    def setting(self) -> dict[str, Any]:
+        """What the cells of a problem have in common: its identity, less the optimizer and the seeds."""
+        return {name: value for name, value in self.identity.items() if name not in ("optimizer", "seeds")}
+
     @cached_property
     def run_id(self) -> str:
         """Readable, and unique by the hash of the identity."""
@@ -222,13 +227,13 @@ def reset(folder: Folder, forced: bool) -> None:
     folder.status.unlink(missing_ok=True)
 
 
-def describe(cell: Cell, kind: type[Problem], planned: float) -> dict[str, Any]:
+def describe(cell: Cell, kind: type[Problem], planned: int) -> dict[str, Any]:
     """What `cell.json` says.
 
     Args:
         cell: the cell.
         kind: its problem.
-        planned: when it was last planned, in seconds since 1970; tables show the latest configuration.
+        planned: the number of the plan that it was last part of; tables show the latest configuration.
     """
     return {
         "run_id": cell.run_id,
@@ -238,7 +243,7 @@ def describe(cell: Cell, kind: type[Problem], planned: float) -> dict[str, Any]:
         "preset": cell.preset,
         "headline": kind.headline,
         "higher_is_better": kind.higher_is_better,
-        "sizes_id": digest(cell.identity["sizes"]),
+        "sizes_id": digest(cell.setting),
         "configuration_id": digest({**cell.identity, "seeds": None}),
         "identity": json.loads(json.dumps(cell.identity, default=_plain)),
     }

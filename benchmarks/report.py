@@ -28,9 +28,12 @@ def write(home: Path, axis: str = AXES[0]) -> list[Path]:
     Raises:
         RecordError: the folder holds no cells, or another version has written them.
     """
-    from benchmarks import plots, table
+    from benchmarks import plots, record, table
 
+    record.sweep(home)
     tables = table.load(home)
+    for note in tables.notes:
+        print(f"note: {note}", file=sys.stderr)
     paths = table.write(home, tables)
     for name, figure in figures(tables, axis):
         paths += plots.save(figure, home / "figures" / re.sub(r"[^\w.+-]+", "-", name))
@@ -39,7 +42,7 @@ def write(home: Path, axis: str = AXES[0]) -> list[Path]:
 
 def figures(tables: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
     """Every figure that the tables have something to show in, with its name."""
-    from benchmarks import plots, table
+    from benchmarks import grids, plots, table
 
     yield "overview", plots.overview(table.summary(tables.runs))
     for title, runs in tables.runs.groupby("title"):
@@ -47,15 +50,15 @@ def figures(tables: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
         floors = tables.floors[tables.floors.title == title]
         if rows.empty:
             continue
-        metrics = panels(list(rows.metric.unique()), str(runs.headline.iloc[0]))
-        yield f"{title}-curves", plots.curves(rows, runs, floors, metrics, axis)
+        if metrics := panels(list(rows.metric.unique()), str(runs.headline.iloc[0])):
+            yield f"{title}-curves", plots.curves(rows, runs, floors, metrics, axis)
         if "value" in runs:
             yield f"{title}-tradeoff", plots.tradeoff(runs)
         if {"x", "y"} <= set(rows.metric):
             yield f"{title}-phase", plots.phase(rows, runs)
         for name, group in pictures.groupby("name"):
-            yield f"{title}-{name}-training", plots.training_grid(group, runs)
-            yield f"{title}-{name}-seeds", plots.seed_grid(group, runs)
+            yield f"{title}-{name}-training", grids.training_grid(group, runs)
+            yield f"{title}-{name}-seeds", grids.seed_grid(group, runs)
 
 
 def tensorboard(home: Path, logs: Path) -> None:
@@ -70,7 +73,7 @@ def tensorboard(home: Path, logs: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UsageError("--tensorboard needs tensorboard: pip install 'minimax-games[tensorboard]'.") from error
-    for run, rows in table.load(home).curves.groupby("run_id"):
+    for run, rows in table.load(home).curves.groupby("run_id", observed=True):
         with SummaryWriter(str(logs / str(run))) as writer:
             for metric, step, value in rows[["metric", "step", "value"]].itertuples(index=False):
                 writer.add_scalar(metric, value, step)

@@ -8,7 +8,6 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -197,6 +196,7 @@ class Session:
 
     def play(self) -> int:
         """Play what is left, then write tables and figures; returns the exit status."""
+        torch.set_num_threads(1)  # what is prepared here is read by all cells, and sums depend on the number of threads
         record.check_schema(self.home)
         todo = self.todo()
         with terminal.screen(self.board(todo), self.again) as shown:
@@ -265,10 +265,12 @@ class Session:
 
     def announce(self, ready: Sequence[Cell]) -> None:
         """Write down what every cell is."""
-        now, going = time.time(), {cell.run_id for cell in ready}
+        number, going = record.planned(self.home) + 1, {cell.run_id for cell in ready}
         for cell in self.cells:
             if cell.run_id in going or self.where[cell.run_id].cell.exists():
-                record.write_json(self.where[cell.run_id].cell, plan.describe(cell, self.found[cell.problem].kind, now))
+                record.write_json(
+                    self.where[cell.run_id].cell, plan.describe(cell, self.found[cell.problem].kind, number)
+                )
 
     def tasks(self, ready: Sequence[Cell]) -> list[Task]:
         """What the workers are told."""

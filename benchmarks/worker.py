@@ -27,7 +27,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 import minimax as mm
-from benchmarks import plan, problems, record, verdict
+from benchmarks import pictures, plan, problems, record, verdict
 from benchmarks.engine import GRACE
 from benchmarks.plan import Cell, digest
 from benchmarks.quality import stability
@@ -169,7 +169,8 @@ def _attempt(task: Task, tell: Tell, stop: Stop) -> dict[str, Any]:
         return run.play()
     except Exception as error:
         traceback.print_exc()
-        return verdict.failure(error) | ({"step": run.step, "steps": run.steps} if run is not None else {})
+        so_far = {} if run is None else {"step": run.step, "steps": run.steps, "curve": run.curve.stamp}
+        return verdict.failure(error) | so_far
 
 
 def _surroundings(task: Task) -> dict[str, Any]:
@@ -200,7 +201,7 @@ class Run:
         self.deadline = time.monotonic() + task.timeout
         torch.manual_seed(self.cell.seed)
         self.problem = self.cell.problem_of(problems.load(self.cell.source, self.cell.problem), task.device)
-        self.floors()
+        self.references = self.floors()
         self.modules = self.problem.players(self.cell.seed)
         self.game, self.players = self.problem.game().functional(self.modules)
         self.start = magnitude(self.players)
@@ -300,7 +301,7 @@ class Run:
         players = self.current()
         metrics = self.problem.evaluate(players, self.cell.seed)
         for name, picture in self.problem.pictures(players, self.cell.seed).items():
-            record.write_picture(self.task.folder.samples / f"{name}-{self.step:08d}", picture)
+            pictures.write(self.task.folder.samples, name, self.step, picture)
         self.record_training(metrics)
         self.say("evaluation", value=metrics.get(self.problem.headline, float("nan")))
 
@@ -334,13 +335,16 @@ class Run:
         print(text)
         self.say("note", text)
 
-    def floors(self) -> None:
-        """Write the problem's reference values, once for all its cells."""
-        key = f"{self.cell.problem}-{digest([self.cell.identity['sizes'], self.cell.data])}"
-        path = self.task.folder.path.parent / "floors" / f"{key}.json"
-        if record.read_json(path) is None:
-            sizes = digest(self.cell.identity["sizes"])
-            record.write_json(path, {"title": self.cell.title, "sizes_id": sizes, "floors": self.problem.floors()})
+    def floors(self) -> dict[str, float]:
+        """The problem's reference values, computed once for all its cells."""
+        file = f"{self.cell.problem}-{digest(self.cell.setting)}.json"
+        path = self.task.folder.path.parent / "floors" / file
+        found = record.read_json(path)
+        if found is None:
+            found = {"title": self.cell.title, "floors": self.problem.floors()}
+            record.write_json(path, found)
+        floors: dict[str, float] = found["floors"]
+        return floors
 
     # ---------------------------------------------------------------------------------------------------- checkpoints
 
@@ -352,12 +356,12 @@ class Run:
             "run_id": self.cell.run_id,
             "device": self.problem.device.type,
             **{"players": self.players, "state": self.state, "buffers": buffers, "memory": self.memory},
-            **{"step": self.step, "cost": tuple(self.cost), "seconds": self.seconds, "offset": self.curve.offset},
+            **{"step": self.step, "cost": tuple(self.cost), "seconds": self.seconds, "curve": self.curve.stamp},
             **{"path": vars(self.path), "random": torch.get_rng_state()},
         }
         file = io.BytesIO()
         torch.save(saved, file)
-        record.write_atomic(self.task.folder.checkpoint, file.getvalue())
+        record.write_sealed(self.task.folder.checkpoint, file.getvalue())
         self.saved, self.saving = time.monotonic(), time.monotonic() - began
 
     def resume(self) -> int:
@@ -366,17 +370,17 @@ class Run:
         if not folder.checkpoint.exists():
             return 0
         try:
-            saved = torch.load(folder.checkpoint, weights_only=True)
+            saved = torch.load(io.BytesIO(record.read_sealed(folder.checkpoint)), weights_only=True)
             if (saved["run_id"], saved["device"]) != (self.cell.run_id, self.problem.device.type):
                 raise ValueError("it comes from another cell or device")
-            if not record.read_rows(folder.curve, saved["offset"])[1]:
+            if not record.holds(folder.curve, saved["curve"]):
                 raise ValueError("the rows it covers are damaged")
             self.restore(saved)
         except Exception as error:  # unpickling what a disk has mangled may raise anything
             self.note(f"the checkpoint cannot be used ({type(error).__name__}: {error}): starts again at step 0")
             return 0
         self.note(f"goes on at step {self.step} of {self.steps}")
-        return int(saved["offset"])
+        return int(saved["curve"][0])
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Take over what a checkpoint holds."""
@@ -394,9 +398,10 @@ class Run:
             **{"status": status, "reason": reason, "step": self.step, "steps": self.steps},
             **{"grad_evals": self.cost.gradients, "hvp_evals": self.cost.hvps, "samples": self.cost.samples},
             **{"units": self.units(self.cost), "train_time_s": self.seconds},
+            **{"curve": self.curve.stamp, "floors": self.references},
             **verdict.describe(self.problem, self.rows(), self.path, status == "diverged"),
         }
 
     def rows(self) -> list[record.Row]:
         """All that is recorded so far."""
-        return record.read_rows(self.task.folder.curve, self.curve.offset)[0]
+        return list(record.rows_of(self.task.folder.curve, self.curve.stamp))

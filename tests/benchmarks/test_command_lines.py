@@ -197,7 +197,7 @@ SPECS = [
     ("consensus[gamma=-1]", "gamma must be"),
     # values: tuples
     ("simultaneous[lr=()]", "is malformed"),
-    ("simultaneous[lr=(0.1)]", "lr=(0.1) does not fit 2 players: give one value for all, or one for each"),
+    ("simultaneous[lr=(0.1)]", "lr=(0.1) does not fit 2 players: give one value for all, or other"),
     ("simultaneous[lr=(1,2,3)]", "lr=(1,2,3) does not fit 2 players"),
     ("simultaneous[lr=(1,)]", "lr=(1) does not fit 2 players"),
     ("simultaneous[lr=(1,-2)]", "lr must be"),
@@ -340,11 +340,11 @@ def test_folders_of_other_things_than_images_are_passed_over_or_refused(tmp_path
     link(folder / "loop", folder)
     words = ["--import", TINY, "-p", "dcgan", "-o", "simultaneous", "--seeds", "0", "--preset", "smoke"]
     words += ["--device", "cpu", "--data", f"folder:{folder}", "--results", str(tmp_path / "out")]
-    assert run.main([*words, "--dry-run"]) == 0
-    assert "1 cells, 0 done, 1 to do" in capsys.readouterr().out
-    assert run.main(words) == 1
-    out, _ = capsys.readouterr()
-    assert "cannot be prepared" in out and "Traceback" not in out and not (tmp_path / "out").exists()
+    for more in ([], ["--dry-run"]):
+        assert run.main([*words, *more]) == 2
+        err = capsys.readouterr().err
+        assert "holds 0 images" in err and "at least 60" in err and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
     monkeypatch.setattr("benchmarks.folders.ENTRIES", 3)
     for k in range(4):
         (folder / f"{k}.txt").touch()

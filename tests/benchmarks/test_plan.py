@@ -232,7 +232,7 @@ def test_what_cannot_be_imported_is_named(tmp_path):
 def test_only_failed_and_forced_cells_start_anew(tmp_path):
     folder = record.Folder(tmp_path / "cell")
     for status, forced, kept in (("timeout", False, True), ("error", False, False), ("ok", True, False)):
-        folder.path.mkdir(exist_ok=True)
+        record.write_json(folder.cell, {"run_id": "cell"})
         folder.checkpoint.write_bytes(b"x")
         record.write_json(folder.status, {"status": status})
         plan.reset(folder, forced)

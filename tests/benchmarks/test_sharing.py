@@ -185,11 +185,12 @@ def test_the_identity_of_a_folder_of_images_is_its_content(command, tmp_path, ca
         assert run.main(command("-p", "dcgan", "-n", "--seeds", "0", "--data", f"folder:{path}")) == 0
         return capsys.readouterr().out.split()[2]
 
-    pictures = {"0.png": b"one", "1.png": b"two"}
+    pictures = {f"{k}.png": f"{k:03}".encode() for k in range(60)}
     first = planned(tmp_path / "a" / "my $faces", pictures)
     assert first.startswith("dcgan-folder-my-faces-") and str(tmp_path) not in first
     assert planned(tmp_path / "b" / "my $faces", pictures | {"notes.txt": b"!"}) == first
-    others = [pictures | {"1.png": b"twO"}, {"0.png": b"one", "2.png": b"two"}, {"0.png": b"onet", "1.png": b"wo"}]
+    moved = {name.replace("59", "60"): content for name, content in pictures.items()}
+    others = [pictures | {"1.png": b"00X"}, moved, pictures | {"0.png": b"0000", "1.png": b"01"}]
     assert len({first, *(planned(tmp_path / str(k) / "my $faces", one) for k, one in enumerate(others))}) == 4
     assert planned(tmp_path / "c" / ("x" * 200), pictures).startswith(f"dcgan-folder-{'x' * 40}-")
 

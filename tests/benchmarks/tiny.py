@@ -99,6 +99,13 @@ class Broken(Tiny):
         raise ZeroDivisionError("evaluation is broken")
 
 
+class Outside(Tiny):
+    name = "tiny-outside"
+
+    def pictures(self, players, seed):
+        return {"../x": np.zeros((4, 6), dtype=np.uint8)}
+
+
 class Lost(Tiny):
     name = "tiny-lost"
     datasets = ("nowhere",)
