@@ -11,7 +11,7 @@ bin := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help gans speed test lint check format
+.PHONY: help gans speed test lint check matrix format
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ lint: $(VENV)/.test ## check lint, format and types
 	@$(bin)/mypy
 
 check: lint test ## lint, then test: what has to pass before a commit lands
+
+matrix: ## run the tests on the lowest, the usual and the newest PyTorch, each in a fresh environment (6 GB at a time)
+	@$(PYTHON) .ci/matrix.py --pytest '-n $(WORKERS)' $(ARGS)
 
 format: $(VENV)/.test ## mend what ruff can mend, and format
 	@$(bin)/ruff check --fix .

@@ -32,7 +32,8 @@ def training_grid(taken: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     longest = taken.groupby("run_id").step.transform("max")
     planned = runs.set_index("run_id").steps if "steps" in runs else longest.iloc[:0]
     share = taken.step / taken.run_id.map(planned).astype(float).fillna(longest).clip(lower=1)
-    most = share[taken.run_id == taken.run_id[share.idxmax()]].sort_values()
+    furthest = taken.run_id[share == share.max()].iloc[0]
+    most = share[taken.run_id == furthest].sort_values()
     moments = most.iloc[np.unique(np.linspace(0, len(most) - 1, MOMENTS).round().astype(int))].to_numpy()
     near = min(np.diff(moments), default=1.0) / 2  # methods differ by a step in when they are evaluated
     for label, group in taken.groupby("label"):

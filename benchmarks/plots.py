@@ -117,7 +117,7 @@ def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics
         shown = rows[(rows.metric == metric) & np.isfinite(rows.value.astype(float))]
         for label, group in shown.groupby("label", observed=True):
             _curve(panel, group, COLUMNS[axis], look[str(label)], names[str(label)])
-        logarithmic = metric.partition("/")[0] not in SHARES and _scale(panel.yaxis, shown.value)
+        logarithmic = metric.partition("/")[0] not in SHARES and _scale(panel, "y", shown.value)
         for what, value in floors[floors.metric == metric][["what", "value"]].itertuples(index=False):
             if np.isfinite(value) and (value > 0 or not logarithmic):
                 panel.axhline(value, color="0.4", linestyle=":", linewidth=1)
@@ -147,19 +147,18 @@ def _curve(panel: Axes, group: pd.DataFrame, x: str, look: Look, name: str) -> N
     panel.plot(at, middle, color=look.colour, dashes=look.dashes, linewidth=1.8, label=name, **marks)
 
 
-def _scale(axis: Axis, values: pd.Series) -> bool:
-    """Make an axis logarithmic where that shows more, linear below the smallest value; says whether it did."""
+def _scale(panel: Axes, which: str, values: pd.Series) -> bool:
+    """Make axis x or y logarithmic where that shows more, linear below the smallest value; says whether it did."""
     finite = values[np.isfinite(values.astype(float))].astype(float)
     positive = finite[finite > 0]
     wide = len(positive) > 0 and bool((finite >= 0).all()) and positive.max() / positive.min() > LOG_RATIO
     if wide:
-        scale = axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale
+        scale, axis = (panel.set_xscale, panel.xaxis) if which == "x" else (panel.set_yscale, panel.yaxis)
         if len(positive) < len(finite):
             scale("symlog", linthresh=positive.min())  # zeros have a place of their own
-            axis.get_major_locator().set_params(numticks=TICKS)
         else:
             scale("log")
-            axis.get_major_locator().set_params(numticks=TICKS)
+        axis.get_major_locator().set_params(numticks=TICKS)  # type: ignore[call-arg]
         plain(axis)
     return wide
 
@@ -212,9 +211,9 @@ def tradeoff(runs: pd.DataFrame) -> Figure:
             panel.scatter(x, y, s=14, alpha=0.5, linewidths=0, **how)
             panel.scatter(x.median(), y.median(), s=80, edgecolors="white", label=names[label], **how)
         panel.set(xlabel=words)
-    _scale(panels[0].yaxis, kept.value)
+    _scale(panels[0], "y", kept.value)
     for panel, measure in zip(panels, measures, strict=True):
-        _scale(panel.xaxis, kept[measure])
+        _scale(panel, "x", kept[measure])
     first = runs.iloc[0]
     panels[0].set_ylabel(f"{first.headline} ({_better(first.higher_is_better)})")
     _legend_below(figure, panels)

@@ -325,7 +325,7 @@ def check_schema(folder: Path, create: bool = False) -> None:
 
 def _schema(cells: Path) -> Any:
     """The schema that a folder is stamped with, of its cells where the stamp is lost; None of an empty folder."""
-    if not cells.is_dir() or not any(cells.iterdir()):
+    if not cells.is_dir() or all(path.name.startswith(".") for path in cells.iterdir()):
         return None
     stamp = read_json(cells / "schema.json")
     if stamp is not None:

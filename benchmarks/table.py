@@ -119,16 +119,16 @@ class _Words:
     def add(self, word: str) -> None:
         self.codes.append(self.known.setdefault(word, len(self.known)))
 
-    def column(self) -> pd.Categorical:
-        return pd.Categorical.from_codes(np.asarray(self.codes), list(self.known))
+    def column(self) -> pd.Categorical[str]:
+        return pd.Categorical.from_codes(np.asarray(self.codes, dtype=np.int32), pd.Index(self.known))
 
 
 def _curves(runs: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """All rows, in a few bytes each: what a run says of all of its rows is held once."""
     run, words = array("i"), {"split": _Words(), "metric": _Words()}
     numbers = {name: array("q" if name in COUNTS else "d") for name in (*COUNTS, *FLOATS)}
-    for code, one in enumerate(runs.itertuples()):
-        for row in _rows(Folder(Path(str(one.folder))), one.curve, notes):
+    for code, (folder, stamp) in enumerate(zip(runs.folder, runs.curve, strict=True)):
+        for row in _rows(Folder(Path(folder)), stamp, notes):
             run.append(code)
             for name, column in words.items():
                 column.add(row[name])
@@ -213,7 +213,10 @@ def _summarise(group: pd.DataFrame) -> dict[str, Any]:
         **{name: first[name] for name in ("headline", "higher_is_better")},
         **{"median": median, "low": low, "high": high, "interval": kind},
         "references": first["references"],
-        **{name: played[name].median() if name in played else np.nan for name in (*STABILITY, "units", "train_time_s")},
+        **{
+            name: played[name].dropna().median() if name in played else np.nan
+            for name in (*STABILITY, "units", "train_time_s")
+        },
     }
 
 

@@ -30,10 +30,10 @@ from minimax.rules import from_torch as from_torch
 from minimax.rules import rmsprop as rmsprop
 from minimax.rules import sgd as sgd
 from minimax.solve import Iterate as Iterate
-from minimax.solve import Limits as Limits
 from minimax.solve import Solution as Solution
-from minimax.solve import Status as Status
 from minimax.solve import iterate as iterate
 from minimax.solve import solve as solve
+from minimax.status import Limits as Limits
+from minimax.status import Status as Status
 
 __version__ = "0.1.0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any, ClassVar, Self
 from weakref import WeakKeyDictionary
 
@@ -17,7 +18,10 @@ from minimax.tree import Point
 
 @dataclass(frozen=True)
 class Compiled(GameOptimizer):
-    """An optimizer whose step is compiled as one graph per game (see `compiled`). State and results are the inner's."""
+    """An optimizer whose step is compiled as one graph per game (see `compiled`). State and results are the inner's.
+
+    A copy, pickled or not, starts without the graphs.
+    """
 
     inner: GameOptimizer
     _steps: WeakKeyDictionary[Game, Callable[..., Any]] = field(
@@ -30,6 +34,9 @@ class Compiled(GameOptimizer):
     def of(cls, rule: Rule | tuple[Rule, ...], **options: Any) -> Self:
         raise TypeError("compiled goes around an optimizer: compiled(AlternatingGDA(rule)), say.")
 
+    def __reduce__(self) -> tuple[type[Self], tuple[GameOptimizer]]:
+        return type(self), (self.inner,)
+
     @property
     def draws(self) -> int:
         return self.inner.draws
@@ -39,20 +46,33 @@ class Compiled(GameOptimizer):
 
     def step(self, game: Game, players: Players, state: State, batches: Any = None) -> tuple[Players, State, Info]:
         if game not in self._steps:
-            self._steps[game] = torch.compile(_bare(self.inner, game), fullgraph=True, dynamic=False)
-        players, state, seen = self._steps[game](players, state, batches)
-        return players, state, Info(*seen)
+            self._steps[game] = one_graph(_step)
+        # The game is an argument: a compiled function that holds it would keep it alive among the weak keys.
+        players, state, seen = self._steps[game](self.inner, game, players, state, batches)
+        info = Info(*seen)
+        info.constraints = game.constraints
+        return players, state, info
 
     def update(self, game: Oracle, z: Point, state: State, batches: Any) -> tuple[Point, State, Info]:
         return self.inner.update(game, z, state, batches)
 
 
-def _bare(optimizer: GameOptimizer, game: Game) -> Callable[..., Any]:
-    def step(players: Players, state: State, batches: Any) -> Any:
-        players, state, info = optimizer.step(game, players, state, batches)
-        return players, state, (info.losses, info.gradients, info.at, info.cost, info.buffers, info.extra)
+def _step(optimizer: GameOptimizer, game: Game, players: Players, state: State, batches: Any) -> Any:
+    players, state, info = optimizer.step(game, players, state, batches)
+    return players, state, (info.losses, info.gradients, info.at, info.cost, info.buffers, info.extra, info.point)
 
-    return step
+
+def one_graph(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function compiled as one graph with static shapes, on a copy of its code.
+
+    dynamo keeps the graphs of all functions with the same code in one list, and gives up at the ninth: the ninth run
+    in a process, were the code shared.
+    """
+    assert isinstance(function, FunctionType)
+    code = function.__code__.replace()
+    own = FunctionType(code, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
+    graph: Callable[..., Any] = torch.compile(own, fullgraph=True, dynamic=False)
+    return graph
 
 
 def compiled(optimizer: GameOptimizer) -> GameOptimizer:

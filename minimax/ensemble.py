@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from html import escape
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,19 +15,32 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from minimax import tree
-from minimax.compiled import Compiled
-from minimax.game import Game, Players
+from minimax.compiled import Compiled, one_graph
+from minimax.composite import CompositeBatchNorm
+from minimax.game import Game, GameError, Players, modules_among
+from minimax.inspection import inspect
 from minimax.optimizer import GameOptimizer, State
 from minimax.rules import Rule
-from minimax.solve import Batches, Limits, Status, draws, written
+from minimax.solve import Batches, check_budget, check_playable, draws, summary, written
+from minimax.status import (
+    Limits,
+    Seen,
+    Standing,
+    Status,
+    judged,
+    ran_out,
+    standing_of,
+    start_of,
+    statuses,
+    worst_missed,
+)
+from minimax.validation import flag, shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RUNNING, CONVERGED, NOT_FINITE, TOO_LARGE = range(4)
 
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Ensemble:
     """What `ensemble` found, member by member.
 
@@ -33,16 +48,29 @@ class Ensemble:
         players: every leaf with a leading dimension of members. Members that diverged stand where they last were within
             the limits, members that converged where they did.
         statuses: how each member's run ended.
-        records: `step`, shape (records,); `loss_i`, `norm` and `verdict`, shape (records, members): tensors on the CPU.
-            Once a member has stopped (verdict 1 converged, 2 not finite, 3 too large) its rows repeat where it stands.
+        records: `step`, shape (records,); `loss_i`, `norm` (the residual) and `verdict`, shape (records, members):
+            tensors on the CPU. Once a member has stopped (verdict 1 converged, 2 not finite, 3 too large) its rows
+            repeat where it stands.
+        held: buffers and frozen parameters of players that are modules, with a leading dimension of members.
     """
 
     players: Players
     statuses: tuple[Status, ...]
     records: dict[str, Tensor]
+    held: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.statuses)
+
+    def __repr__(self) -> str:
+        kinds = Counter(status.kind for status in self.statuses)
+        ends = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        return f"Ensemble({len(self)} members: {ends}; each of {summary(self.member(0))})"
+
+    def _repr_html_(self) -> str:
+        rows = [f"<tr><th>{k}</th><td>{escape(str(status))}</td></tr>" for k, status in enumerate(self.statuses[:20])]
+        more = f"<p>and {len(self) - 20} more</p>" * (len(self) > 20)
+        return f"<table>{''.join(rows)}</table>{more}"
 
     @property
     def diverged(self) -> Tensor:
@@ -53,14 +81,20 @@ class Ensemble:
         """The players of member k.
 
         Args:
-            into: players some of which are modules; these are overwritten with their parameters and returned.
+            into: players some of which are modules; these are overwritten with the member's parameters and buffers, and
+                returned.
         """
-        players = pytree.tree_map(lambda leaf: leaf[k], self.players)
-        return players if into is None else written(into, players)
+        players, held = pytree.tree_map(lambda leaf: leaf[k], (self.players, self.held))
+        if into is None:
+            return players
+        modules = modules_among(into)
+        if modules is not None:
+            modules.commit(held)
+        return written(into, players)
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row per recorded step and member: losses, gradient norm, and how the member stood. Needs pandas."""
+        """One row per recorded step and member: losses, residual, and how the member stood. Needs pandas."""
         try:
             import pandas as pd
         except ImportError as error:
@@ -96,10 +130,11 @@ def ensemble(
     Costs per step and member what the optimizer costs.
 
     Args:
-        game: the losses; must work under `torch.vmap` (no `.item()`, no branches on values).
+        game: the losses; must work under `torch.vmap` (no `.item()`, no branches on values). They see the layers of the
+            first member's modules, with every member's own parameters, frozen ones too, and buffers.
         optimizer: the algorithm, with native rules (not `from_torch`).
         members: where each member starts, as `solve` takes it; `[z] * 5` for one start under five rates. Modules are
-            only read; see `Ensemble.member`.
+            only read, and must be built alike; see `Ensemble.member`.
         batches: as for `iterate`, the same for all members.
         steps: the budget.
         limits: when a member has converged or diverged; judged after every step.
@@ -108,8 +143,10 @@ def ensemble(
         compile: compile the step, as `compiled` does.
 
     Raises:
-        ValueError: no members, steps or every below 1, or a hyperparameter of another length than members.
-        GameError: players that cannot be played.
+        ValueError: no members, steps or every below 1, members of different structures or shapes, batches of members of
+            another number, or a hyperparameter of another length than members.
+        TypeError: members that are no list of players; and as for `iterate`.
+        GameError: players that cannot be played, or losses that `inspect` refuses.
 
     Example:
         >>> import torch, minimax as mm
@@ -119,61 +156,46 @@ def ensemble(
         >>> [status.kind for status in found.statuses]
         ['budget', 'budget', 'diverged']
     """
-    for name, value in (("steps", steps), ("every", every), ("the number of members", len(members))):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}.")
+    check_playable(game, optimizer)
+    check_budget(steps, every, limits, compile)
+    flag("own_batches", own_batches)
     if isinstance(optimizer, Compiled):
         optimizer, compile = optimizer.inner, True
-    game, players = _stacked(game, members)
+    game, players, held = _stacked(game, members)
     hyper = _values(optimizer, len(members))
+    optimizer.init(game, pytree.tree_map(lambda leaf: leaf[0], players))  # refuses what vmap would not see
     state: State = torch.vmap(lambda z, h: _with(optimizer, h).init(game, z))(players, hyper)
-    play = torch.vmap(_stepper(game, optimizer), in_dims=(0, 0, 0, 0 if own_batches else None))
-    standing = _standing(players)
-    reach = limits.growth * torch.vmap(_norm)(players).clamp(min=1.0)
+    state = pytree.tree_map(lambda leaf: leaf.contiguous(), state)  # as every later one is: no second compilation
+    play = torch.vmap(_stepper(game, optimizer), in_dims=(0, 0, 0, 0, 0 if own_batches else None))
 
-    def step(players: Players, state: State, standing: Standing, drawn: Any) -> Any:
-        moved, state, losses, norm, size = play(players, state, hyper, drawn)
-        plays, standing = _judged(standing, limits, reach, losses, norm, size)
-        players = pytree.tree_map(lambda new, old: torch.where(_like(plays, new), new, old), moved, players)
-        return players, state, standing, losses, norm
+    def step(players: Players, held: Any, state: State, standing: Standing, reach: Tensor, drawn: Any) -> Any:
+        *moved, state, seen, size, finite = play(players, held, state, hyper, drawn)
+        plays, standing = judged(standing, limits, reach, seen.norm, size, finite)
+        kept = pytree.tree_map(lambda new, old: torch.where(_like(plays, new), new, old), moved, [players, held])
+        return *kept, state, standing, seen
 
-    advance = torch.compile(step, fullgraph=True, dynamic=False) if compile else _Traced(step)
-    rows: list[tuple[int, Sequence[Tensor], Tensor, Tensor]] = []
-    k = 0
+    advance = one_graph(step) if compile else _Traced(step)
+    zero = torch.vmap(_norm)(players)
+    standing, reach = standing_of(zero), limits.growth * torch.where(zero < 1, torch.inf, zero)
+    rows: list[tuple[int, Seen, Tensor]] = []
+    k, seen = 0, None
     for drawn in islice(draws(batches, optimizer.draws, 0), steps):
+        if own_batches:
+            _check_batch(drawn, len(members))
+        if k == 0:
+            _inspect(game, players, held, drawn, optimizer.draws, own_batches)
+        players, held, state, standing, seen = advance(players, held, state, standing, reach, drawn)
         k += 1
-        players, state, standing, losses, norm = advance(players, state, standing, drawn)
+        if k == 1:
+            reach = limits.growth * start_of(zero, torch.vmap(_norm)(players))
         if k % every == 0 or k == steps:
-            rows.append((k, losses, norm, standing.verdict))
-    return Ensemble(players, _statuses(standing, limits, k, steps), _records(rows))
-
-
-class Standing(NamedTuple):
-    """Per member, shape (members,): the verdict, the steps played, and |F| at the last of them."""
-
-    verdict: Tensor
-    stopped: Tensor
-    norm: Tensor
-
-
-def _standing(players: Players) -> Standing:
-    norm: Tensor = torch.zeros_like(torch.vmap(_norm)(players))
-    return Standing(norm.to(torch.int8), norm.long(), norm)
-
-
-def _judged(
-    standing: Standing, limits: Limits, reach: Tensor, losses: Sequence[Tensor], norm: Tensor, size: Tensor
-) -> tuple[Tensor, Standing]:
-    """Who takes this step, and how all stand after it: `Limits.judge` on tensors."""
-    running = standing.verdict == RUNNING
-    finite = torch.isfinite(size + norm + tree.total(losses))
-    bad = torch.where(finite, torch.where(size > reach, TOO_LARGE, RUNNING), NOT_FINITE)
-    code = torch.where((bad == RUNNING) & (norm <= limits.tolerance) & (limits.tolerance > 0), CONVERGED, bad)
-    return running & (bad == RUNNING), Standing(
-        verdict=torch.where(running, code, standing.verdict).to(torch.int8),
-        stopped=standing.stopped + running,
-        norm=torch.where(running, norm, standing.norm),
-    )
+            rows.append((k, seen, standing.verdict))
+    if seen is not None and k % every and k < steps:
+        rows.append((k, seen, standing.verdict))
+    reason = f"the budget of {steps} steps is spent" if k == steps else ran_out(k, steps, optimizer.draws)
+    last = Status("budget" if k == steps else "exhausted", k, reason)
+    ends = statuses(standing, limits, game.constraints, last, worst_missed(rows, standing))
+    return Ensemble(players, ends, _records(rows), held)
 
 
 class _Traced:
@@ -204,36 +226,26 @@ class _Traced:
         return make_fx(flat)(*distinct), out
 
 
-def _records(rows: list[tuple[int, Sequence[Tensor], Tensor, Tensor]]) -> dict[str, Tensor]:
+def _records(rows: list[tuple[int, Seen, Tensor]]) -> dict[str, Tensor]:
     """The history, on the CPU: read off the device here, once."""
     if not rows:
         return {"step": torch.empty(0, dtype=torch.int64)}
-    steps, losses, norms, verdicts = zip(*rows, strict=True)
-    columns = {f"loss_{i}": torch.stack(column).cpu() for i, column in enumerate(zip(*losses, strict=True))}
-    ends = {"norm": torch.stack(norms).cpu(), "verdict": torch.stack(verdicts).cpu()}
+    steps, seen, verdicts = zip(*rows, strict=True)
+    losses = zip(*(each.losses for each in seen), strict=True)
+    columns = {f"loss_{i}": torch.stack(column).cpu() for i, column in enumerate(losses)}
+    ends = {"norm": torch.stack([each.norm for each in seen]).cpu(), "verdict": torch.stack(verdicts).cpu()}
     return {"step": torch.tensor(steps), **columns, **ends}
 
 
-def _statuses(standing: Standing, limits: Limits, played: int, steps: int) -> tuple[Status, ...]:
-    """How each member's run ended, in words."""
-    out_of_batches = ("exhausted", f"the batches ran out before {steps} steps; pass more, or a function")
-    ends = {
-        RUNNING: ("budget", f"the budget of {steps} steps is spent") if played == steps else out_of_batches,
-        NOT_FINITE: ("diverged", "a loss, a gradient or a player is not finite"),
-        TOO_LARGE: ("diverged", f"|z| exceeds {limits.growth:g} times its start"),
-    }
-    return tuple(
-        Status("converged", stopped, f"|F| = {norm:.3g} <= {limits.tolerance:g}")
-        if code == CONVERGED
-        else Status(ends[code][0], stopped, ends[code][1])
-        for code, stopped, norm in zip(*(column.tolist() for column in standing), strict=True)
-    )
-
-
 def _stepper(game: Game, optimizer: GameOptimizer) -> Callable[..., Any]:
-    def step(players: Players, state: State, hyper: list[Tensor], drawn: Any) -> Any:
-        players, state, info = _with(optimizer, hyper).step(game, players, state, drawn)
-        return players, state, info.losses, _norm(info.gradients), _norm(players)
+    def step(players: Players, held: dict[str, Tensor], state: State, hyper: list[Tensor], drawn: Any) -> Any:
+        with CompositeBatchNorm():
+            players, state, info = _with(optimizer, hyper).step(game.holding(held), players, state, drawn)
+        field, size = _norm(info.gradients), _norm(players)
+        norm = field if info.constraints is None else _norm(info.natural)
+        missing = [info.extra["missed"]] if "missed" in info.extra else []
+        finite = size + field + tree.total(info.losses)
+        return players, info.buffers, state, Seen(info.losses, norm, missing), size, finite
 
     return step
 
@@ -243,10 +255,79 @@ def _norm(z: Any) -> Tensor:
     return tree.total([torch.sum(leaf * leaf) for leaf in pytree.tree_leaves(z)]).sqrt()
 
 
-def _stacked(game: Game, members: Sequence[Players]) -> tuple[Game, Players]:
-    """The game on tensors, and the members' players with a leading dimension of members."""
+def _stacked(game: Game, members: Sequence[Players]) -> tuple[Game, Players, dict[str, Tensor]]:
+    """The game on tensors; the members' players, and what else their modules hold, with a dimension of members."""
+    _check_members(members)
     functional = [game.functional(players) for players in members]
-    return functional[0][0], pytree.tree_map(lambda *leaves: torch.stack(leaves), *(z for _, z in functional))
+    _check_alike([players for _, players in functional])
+    modules = [of.modules for of, _ in functional if of.modules is not None]
+    for k, each in enumerate(modules):
+        if each.built() != modules[0].built():
+            raise ValueError(
+                f"the modules of members[{k}] are built unlike those of members[0] (layers, their options, training or "
+                "evaluation mode), whose layers all members would run: build them alike, or play them with solve."
+            )
+    held = [each.read({**each.buffers, **each.frozen}) for each in modules]
+    stack = lambda *leaves: torch.stack(leaves)  # noqa: E731
+    players = pytree.tree_map(stack, *(z for _, z in functional))
+    return functional[0][0], players, pytree.tree_map(stack, *held) if held else {}
+
+
+def _inspect(game: Game, players: Players, held: Any, drawn: Any, draws: int, own_batches: bool) -> None:
+    """Look at the losses once, outside of vmap, where nothing can be seen of graphs."""
+    batch = drawn[0] if draws > 1 else drawn
+    players, held = pytree.tree_map(lambda leaf: leaf[0], (players, held))
+    inspect(game.holding(held), players, pytree.tree_map(lambda leaf: leaf[0], batch) if own_batches else batch)
+
+
+def _check_members(members: Sequence[Players]) -> None:
+    if not isinstance(members, list | tuple):
+        raise TypeError(f"members must be a list of players, got {shown(members)}: pass [players] * 5, say.")
+    if not members:
+        raise ValueError("the number of members must be at least 1, got 0.")
+    for k, member in enumerate(members):
+        if not isinstance(member, tuple | list | Mapping):
+            raise TypeError(
+                f"members[{k}] must be a tuple or dict of players, got {shown(member)}: members is a list of players, "
+                "[players] * 5, say."
+            )
+
+
+def _check_alike(members: list[Players]) -> None:
+    """Refuse members that cannot be stacked."""
+    first = _leaves(members[0])
+    for k, member in enumerate(members):
+        leaves = _leaves(member)
+        if list(leaves) != list(first):
+            raise ValueError(
+                f"members[{k}] holds {', '.join(leaves) or 'nothing'} where members[0] holds "
+                f"{', '.join(first) or 'nothing'}: members of one ensemble have the same structure."
+            )
+        for name, leaf in leaves.items():
+            if not isinstance(leaf, Tensor):
+                raise GameError(f"members[{k}]: {name} holds a {type(leaf).__name__}; players hold tensors only.")
+            kind, usual = _kind(leaf), _kind(first[name])
+            if kind != usual:
+                raise ValueError(
+                    f"{name} of members[{k}] has {kind} where members[0] has {usual}: members of one ensemble have the "
+                    "same shapes, types and devices; play others with solve."
+                )
+
+
+def _leaves(players: Players) -> dict[str, Any]:
+    return {f"players{pytree.keystr(path)}": leaf for path, leaf in pytree.tree_flatten_with_path(players)[0]}
+
+
+def _kind(leaf: Tensor) -> str:
+    return f"shape {tuple(leaf.shape)}, {leaf.dtype} on {leaf.device}"
+
+
+def _check_batch(drawn: Any, members: int) -> None:
+    for leaf in pytree.tree_leaves(drawn):
+        if not isinstance(leaf, Tensor) or not leaf.dim() or len(leaf) != members:
+            raise ValueError(
+                f"own_batches needs batches of tensors with a first dimension of {members} members, got {shown(leaf)}."
+            )
 
 
 def _like(mask: Tensor, leaf: Tensor) -> Tensor:

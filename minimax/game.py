@@ -9,15 +9,19 @@ players. Under `vmap`, `grad` or `torch.compile` the same oracles go through `to
 
 from __future__ import annotations
 
+import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from minimax import tree
+from minimax import tree, validation
 from minimax.errors import GameError as GameError
+from minimax.errors import Reentrant
+from minimax.graph import reentrant
 from minimax.linearization import Functional, Graph, Linearization, signed
 from minimax.swap import Modules
 from minimax.tree import Point, Vector
@@ -56,10 +60,15 @@ class Game:
         for k, loss in enumerate(losses):
             if not callable(loss):
                 raise GameError(f"losses[{k}] must be a function of the players, got {type(loss).__name__}.")
+        for k, constraint in enumerate(_entries(constraints)):
+            if constraint is not None:
+                validation.function(f"constraints[{k}]", constraint, "a projection of a tensor, or None")
         self._losses = losses
         self._signs: tuple[int, ...] | None = None
-        self.constraints = tuple(constraints) if constraints is not None else None
+        self.constraints = tuple(_entries(constraints)) if constraints is not None else None
         self._modules: Modules | None = None
+        self._held: Mapping[str, Tensor] = {}
+        self.reentrant = False  # whether a loss holds reentrant checkpoints: found out while playing
         self._oracle: Callable[..., Oracle] = Oracle
 
     def _copy(self, **changes: Any) -> Game:
@@ -73,15 +82,24 @@ class Game:
         The returned game swaps such a dict into the module before it calls the losses, so they receive the module.
         Parameters that do not require gradients stay fixed. Players without modules come back as they are.
         """
-        if not isinstance(players, tuple | list | Mapping):
-            raise GameError(f"players must be a tuple or dict of players, got {type(players).__name__}.")
-        values = list(players) if isinstance(players, tuple | list) else list(players.values())
-        if not any(isinstance(value, nn.Module) for value in values):
+        modules = modules_among(players)
+        if modules is None:
             return self, players
-        modules = Modules([value if isinstance(value, nn.Module) else None for value in values])
-        values = [modules.parameters_of(i) if isinstance(value, nn.Module) else value for i, value in enumerate(values)]
+        values = list(players) if isinstance(players, tuple | list) else list(players.values())
+        for i, value in enumerate(values):
+            if isinstance(value, nn.Module):
+                values[i] = {name: tensor.clone() for name, tensor in modules.parameters(i).items()}
         rebuilt = dict(zip(players, values, strict=True)) if isinstance(players, Mapping) else tuple(values)
         return self._copy(_modules=modules), rebuilt
+
+    @property
+    def modules(self) -> Modules | None:
+        """The modules that the losses receive, if this game came from `functional` of players with modules."""
+        return self._modules
+
+    def holding(self, held: Mapping[str, Tensor]) -> Game:
+        """The same game with these buffers and frozen parameters in its modules, whatever they hold themselves."""
+        return self._copy(_held=held)
 
     def commit(self, buffers: Mapping[str, Tensor]) -> None:
         """Write the buffers that a step left behind (`Info.buffers`) back into the modules."""
@@ -107,6 +125,7 @@ class Game:
     def gradient(self, players: Players, player: int, batch: Any = None) -> Any:
         """∂_i L_i, shaped like player i. Costs one gradient."""
         oracle, z = self.enter(players)
+        oracle.check_player(player)
         return oracle.leave_player(player, oracle.gradient(z, player, batch)[0])
 
     def field(self, players: Players, batch: Any = None) -> Players:
@@ -117,17 +136,26 @@ class Game:
     def jvp(self, players: Players, v: Players, batch: Any = None) -> Players:
         """(DF) v, shaped like the players. Costs the field and one Hessian-vector product."""
         oracle, z = self.enter(players)
-        return oracle.leave(oracle.linearize(z, batch).jvp(self.enter(v)[1]))
+        return oracle.leave(oracle.linearize(z, batch).jvp(self._tangent("v", v, z)))
 
     def vjp(self, players: Players, u: Players, batch: Any = None) -> Players:
         """(DF)ᵀ u, shaped like the players. Costs the field and one Hessian-vector product."""
         oracle, z = self.enter(players)
-        return oracle.leave(oracle.linearize(z, batch).vjp(self.enter(u)[1]))
+        return oracle.leave(oracle.linearize(z, batch).vjp(self._tangent("u", u, z)))
 
     def block(self, players: Players, i: int, j: int, v: Any, batch: Any = None) -> Any:
         """(∂_j ∂_i L_i) v for v shaped like player j: one block of DF times a vector, shaped like player i."""
         oracle, z = self.enter(players)
-        return oracle.leave_player(i, oracle.linearize(z, batch).jvp_block(i, j, tree.flatten(v)[0]))
+        oracle.check_player(i)
+        oracle.check_player(j)
+        tangent = tree.flatten(v)[0]
+        _check_tangent("v", (tangent,), (z[j],))
+        return oracle.leave_player(i, oracle.linearize(z, batch).jvp_block(i, j, tangent))
+
+    def _tangent(self, name: str, v: Players, z: Point) -> Point:
+        tangent = self.enter(v)[1]
+        _check_tangent(name, tangent, z)
+        return tangent
 
 
 def zero_sum(payoff: Loss, constraints: Sequence[Projection | None] | None = None) -> Game:
@@ -151,6 +179,7 @@ def cooperative(loss: Loss, players: int, constraints: Sequence[Projection | Non
         >>> mm.cooperative(lambda x, y: x * y, players=2).field((torch.tensor(3.0), torch.tensor(4.0)))
         (tensor(4.), tensor(3.))
     """
+    validation.whole("players", players, at_least=1)
     return Game(loss, constraints=constraints)._copy(_signs=(1,) * players)
 
 
@@ -161,12 +190,13 @@ class Oracle:
     """
 
     def __init__(self, game: Game, specs: list[Any], names: tuple[str, ...] | None) -> None:
-        self.game, self.specs, self.names = game, specs, names
+        self.game, self.specs, self.names, self.signs = game, specs, names, game._signs
         self.gradients = 0
         self.hvps = 0
-        self.buffers: dict[str, Tensor] = {}
-        given = len(game._signs) if game._signs is not None else len(game._losses)
-        if given != self.players and not (given == 1 and game._signs is None):
+        self.buffers: dict[str, Tensor] = dict(game._held)
+        self._inside: Point | None = None
+        given = len(self.signs) if self.signs is not None else len(game._losses)
+        if given != self.players and not (given == 1 and self.signs is None):
             raise GameError(
                 f"the game has {given} losses for {self.players} players: pass one loss per player, or one function "
                 "that returns them all."
@@ -195,7 +225,21 @@ class Oracle:
     def project(self, i: int, vector: Vector) -> Vector:
         """Player i's vector, projected on its feasible set."""
         constraint = None if self.game.constraints is None else self.game.constraints[i]
-        return vector if constraint is None else [constraint(leaf) for leaf in vector]
+        if constraint is None:
+            return vector
+        projected = [constraint(leaf) for leaf in vector]
+        for old, new in zip(vector, projected, strict=True):
+            if not isinstance(new, Tensor) or new.shape != old.shape or new.dtype != old.dtype:
+                raise GameError(
+                    f"constraints[{i}] made {validation.shown(new)} of {validation.shown(old)}: a projection keeps "
+                    "shape and dtype."
+                )
+        return projected
+
+    def check_player(self, i: Any) -> None:
+        """Refuse what is no player's index."""
+        if isinstance(i, bool) or not isinstance(i, int) or not 0 <= i < self.players:
+            raise GameError(f"there is no player {i!r}: the players are 0 to {self.players - 1}.")
 
     # ------------------------------------------------------------------------------------------------- evaluation
 
@@ -210,11 +254,30 @@ class Oracle:
             else modules.modules[i]
             for i, (vector, spec) in enumerate(zip(z, self.specs, strict=True))
         ]
-        if modules is None:
-            return loss(*players, *args)
-        out, left = modules.call(loss, players, z, args)
-        self.buffers = modules.latest(self.buffers, left)
-        return out
+        with self.holding(z):
+            try:
+                return loss(*players, *args)
+            except TypeError as error:
+                if (misfit := _misfit(loss, len(players), batch)) is not None:
+                    raise misfit from error
+                raise
+
+    def holding(self, z: Point) -> AbstractContextManager[None]:
+        """Keeps z in the modules: while a loss runs, and while it is differentiated, as checkpoints run it again then.
+
+        Buffers go from one evaluation to the next, so that every forward pass counts, in order, as in a torch loop.
+        """
+        return nullcontext() if self.game._modules is None or self._inside is z else _Holding(self, z)
+
+    def silent(self) -> Oracle:
+        """A copy whose evaluations leave no trace in this one: they count nothing and keep no buffers."""
+        new = Oracle(self.game, self.specs, self.names)  # not `copy`, which torch.compile does not follow everywhere
+        new.buffers, new._inside = self.buffers, self._inside
+        return new
+
+    def plain(self, z: Point, batch: Any) -> tuple[Oracle, Any]:
+        """The oracle of the losses themselves, without what transforms wrap around them, and the batch it sees at z."""
+        return self, batch
 
     def _scalar(self, value: Any, i: int) -> Tensor:
         if not isinstance(value, Tensor) or value.dim() != 0:
@@ -230,9 +293,9 @@ class Oracle:
 
     def _joint(self, z: Point, batch: Any) -> tuple[Tensor, ...]:
         out = self._call(self.game._losses[0], z, batch)
-        if self.game._signs is not None:
+        if self.signs is not None:
             payoff = self._scalar(out, 0)
-            return tuple(payoff if sign > 0 else -payoff for sign in self.game._signs)
+            return tuple(payoff if sign > 0 else -payoff for sign in self.signs)
         values = listed(out)
         if len(values) != self.players:
             raise GameError(
@@ -254,29 +317,57 @@ class Oracle:
         self.gradients += 1
         k = i if of is None else of
         if tree.transformed():
-            return _func_gradient(lambda z_i: self.loss((*z[:i], z_i, *z[i + 1 :]), k, batch), z[i])
-        with torch.enable_grad():
-            z_i = _leaves(z[i])
-            loss = self.loss((*z[:i], z_i, *z[i + 1 :]), k, batch)
+            return self._func_gradient(lambda z_i: self.loss((*z[:i], z_i, *z[i + 1 :]), k, batch), z[i])
+        before = self.buffers
+        try:
+            return self._evaluated(z, i, k, batch)
+        except Reentrant:
+            if self.game.reentrant:
+                raise
+        self.game.reentrant, self.buffers = True, before
+        return self._evaluated(z, i, k, batch)
+
+    def _evaluated(self, z: Point, i: int, k: int, batch: Any) -> tuple[Vector, Tensor]:
+        """∂_i L_k and L_k by autograd."""
+        z_i = _leaves(z[i])
+        at = (*z[:i], z_i, *z[i + 1 :])
+        with torch.enable_grad(), self.holding(at):
+            loss = self.loss(at, k, batch)
             if k != i and not loss.requires_grad:  # a loss may ignore the other players, but not its own
                 return tree.zeros(z[i]), loss
+            if self.game.reentrant:  # such checkpoints know no autograd.grad
+                loss.backward()
+                return self._whole([leaf.grad for leaf in z_i], z_i, i), loss.detach()
             return self._grad(loss, z_i, i), loss.detach()
 
     def field(self, z: Point, batch: Any) -> tuple[Point, tuple[Tensor, ...]]:
         """F(z) and the losses. One gradient per player; a shared payoff or joint losses share the forward pass."""
-        if len(self.game._losses) > 1 or (self.game._signs is None and tree.transformed()):
+        apart = tree.transformed() and self.signs is None
+        if len(self.game._losses) > 1 or self.game.reentrant or apart:
             pairs = [self.gradient(z, i, batch) for i in range(self.players)]
             return tuple(g for g, _ in pairs), tuple(loss for _, loss in pairs)
         self.gradients += self.players
-        signs = self.game._signs
+        signs = self.signs
         if signs is not None and tree.transformed():
-            g, payoff = _func_gradient(lambda x: self._joint(tree.split(x, z), batch)[0], tree.join(z))
+            g, payoff = self._func_gradient(lambda x: self._joint(tree.split(x, z), batch)[0], tree.join(z))
             return signed(tree.split(g, z), signs), tuple(sign * payoff for sign in signs)
-        with torch.enable_grad():
-            leaves = tuple(_leaves(vector) for vector in z)
-            losses = self._joint(leaves, batch)
-            field = self._differentiate(losses, leaves, create_graph=False)
+        leaves, before = tuple(_leaves(vector) for vector in z), self.buffers
+        try:
+            with torch.enable_grad(), self.holding(leaves):
+                losses = self._joint(leaves, batch)
+                field = self._differentiate(losses, leaves, create_graph=False)
+        except Reentrant:
+            self.gradients, self.buffers = self.gradients - self.players, before
+            self.game.reentrant = True
+            return self.field(z, batch)
         return field, tuple(loss.detach() for loss in losses)
+
+    def _func_gradient(self, loss: Callable[[Vector], Tensor], z_i: Vector) -> tuple[Vector, Tensor]:
+        def seen(z_i: Vector) -> tuple[Tensor, dict[str, Tensor]]:
+            return loss(z_i), self.buffers  # as outputs: nothing else may leave a transform
+
+        g, (value, self.buffers) = torch.func.grad_and_value(seen, has_aux=True)(z_i)
+        return g, value
 
     def _grad(self, loss: Tensor, z_i: Vector, i: int, retain: bool = False, create_graph: bool = False) -> Vector:
         return self._whole(self._partial(loss, z_i, i, retain, create_graph), z_i, i)
@@ -286,21 +377,30 @@ class Oracle:
     ) -> tuple[Tensor, ...]:
         """The gradient, with None for the leaves that the loss does not depend on."""
         if not loss.requires_grad:
-            raise self._ignored(i)
+            raise self.ignored(i)
         retain = retain or create_graph
-        return torch.autograd.grad(loss, leaves, retain_graph=retain, create_graph=create_graph, allow_unused=True)
+        try:
+            g = torch.autograd.grad(loss, leaves, retain_graph=retain, create_graph=create_graph, allow_unused=True)
+        except RuntimeError as error:
+            if "use_reentrant" in str(error):
+                raise Reentrant() from error
+            raise
+        if sum([part is None for part in g]) and reentrant(loss):  # its checkpoint hides who depends on what
+            raise Reentrant()
+        return g
 
     def _whole(self, g: Sequence[Tensor | None], z_i: Vector, i: int) -> Vector:
         missing = sum([part is None for part in g])  # `None in g` would compare tensors
         if missing and missing == len(g):
-            raise self._ignored(i)
+            raise self.ignored(i)
         return [torch.zeros_like(x) if part is None else part for part, x in zip(g, z_i, strict=True)]
 
-    def _ignored(self, i: int) -> GameError:
+    def ignored(self, i: int) -> GameError:
+        """What to raise for a loss that does not depend on its player."""
         return GameError(f"the loss of {self.name(i)} does not depend on that player: its gradient would be zero.")
 
     def _differentiate(self, losses: tuple[Tensor, ...], leaves: Point, create_graph: bool) -> Point:
-        signs = self.game._signs
+        signs = self.signs
         if signs is not None:
             g = self._partial(losses[0], tree.join(leaves), 0, create_graph=create_graph)
             parts = enumerate(zip(tree.split(g, leaves), leaves, strict=True))
@@ -315,11 +415,12 @@ class Oracle:
         if tree.transformed():
             return self._func_linearize(z, batch)
         self.gradients += self.players
-        with torch.enable_grad():
-            leaves = tuple(_leaves(vector) for vector in z)
+        leaves = tuple(_leaves(vector) for vector in z)
+        with torch.enable_grad(), self.holding(leaves):
             losses = self.losses(leaves, batch)
             field = self._differentiate(losses, leaves, create_graph=True)
-        return self._linearization(Graph(leaves, field), field, losses)
+        silent = self.silent()
+        return self._linearization(Graph(leaves, field, lambda: silent.holding(leaves)), field, losses)
 
     def _linearization(self, rows: Graph | Functional, field: Point, losses: tuple[Tensor, ...]) -> Linearization:
         everyone = range(self.players)
@@ -332,7 +433,7 @@ class Oracle:
             return call
 
         jvp, vjp = counted(rows.jvp), counted(rows.vjp)
-        signs = self.game._signs if self.players > 1 else (1,)
+        signs = self.signs if self.players > 1 else (1,)
         if signs is not None:  # DF = D ∇²f with D = diag(signs): (DF) v = D (DF)ᵀ D v, one backward pass instead of two
 
             def jvp(of: Sequence[int], by: Sequence[int], v: Point) -> Point:
@@ -350,9 +451,63 @@ class Oracle:
         )
 
     def _func_linearize(self, z: Point, batch: Any) -> Linearization:
+        start = self.silent()  # the products count, not the fields that they evaluate
         field, losses = self.field(z, batch)
-        silent = copy(self)  # the products count, not the fields that they evaluate
-        return self._linearization(Functional(z, lambda w: silent.field(w, batch)[0]), field, losses)
+        return self._linearization(Functional(z, lambda w: start.silent().field(w, batch)[0]), field, losses)
+
+
+class Around(Oracle, ABC):
+    """An oracle around another one, which evaluates: what transforms Game -> Game start from."""
+
+    def __init__(self, inner: Oracle) -> None:
+        self.inner = inner
+        super().__init__(inner.game, inner.specs, inner.names)
+        self.signs = inner.signs
+
+    @property
+    def buffers(self) -> dict[str, Tensor]:
+        """The inner oracle's."""
+        return self.inner.buffers
+
+    @buffers.setter
+    def buffers(self, buffers: dict[str, Tensor]) -> None:
+        self.inner.buffers = buffers
+
+    def holding(self, z: Point) -> AbstractContextManager[None]:
+        return self.inner.holding(z)
+
+    def silent(self) -> Oracle:
+        new = self.around(self.inner.silent())
+        new.buffers, new._inside = self.buffers, self._inside
+        return new
+
+    @abstractmethod
+    def around(self, inner: Oracle) -> Oracle:
+        """The same transform of another oracle."""
+
+    def plain(self, z: Point, batch: Any) -> tuple[Oracle, Any]:
+        return self.inner.plain(z, batch)
+
+
+class _Holding:
+    """See `Oracle.holding`. A class, as `torch.compile` follows no generator's."""
+
+    def __init__(self, oracle: Oracle, z: Point) -> None:
+        self.oracle, self.z, self.outer = oracle, z, oracle._inside
+
+    def __enter__(self) -> None:
+        oracle, modules = self.oracle, self.oracle.game._modules
+        assert modules is not None
+        # Within another point's evaluation the buffers in the modules are this oracle's already.
+        self.held = (oracle.buffers or modules.read(modules.buffers)) if self.outer is None else {}
+        self.saved = modules.put(self.z, self.held)
+        oracle._inside = self.z
+
+    def __exit__(self, *error: object) -> None:
+        oracle, modules = self.oracle, self.oracle.game._modules
+        assert modules is not None
+        left = modules.back(self.saved, self.held)
+        oracle.buffers, oracle._inside = left or oracle.buffers, self.outer
 
 
 def listed(losses: Any) -> tuple[Any, ...]:
@@ -362,14 +517,45 @@ def listed(losses: Any) -> tuple[Any, ...]:
     return tuple(losses) if isinstance(losses, tuple | list) else (losses,)
 
 
+def modules_among(players: Players) -> Modules | None:
+    """The modules among the players, made ready to be swapped; None if there are none."""
+    if not isinstance(players, tuple | list | Mapping):
+        raise GameError(f"players must be a tuple or dict of players, got {type(players).__name__}.")
+    values = list(players) if isinstance(players, tuple | list) else list(players.values())
+    if not any(isinstance(value, nn.Module) for value in values):
+        return None
+    return Modules([value if isinstance(value, nn.Module) else None for value in values])
+
+
+def _entries(constraints: Any) -> Sequence[Any]:
+    if constraints is None or isinstance(constraints, list | tuple):
+        return constraints or ()
+    raise GameError(f"constraints must be a tuple with one entry per player, got {validation.shown(constraints)}.")
+
+
+def _check_tangent(name: str, v: Point, z: Point) -> None:
+    if [[leaf.shape for leaf in vector] for vector in v] != [[leaf.shape for leaf in vector] for vector in z]:
+        raise GameError(f"{name} must have the structure and the shapes of the players.")
+
+
+def _misfit(loss: Loss, players: int, batch: Any) -> GameError | None:
+    """What is wrong with how a loss is called, if it is that and no error of its own."""
+    try:
+        signature = inspect.signature(loss)
+        signature.bind(*range(players + (batch is not None)))
+    except ValueError:  # it has no signature
+        return None
+    except TypeError:
+        given = "no batch: are batches missing" if batch is None else "a batch: does it leave that out"
+        return GameError(
+            f"the loss {getattr(loss, '__name__', loss)}{signature} is called with {players} players and {given}?"
+        )
+    return None
+
+
 def _detached(leaf: Any) -> Any:
     return leaf.detach() if isinstance(leaf, Tensor) and leaf.requires_grad else leaf
 
 
 def _leaves(vector: Vector) -> Vector:
     return [leaf.detach().requires_grad_() for leaf in vector]
-
-
-def _func_gradient(loss: Callable[[Vector], Tensor], z_i: Vector) -> tuple[Vector, Tensor]:
-    g, value = torch.func.grad_and_value(loss)(z_i)
-    return g, value

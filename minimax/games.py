@@ -1,7 +1,8 @@
 """Games in closed form: they carry their equilibrium and the spectrum of DF there, so that theory can be the test.
 
-Every function returns a `ClosedForm`. Where the field is linear its spectrum says all: a method multiplies the part of
-z along each eigenvalue λ by its update map (1 - hλ for simultaneous play; see the docstrings of the optimizers).
+Every function returns a `ClosedForm`, and raises a ValueError for an argument that is no number or out of its range.
+Where the field is linear its spectrum says all: a method multiplies the part of z along each eigenvalue λ by its update
+map (1 - hλ for simultaneous play; see the docstrings of the optimizers).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch.nn.functional import softplus
 from minimax import projections, tree
 from minimax.game import Game, Players, zero_sum
 from minimax.game import cooperative as shared_loss
+from minimax.validation import real, shown, whole
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,20 @@ def bilinear(A: Tensor | None = None, *, dim: int = 1, condition: float = 1.0) -
     Args:
         A: the payoff matrix, shape (rows, columns); by default diagonal with singular values spaced geometrically.
         dim: the size of the default A.
-        condition: largest over smallest singular value of the default A; the largest is 1.
+        condition: largest over smallest singular value of the default A, >= 1; the largest is 1.
+
+    Raises:
+        ValueError: an A that is no real matrix, or a dim or condition out of its range.
 
     Example:
         >>> bilinear(dim=2, condition=10.0).eigenvalues
         (1j, 0.1j, -1j, -0.1j)
     """
-    if A is None:
+    whole("dim", dim, at_least=1)
+    real("condition", condition, at_least=1)
+    if A is not None:
+        _matrix("A", A)
+    else:
         A = torch.diag(torch.logspace(0, -math.log10(condition), dim))
     σ = torch.linalg.svdvals(A.double()).tolist()
     rows, columns = A.shape
@@ -88,6 +97,7 @@ def noisy_bilinear(noise: float = 1.0) -> ClosedForm:
         >>> [game.batches(k).item() for k in range(4)]
         [-1.0, 1.0, -1.0, -1.0]
     """
+    real("noise", noise)
 
     def batches(k: int) -> Tensor:
         coin = torch.randint(2, (), generator=torch.Generator().manual_seed(k))
@@ -111,6 +121,8 @@ def quadratic(a: float, b: float, c: float, *, name: str = "quadratic") -> Close
         >>> quadratic(1.0, 2.0, 1.0).eigenvalues
         ((1+2j), (1-2j))
     """
+    for argument, value in (("a", a), ("b", b), ("c", c)):
+        real(argument, value)
     root = sqrt((a - c) ** 2 / 4 - b**2)
     return ClosedForm(
         name=name,
@@ -131,6 +143,8 @@ def scsc(mu: float = 1.0, sigma: float = 10.0) -> ClosedForm:
         >>> scsc(mu=1.0, sigma=10.0).eigenvalues
         ((1+10j), (1-10j))
     """
+    real("mu", mu)
+    real("sigma", sigma)
     return quadratic(mu, sigma, mu, name="scsc")
 
 
@@ -141,6 +155,7 @@ def rotated_saddle(angle: float = math.pi / 4) -> ClosedForm:
         >>> [round(abs(value), 6) for value in rotated_saddle(1.0).eigenvalues]
         [1.0, 1.0]
     """
+    real("angle", angle)
     return quadratic(math.cos(angle), math.sin(angle), math.cos(angle), name="rotated saddle")
 
 
@@ -187,11 +202,17 @@ def cooperative(Q: Tensor | None = None) -> ClosedForm:
     Args:
         Q: symmetric, shape (players, players); [[2, 1], [1, 2]] by default, eigenvalues 1 and 3.
 
+    Raises:
+        ValueError: a Q that is no real symmetric matrix.
+
     Example:
         >>> cooperative().eigenvalues
         ((1+0j), (3+0j))
     """
     Q = torch.tensor([[2.0, 1.0], [1.0, 2.0]]) if Q is None else Q
+    _matrix("Q", Q)
+    if Q.shape[0] != Q.shape[1] or not torch.equal(Q, Q.T):
+        raise ValueError(f"Q must be symmetric, got {shown(Q)}: pass (Q + Q.T) / 2.")
 
     def loss(*players: Tensor) -> Tensor:
         z = torch.stack(players)
@@ -218,6 +239,8 @@ def cyclic(players: int = 3, mu: float = 0.0) -> ClosedForm:
         >>> cyclic(players=3, mu=0.5).game.field(tuple(torch.tensor([1.0, 2.0, 4.0])))
         (tensor(-1.5000), tensor(4.), tensor(1.))
     """
+    whole("players", players, at_least=1)
+    real("mu", mu)
 
     def loss(i: int) -> Callable[..., Tensor]:
         return lambda *x: mu / 2 * x[i] ** 2 + x[i] * (x[(i + 1) % players] - x[i - 1])
@@ -306,6 +329,8 @@ def dirac_wgan(gamma: float = 0.0, clip: float | None = None) -> ClosedForm:
         >>> dirac_wgan().eigenvalues
         (1j, -1j)
     """
+    if clip is not None:
+        real("clip", clip, at_least=0)
     constraints = None if clip is None else (None, projections.weight_clipping(clip))
     return _dirac("Dirac-WGAN", lambda t: t, lambda t: t, 1.0, gamma, constraints)
 
@@ -319,6 +344,7 @@ def dirac_wgan_gp(weight: float = 1.0) -> ClosedForm:
         >>> dirac_wgan_gp().game.field((torch.tensor(0.0), torch.tensor(2.0)))
         (tensor(2.), tensor(2.))
     """
+    real("weight", weight, at_least=0)
     return ClosedForm(
         name="Dirac-WGAN-GP",
         game=Game(lambda θ, ψ: ψ * θ, lambda θ, ψ: -ψ * θ + weight * (ψ.abs() - 1) ** 2),
@@ -369,6 +395,7 @@ def _dirac(
     constraints: Any = None,
 ) -> ClosedForm:
     """Generator's loss generator(ψθ), critic's -critic(ψθ) + γ/2 ψ²; both have derivative `slope` at 0."""
+    real("gamma", gamma, at_least=0)
     root = sqrt(gamma**2 / 4 - slope**2)
     return ClosedForm(
         name=name,
@@ -393,6 +420,12 @@ def _matrix_game(name: str, A: Tensor) -> ClosedForm:
         start=(torch.eye(rows, dtype=A.dtype)[0], torch.eye(columns, dtype=A.dtype)[-1]),
         equilibrium=(A.new_full((rows,), 1 / rows), A.new_full((columns,), 1 / columns)),
     )
+
+
+def _matrix(name: str, value: Any) -> None:
+    real_matrix = isinstance(value, Tensor) and value.dim() == 2 and value.is_floating_point()
+    if not (real_matrix and value.numel() and bool(torch.isfinite(value).all())):
+        raise ValueError(f"{name} must be a matrix of finite floating point numbers, got {shown(value)}.")
 
 
 def _norm(J: list[list[float]]) -> float:

@@ -23,16 +23,29 @@ Map = Callable[[Tensor], Tensor]
 
 
 class Solved(NamedTuple):
-    """An approximate solution, the norm of its residual over that of the right side, and the iterations it took."""
+    """An approximate solution.
+
+    Args:
+        x: the solution.
+        residual: the norm of b - B x over that of b, or of what rounding may have added to it, if this is more.
+        iterations: how many it took.
+    """
 
     x: Tensor
     residual: Tensor
     iterations: Tensor
 
+    def told(self, tolerance: float) -> dict[str, Tensor]:
+        """What `Info.extra` tells of the solve. Far off is a residual above √tolerance (or the square root of ε)."""
+        far = self.residual > max(tolerance, torch.finfo(self.residual.dtype).eps) ** 0.5
+        missed = torch.where(far, self.residual, 0)
+        return {"residual": self.residual, "iterations": self.iterations, "missed": missed}
+
 
 def ravel(x: Vector) -> Tensor:
-    """All entries of a vector in one dimension."""
-    return x[0].reshape(-1) if len(x) == 1 else torch.cat([a.reshape(-1) for a in x])
+    """All entries of a vector in one dimension, half precision as float32, in which systems can be solved."""
+    flat = x[0].reshape(-1) if len(x) == 1 else torch.cat([a.reshape(-1) for a in x])
+    return flat.float() if flat.dtype.itemsize < 4 else flat
 
 
 def unravel(flat: Tensor, like: Vector) -> Vector:
@@ -62,10 +75,13 @@ def cg(
     iterations: int,
     weight: Any = 1,
     lift: Map | None = None,
+    afresh: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
 ) -> Solved:
     """Conjugate gradients, for B self-adjoint and positive definite (or of one dimension) in `inner(., ., weight)`.
 
-    Costs one call of `apply` per iteration and one copy of r, p and B p.
+    Costs one call of `apply` per iteration and one copy of r, p and B p. The residual is updated, not computed anew; if
+    it was once so large that rounding may hide more than the tolerance, it is computed at the end, and the iteration
+    goes on from there if it must (eagerly; otherwise the residual that is returned says so).
 
     Args:
         apply: x -> B x.
@@ -76,6 +92,7 @@ def cg(
         iterations: at most so many.
         weight: of the inner product, a number or a tensor like r.
         lift: see the top of the file.
+        afresh: x -> x and its residual, computed with less rounding than r was.
 
     Example:
         >>> b = torch.tensor([4.0, 3.0])
@@ -83,9 +100,15 @@ def cg(
         tensor([2., 3.])
     """
     p, rr, taken = r, inner(r, r, weight), size.new_zeros((), dtype=torch.int64)
+    begin, b, drift = x, r, _drift(rr)
+    afresh = afresh or (lambda x: (x, b - apply(x - begin)))
     for _ in range(iterations):
         if _done(rr, size, tolerance):
-            break
+            if not drift > tolerance**2 * size:
+                break
+            x, r = afresh(x)  # rounding has lost the residual, as in float32 if B is badly conditioned
+            p, rr = r, inner(r, r, weight)
+            drift = _drift(rr)
         going = ~(rr <= tolerance**2 * size)  # a NaN goes on, and spreads to x
         full = p if lift is None else lift(p)
         Bp = apply(full)
@@ -93,8 +116,8 @@ def cg(
         x, r = x + α * full, r - α * Bp
         new = inner(r, r, weight)
         p = r + torch.where(going, new * reciprocal(rr), 0) * p
-        rr, taken = new, taken + going
-    return Solved(x, (rr * reciprocal(size)).sqrt(), taken)
+        rr, taken, drift = new, taken + going, torch.maximum(drift, _drift(new))
+    return Solved(x, (torch.maximum(rr, drift) * reciprocal(size)).sqrt(), taken)
 
 
 def gcr(
@@ -138,6 +161,11 @@ def gcr(
         p = torch.where(α * α > 1e-6 * rr, r, q)
         rr, taken = inner(r, r, weight), taken + going
     return Solved(x, (rr * reciprocal(size)).sqrt(), taken)
+
+
+def _drift(rr: Tensor) -> Tensor:
+    """How large |b - B x|² may be when a recursion that has met rr says it is 0."""
+    return torch.finfo(rr.dtype).eps ** 2 * rr
 
 
 def _done(rr: Tensor, size: Tensor, tolerance: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import reduce
 
@@ -50,28 +51,33 @@ def _off_diagonal(v: Point, block: Callable[[int, int, Vector], Vector]) -> Poin
 
 
 class Graph:
-    """Products with DF by backward passes through the recorded graph of the field."""
+    """Products with DF by backward passes through the recorded graph of the field.
 
-    def __init__(self, leaves: Point, field: Point) -> None:
-        self.leaves, self.field = leaves, field
+    `holding` keeps the leaves in their modules meanwhile, as checkpointed activations are computed again.
+    """
+
+    def __init__(self, leaves: Point, field: Point, holding: Callable[[], AbstractContextManager[None]]) -> None:
+        self.leaves, self.field, self.holding = leaves, field, holding
         self.pulled: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Vector, Vector]] = {}
 
     def vjp(self, rows: Sequence[int], columns: Sequence[int], u: Point) -> Point:
         """Σ over rows i of (∂ξ_i/∂z_j)ᵀ u_i, for the columns j."""
         into = tuple(self.leaves[j] for j in columns)
         outputs = tree.join(tuple(self.field[i] for i in rows))
-        return tree.split(backward(outputs, tree.join(into), tree.join(u), create_graph=False), into)
+        with self.holding():
+            return tree.split(backward(outputs, tree.join(into), tree.join(u), create_graph=False), into)
 
     def jvp(self, rows: Sequence[int], columns: Sequence[int], v: Point) -> Point:
         """Σ over columns j of (∂ξ_i/∂z_j) v_j, for the rows i: the vjp is linear in u, and this is its transpose."""
         of, key = tuple(self.field[i] for i in rows), (tuple(rows), tuple(columns))
         if key not in self.pulled:  # the next products with these blocks cost one backward pass instead of two
             into = tree.join(tuple(self.leaves[j] for j in columns))
-            with torch.enable_grad():
+            with torch.enable_grad(), self.holding():
                 u = [torch.zeros_like(leaf, requires_grad=True) for leaf in tree.join(of)]
                 self.pulled[key] = u, backward(tree.join(of), into, u, create_graph=True)
         u, pulled = self.pulled[key]
-        return tree.split(backward(pulled, u, tree.join(v), create_graph=False), of)
+        with self.holding():
+            return tree.split(backward(pulled, u, tree.join(v), create_graph=False), of)
 
 
 class Functional:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from minimax import tree
+from minimax import tree, validation
 from minimax.compiled import compiled
-from minimax.game import Game, Players
+from minimax.game import Game, GameError, Players
+from minimax.inspection import inspect, refuse_cuts
 from minimax.optimizer import GameOptimizer, Info, State
-from minimax.solve import written
+from minimax.saving import described, expected, mismatch
+from minimax.solve import check_playable, written
 
 
 class EMA:
@@ -60,23 +63,82 @@ class Trainer:
 
     `info = trainer.step(batch)` moves every module; `trainer.state_dict()` is a plain dict of tensors that
     `torch.load(..., weights_only=True)` reads back, and `load_state_dict` continues bit for bit.
+
+    The modules are the truth: a step starts from their parameters as they stand, so that `load_state_dict`, clipping by
+    hand or another trainer count. `steps` counts the steps taken, each of all players together, and `skipped` those
+    that were passed over; give it to loggers that count steps of torch optimizers, as there are none here.
     """
 
-    def __init__(self, game: Game, modules: Players, optimizer: GameOptimizer, ema: float | None = None) -> None:
-        self.modules, self.optimizer = modules, optimizer
-        self.game, self.players = game.functional(modules)
-        self.state: State = optimizer.init(self.game, self.players)
-        self.ema = None if ema is None else EMA(self.players, ema)
-        self._places = _places(modules, self.players)
+    def __init__(
+        self,
+        game: Game,
+        modules: Players,
+        optimizer: GameOptimizer,
+        ema: float | None = None,
+        skips: int | None = 0,
+        check: bool = True,
+    ) -> None:
+        self.modules, self.optimizer, self.skips = modules, optimizer, skips
+        self.steps = self.skipped = self._in_a_row = 0
+        self._unbound, self._decay, self._check = game, ema, check
+        self.rebind()
+
+    def rebind(self) -> None:
+        """Play on with the modules as they are now: other layers, dtype, device, or frozen parameters.
+
+        The optimizer's state and the moving average start anew.
+
+        Raises:
+            GameError: modules that cannot be played.
+        """
+        self.game, self._tensors = self._unbound.functional(self.modules)
+        self.state: State = self.optimizer.init(self.game, self._tensors)
+        self.ema = None if self._decay is None else EMA(self._tensors, self._decay)
+        self._unseen = True
+
+    @property
+    def players(self) -> Players:
+        """The players as they stand; of a module the dict of its trainable parameters, which share its memory."""
+        modules = self.game.modules
+        if modules is None:
+            return self._tensors
+        named = isinstance(self._tensors, Mapping)
+        values = list(self._tensors.values()) if named else list(self._tensors)
+        for i, module in enumerate(modules.modules):
+            if module is not None:
+                values[i] = modules.parameters(i)
+        return dict(zip(self._tensors, values, strict=True)) if named else tuple(values)
 
     def step(self, *batches: Any) -> Info:
-        """One step of the optimizer on `optimizer.draws` batches; the modules' parameters are updated in place."""
-        drawn = batches[0] if len(batches) == 1 else list(batches) or None
-        self.players, self.state, info = self.optimizer.step(self.game, self.players, self.state, drawn)
-        self.game.commit(info.buffers)
-        self._write(self.players)
-        if self.ema is not None:
-            self.ema.update(self.players)
+        """One step of the optimizer on `optimizer.draws` batches; the modules' parameters are updated in place.
+
+        Args:
+            batches: one argument per batch: `step(batch)`, or `step(first, second)` if a step draws two.
+
+        Raises:
+            GameError: another number of batches; modules that have changed since they were bound (see `rebind`); at the
+                first step, what `minimax.inspection.inspect` refuses; or a step that is not finite. Modules, state and
+                average are then as they were before the step.
+        """
+        if self.game.modules is not None:
+            self.game.modules.check()
+        players, drawn = self.players, self._drawn(batches)
+        first = batches[0] if batches else None
+        if self._unseen and self._check:
+            inspect(self.game, players, first)
+        new, state, info = self.optimizer.step(self.game, players, self.state, drawn)
+        if self._unseen:
+            if self._check and info.cost.hvps:
+                refuse_cuts(self.game, players, first)
+            _refuse_aliases(state, players)
+            self._unseen = False
+        if self.skips is None or self._finite(new, info):
+            self.state = state
+            self.game.commit(info.buffers)
+            self._write(new)
+            self.steps += 1
+            if self.ema is not None:
+                self.ema.update(new)
         return info
 
     def averaged(self) -> Players:
@@ -87,78 +149,143 @@ class Trainer:
         """
         if self.ema is None:
             raise ValueError("there is no moving average: pass ema=0.999 to bind.")
-        modules = copy.deepcopy(self.modules)
-        return written(modules, self.ema.players)
+        # Old-style weight_norm leaves tensors with a graph behind, which nothing can copy deeply.
+        memo = {id(value): value.detach() for value in _attributes(self.modules) if value.grad_fn is not None}
+        return written(copy.deepcopy(self.modules, memo), self.ema.players)
+
+    # ------------------------------------------------------------------------------------------ saving and loading
 
     def state_dict(self) -> dict[str, Any]:
-        """Players, optimizer state, buffers and moving average as tensors in plain containers, copied."""
-        saved = {"players": self.players, "state": self.state, "buffers": self._buffers()}
-        if self.ema is not None:
-            saved["ema"] = self.ema.players
-        copied: dict[str, Any] = pytree.tree_map(lambda x: x.detach().clone() if isinstance(x, Tensor) else x, saved)
-        return copied
+        """Which optimizer it was; players, state, buffers and frozen parameters, average: tensors in plain containers.
+
+        All are copies.
+        """
+        copied: dict[str, Any] = pytree.tree_map(
+            lambda x: x.detach().clone() if isinstance(x, Tensor) else x, self._saved()
+        )
+        return {"optimizer": described(self.optimizer), **copied}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned.
 
         Raises:
-            ValueError: players of another structure, the state of another optimizer or rule, or an average saved by
-                one trainer and unknown to the other. Nothing is loaded then.
+            ValueError: anything that does not fit: another optimizer or rule, another structure, shape or dtype, an
+                average that only one of the two has. Nothing is loaded then.
         """
-        if set(saved) != {"players", "state", "buffers"} | ({"ema"} if self.ema is not None else set()):
+        optimizer = described(self.optimizer)
+        if not isinstance(saved, Mapping) or set(saved) != {"optimizer", *self._saved()}:
+            got = sorted(map(str, saved)) if isinstance(saved, Mapping) else type(saved).__name__
             raise ValueError(
-                f"the saved state has entries {sorted(saved)}, which do not fit this trainer (is ema the same?)."
+                f"the saved state has the entries {got}, which do not fit this trainer (is ema the same?)."
             )
-        if _shapes(saved["players"]) != _shapes(self.players):
-            raise ValueError("the saved players differ in structure or shape from the modules bound here.")
-        if not _fits(saved["state"], self.state):
-            raise ValueError(f"the saved state is no state of {self.optimizer}: bind the optimizer that was saved.")
-        saved = pytree.tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, saved)
-        self.players, self.state = saved["players"], saved["state"]
-        self.game.commit(saved["buffers"])
+        if saved["optimizer"] != optimizer:
+            raise ValueError(
+                f"the state was saved by {saved['optimizer']}, and this is {optimizer}: bind the same one."
+            )
+        mine = self._saved()
+        mine["state"] = self.optimizer.init(self.game, self.players)
+        if mismatch(saved["state"], mine["state"], "state"):  # torch's optimizers make their memory at the first step
+            mine["state"] = expected(self.optimizer, self.game, self.players)
+        if wrong := next(filter(None, (mismatch(saved[key], mine[key], key) for key in mine)), ""):
+            raise ValueError(f"the saved state does not fit what is bound here: {wrong}. Nothing was loaded.")
+        saved = pytree.tree_map(_placed, {key: saved[key] for key in mine}, mine)
+        self.state, self.steps = saved["state"], saved["counts"]["steps"]
+        self.skipped = saved["counts"]["skipped"]
+        self.game.commit(saved["held"])
         if self.ema is not None:
             self.ema.load(saved["ema"])
-        self._write(self.players)
+        self._write(saved["players"])
 
-    def _buffers(self) -> dict[str, Tensor]:
-        return {} if self.game._modules is None else self.game._modules.state()
+    def _saved(self) -> dict[str, Any]:
+        modules = self.game.modules
+        held = {} if modules is None else modules.read({**modules.buffers, **modules.frozen})
+        saved = {"players": self.players, "state": self.state, "held": held}
+        saved["counts"] = {"steps": self.steps, "skipped": self.skipped}
+        return saved if self.ema is None else saved | {"ema": self.ema.players}
+
+    # ----------------------------------------------------------------------------------------------------- steps
+
+    def _drawn(self, batches: tuple[Any, ...]) -> Any:
+        draws = self.optimizer.draws
+        if batches and len(batches) != draws:
+            raise GameError(
+                f"a step of {self.optimizer.name} takes {draws} batches, each an argument of its own, got "
+                f"{len(batches)}: trainer.step({', '.join(['batch'] * draws)})."
+            )
+        return None if not batches else batches[0] if draws == 1 else list(batches)
+
+    def _finite(self, new: Players, info: Info) -> bool:
+        """Whether the step is worth keeping. Reads one number off the device.
+
+        Raises:
+            GameError: it is not, and neither were the `skips` before it.
+        """
+        if bool(torch.isfinite(tree.norm(pytree.tree_leaves(new))) & info.finite):
+            self._in_a_row = 0
+            return True
+        self.skipped, self._in_a_row = self.skipped + 1, self._in_a_row + 1
+        if self._in_a_row > (self.skips or 0):
+            raise GameError(
+                f"step {self.steps + 1} is not finite: {self._first(new, info)}. The modules hold the last finite "
+                "values: lower the rate, clip, or let bind(..., skips=5) pass over up to five such steps in a row."
+            )
+        return False
+
+    def _first(self, new: Players, info: Info) -> str:
+        """The first number that is not finite, by name."""
+        keys = list(new) if isinstance(new, Mapping) else range(len(new))
+        for key, loss in zip(keys, info.losses, strict=True):
+            if not torch.isfinite(loss):
+                return f"the loss of players[{key!r}] is {float(loss):g}"
+        for what, values in (("gradient", dict(zip(keys, info.gradients, strict=True))), ("next value", new)):
+            for key in keys:
+                paths = [pytree.keystr(path) for path, _ in pytree.tree_leaves_with_path(new[key])]
+                for path, leaf in zip(paths, pytree.tree_leaves(values[key]), strict=True):
+                    if not torch.isfinite(tree.norm([leaf])):
+                        return f"the {what} of players[{key!r}]{path} is not"
+        return "the players together are too large"
 
     @torch.no_grad()
-    def _write(self, players: Players) -> None:
-        for key, parameters in self._places:
-            torch._foreach_copy_(parameters, list(players[key].values()))
+    def _write(self, new: Players) -> None:
+        modules, keys = self.game.modules, list(new) if isinstance(new, Mapping) else range(len(new))
+        for i, key in enumerate(keys):
+            if modules is not None and modules.modules[i] is not None:
+                modules.write(i, new[key])
+        self._tensors = new
 
 
-def _places(modules: Players, players: Players) -> list[tuple[Any, list[Tensor]]]:
-    """Which parameters each player that is a module is written to, looked up once."""
-    keys = list(modules) if isinstance(modules, dict) else range(len(modules))
-    return [
-        (key, [modules[key].get_parameter(name) for name in players[key]])
-        for key in keys
-        if isinstance(modules[key], nn.Module)
-    ]
+def _refuse_aliases(state: State, players: Players) -> None:
+    """A state that holds the modules' own memory would change with them at the next step."""
+    theirs = {leaf.untyped_storage().data_ptr() for leaf in pytree.tree_leaves(players) if leaf.numel()}
+    for path, leaf in pytree.tree_leaves_with_path(state):
+        if isinstance(leaf, Tensor) and leaf.numel() and leaf.untyped_storage().data_ptr() in theirs:
+            raise GameError(
+                f"the optimizer keeps a player's own tensor in state{pytree.keystr(path)}, which the next step writes "
+                "to: keep a copy (tree.clone)."
+            )
 
 
-def _shapes(players: Players) -> tuple[list[torch.Size], Any]:
-    leaves, spec = pytree.tree_flatten(players)
-    return [leaf.shape for leaf in leaves], spec
+def _attributes(modules: Players) -> Iterator[Tensor]:
+    """All tensors that the modules have as plain attributes."""
+    for module in modules.values() if isinstance(modules, Mapping) else modules:
+        for owner in module.modules() if isinstance(module, nn.Module) else ():
+            yield from (value for value in vars(owner).values() if isinstance(value, Tensor))
 
 
-def _fits(saved: Any, state: Any) -> bool:
-    """Whether a state has the structure and shapes of another one."""
-    if isinstance(state, dict) and isinstance(saved, dict):
-        if state.keys() == saved.keys() == {"state"}:  # of a torch optimizer, which fills it at its first step
-            return True
-        return state.keys() == saved.keys() and all(_fits(saved[key], state[key]) for key in state)
-    if isinstance(state, list | tuple) and isinstance(saved, list | tuple):
-        return len(state) == len(saved) and all(map(_fits, saved, state))
-    if isinstance(state, Tensor) and isinstance(saved, Tensor):
-        return state.shape == saved.shape
-    return type(state) is type(saved)
+def _placed(saved: Any, mine: Any) -> Any:
+    """A copy of a saved value, where mine lies."""
+    return saved.to(mine.device, copy=True) if isinstance(saved, Tensor) else saved
 
 
 def bind(
-    game: Game, modules: Players, optimizer: GameOptimizer, *, ema: float | None = None, compile: bool = False
+    game: Game,
+    modules: Players,
+    optimizer: GameOptimizer,
+    *,
+    ema: float | None = None,
+    skips: int | None = 0,
+    check: bool = True,
+    compile: bool = False,
 ) -> Trainer:
     """Tie modules to a game and an optimizer, so that `trainer.step(batch)` moves them in place.
 
@@ -168,9 +295,15 @@ def bind(
             `trainer.players`).
         optimizer: the algorithm.
         ema: the decay of a moving average of all players (`trainer.averaged()`), or None.
+        skips: how many steps in a row may be passed over because a loss, a gradient or a new value is not finite,
+            before one is an error. Finding out reads one number off the device per step; None does not look.
+        check: look once, at the first step, for what would be silently wrong (see `minimax.inspection.inspect`); costs
+            one forward pass of every loss, two for optimizers that take second derivatives.
         compile: compile the step (see `compiled`).
 
     Raises:
+        TypeError: a game or an optimizer that is none.
+        ValueError: a decay outside [0, 1), or skips below 0.
         GameError: players that the optimizer cannot move.
 
     Example:
@@ -181,4 +314,9 @@ def bind(
         >>> bool(x.weight.abs() < 1e-6)
         True
     """
-    return Trainer(game, modules, compiled(optimizer) if compile else optimizer, ema)
+    check_playable(game, optimizer)
+    for name, value in (("check", check), ("compile", compile)):
+        validation.flag(name, value)
+    if skips is not None:
+        validation.whole("skips", skips, at_least=0)
+    return Trainer(game, modules, compiled(optimizer) if compile else optimizer, ema, skips, check)

@@ -11,17 +11,24 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from minimax import tree
-from minimax.game import Game, GameError, Oracle, Players
-from minimax.rules import Rule
-from minimax.tree import Point, Vector
+from minimax import admission, tree
+from minimax.game import Game, GameError, Oracle, Players, Projection
+from minimax.rules import Hyperparameter as Hyperparameter
+from minimax.rules import Rule, now
+from minimax.tree import Point
+from minimax.validation import shown
 
 State: TypeAlias = dict[str, Any]
-Hyperparameter: TypeAlias = float | Tensor | Callable[[Tensor], Any]
 
 
 class Cost(NamedTuple):
-    """What a step spent: players' gradients, Hessian-vector products (with DF or a block of it), samples drawn."""
+    """What was spent, by one step or by all so far; two costs add up.
+
+    Args:
+        gradients: gradients of one player's loss with respect to that player.
+        hvps: Hessian-vector products, with DF or a block of it.
+        samples: the sum of the first dimensions of the batches drawn.
+    """
 
     gradients: int = 0
     hvps: int = 0
@@ -36,9 +43,21 @@ NOTHING = Cost()
 
 @dataclass(eq=False)
 class Info:
-    """What a step saw. `losses` and `gradients` are measured `at` the point named, per player.
+    """What a step saw: measured on the way, so it costs nothing more.
 
-    `norm` and `finite` are computed when asked, so that a training loop that does not look does not pay.
+    `norm`, `residual` and `finite` are computed when asked, so that a training loop that does not look does not pay.
+
+    Args:
+        losses: per player, a 0-dim tensor.
+        gradients: per player, the list of its leaves' gradients.
+        at: where losses and gradients were measured, in words: mostly at the start of the step.
+        cost: what the step spent.
+        buffers: of the players' modules, as the step left them.
+        extra: what an optimizer tells of itself by name; methods that solve a linear system tell its relative
+            `residual`, the `iterations` taken, and `missed`, the residual once more where it is far off the tolerance,
+            else 0.
+        point: where each player stood when its gradient was measured; empty where no player is constrained.
+        constraints: those of the game.
     """
 
     losses: tuple[Tensor, ...]
@@ -47,6 +66,13 @@ class Info:
     cost: Cost = NOTHING
     buffers: dict[str, Tensor] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
+    point: Point = ()
+    constraints: tuple[Projection | None, ...] | None = None
+
+    def __repr__(self) -> str:
+        numbers = {"losses": self.losses, "norms": self.norms}
+        shown = [f"{name}=({', '.join(f'{float(x):.4g}' for x in values)})" for name, values in numbers.items()]
+        return f"Info({', '.join(shown)}, at={self.at!r}, cost={self.cost})"
 
     @property
     def norm(self) -> Tensor:
@@ -59,19 +85,43 @@ class Info:
         return tuple(tree.norm(vector) for vector in self.gradients)
 
     @property
+    def natural(self) -> Point:
+        """z - P(z - F), P the projections on the constraints: F where nothing is constrained, 0 at every solution."""
+        if not self.point or self.constraints is None:
+            return self.gradients
+        return natural(self.point, self.gradients, self.constraints)
+
+    @property
+    def residual(self) -> Tensor:
+        """|z - P(z - F)|, the natural residual; |F| where nothing is constrained."""
+        return tree.norm(tree.join(self.natural))
+
+    @property
     def finite(self) -> Tensor:
         """Whether every loss and every gradient entry is a finite number."""
         return torch.isfinite(self.norm) & torch.isfinite(tree.total(self.losses))
 
 
-def _info(losses: Any, gradients: Any, buffers: Any, extra: Any, at: str, cost: Cost) -> Info:
-    return Info(losses, gradients, at, cost, buffers, extra)
+def natural(z: Point, ξ: Point, constraints: Sequence[Projection | None]) -> Point:
+    """z - P(z - ξ) for every player: ξ itself for those that are not constrained."""
+    return tuple(
+        ξ_i if project is None else [leaf - project(leaf - g) for leaf, g in zip(z_i, ξ_i, strict=True)]
+        for z_i, ξ_i, project in zip(z, ξ, constraints, strict=True)
+    )
+
+
+def _info(leaves: Iterable[Any], static: tuple[Any, ...]) -> Info:
+    (losses, gradients, buffers, extra, point), (at, cost, constraints) = leaves, static
+    return Info(losses, gradients, at, cost, buffers, extra, point, constraints)
 
 
 pytree.register_pytree_node(
     Info,
-    lambda info: ([info.losses, info.gradients, info.buffers, info.extra], (info.at, info.cost)),
-    lambda leaves, static: _info(*leaves, *static),
+    lambda info: (
+        [info.losses, info.gradients, info.buffers, info.extra, info.point],
+        (info.at, info.cost, info.constraints),
+    ),
+    _info,
     serialized_type_name="minimax.Info",
 )
 
@@ -105,11 +155,11 @@ class GameOptimizer(ABC):
         """The state before the first step.
 
         Raises:
-            GameError: players that are modules (see `Game.functional`), empty, not floating point, or on several
-                devices; a number of rules that does not match the players.
+            GameError: players that are modules (see `Game.functional`), empty, not real and dense, without memory
+                (meta), or on several devices; a number of rules that does not match the players.
         """
-        oracle, z = game.enter(_plain(players))
-        _check(oracle, z)
+        oracle, z = game.enter(admission.plain(players))
+        admission.players(oracle, z)
         return self.begin(z)
 
     def begin(self, z: Point) -> State:
@@ -120,23 +170,29 @@ class GameOptimizer(ABC):
         """One step from `players`.
 
         Args:
-            batches: the batch when `draws` is 1, else a list or tuple of `draws` batches; None if the losses take none.
+            state: of the last step, or `init`; another optimizer's is refused as far as it lacks something.
+            batches: the batch when `draws` is 1, else a list or tuple of `draws` batches, alike in structure, dtypes
+                and shapes but for the first dimension; None if the losses take none.
 
         Raises:
-            GameError: a wrong number of batches, or losses that do not fit the players (see `Game`).
+            GameError: a wrong number of batches, batches that are not alike, a state of another optimizer, or losses
+                that do not fit the players (see `Game`).
         """
-        if batches is None:
-            drawn: Sequence[Any] = (None,) * self.draws
-        elif self.draws == 1:
-            drawn = (batches,)
-        elif isinstance(batches, list | tuple) and len(batches) == self.draws:
-            drawn = batches
+        drawn = admission.batches(self.name, self.draws, batches)
+        oracle, start = game.enter(players)
+        if tree.transformed():
+            z, state, info = self.update(oracle, start, state, drawn)
         else:
-            got = f"{len(batches)}" if isinstance(batches, list | tuple) else f"one {type(batches).__name__}"
-            raise GameError(f"a step of {self.name} takes {self.draws} batches in a list, got {got}.")
-        oracle, z = game.enter(players)
-        z, state, info = self.update(oracle, z, state, drawn)
-        info.cost = Cost(oracle.gradients, oracle.hvps, sum([_batch_size(batch) for batch in drawn]))
+            try:
+                z, state, info = self.update(oracle, start, state, drawn)
+            except GameError:
+                raise
+            except Exception:
+                admission.state(type(self).__name__, state, self.begin(start))  # if that is why
+                raise
+        info.point = () if game.constraints is None else info.point or start
+        info.constraints = game.constraints
+        info.cost = Cost(oracle.gradients, oracle.hvps, sum([admission.batch_size(batch) for batch in drawn]))
         info.buffers = oracle.buffers
         return oracle.leave(z), state, info
 
@@ -150,7 +206,7 @@ class GameOptimizer(ABC):
 
     def at(self, value: Hyperparameter, state: State) -> Any:
         """A hyperparameter now: a schedule is asked with the step count."""
-        return value(state["step"]) if callable(value) else value
+        return now(value, state["step"])
 
 
 @dataclass(frozen=True)
@@ -159,9 +215,25 @@ class Ruled(GameOptimizer):
 
     Args:
         rule: how big one player's move is: one rule for all players or a tuple with one each.
+
+    Raises:
+        TypeError: what is no rule, nor a tuple of them.
+        ValueError: a rule whose moves cannot be combined as this optimizer does.
     """
 
     rule: Rule | tuple[Rule, ...]
+
+    combines: ClassVar[bool] = False  # whether it stretches moves, or adds several to one point
+
+    def __post_init__(self) -> None:
+        """Subclasses that check more call this one too."""
+        kind = type(self).__name__
+        if isinstance(self.rule, list):
+            raise TypeError(f"{kind} takes one rule per player in a tuple, got a list: {kind}((sgd(0.1), adam(0.01))).")
+        for rule in self.rule if isinstance(self.rule, tuple) else (self.rule,):
+            admission.rule(kind, rule)
+            if self.combines and not rule.sums:
+                raise ValueError(f"{kind} adds up moves, which {type(rule).__name__} has none for: use ExtraGradient.")
 
     @classmethod
     def of(cls, rule: Rule | tuple[Rule, ...], **options: Any) -> Self:
@@ -180,12 +252,17 @@ class Ruled(GameOptimizer):
             raise GameError(f"rule has {count} entries for {players} players: pass one rule, or one per player.")
         return self.rule
 
-    def directions(self, z: Point, ξ: Point, state: State) -> tuple[Point, State]:
-        """Every player's displacement along its gradient, and the state with the rules' new memories."""
-        moves = [
-            rule.move(z_i, ξ_i, memory, state["step"])
-            for rule, z_i, ξ_i, memory in zip(self.rules(len(z)), z, ξ, state["rules"], strict=True)
-        ]
+    def directions(self, z: Point, ξ: Point, state: State, at: Point | None = None) -> tuple[Point, State]:
+        """Every player's displacement from z along its gradient, and the state with the rules' new memories.
+
+        Args:
+            z: where the displacements are added.
+            ξ: the gradients.
+            state: with the rules' memories.
+            at: where the gradients were taken, and so what weight decay decays; None for z.
+        """
+        parts = zip(self.rules(len(z)), z, at or z, ξ, state["rules"], strict=True)
+        moves = [rule.move_from(z_i, at_i, ξ_i, memory, state["step"]) for rule, z_i, at_i, ξ_i, memory in parts]
         return tuple(d for d, _ in moves), state | {"rules": [memory for _, memory in moves]}
 
 
@@ -239,6 +316,24 @@ class Wrapper(GameOptimizer):
         return {"inner": self.inner.begin(z)} | super().begin(z)
 
 
+def checked(optimizer: Any) -> GameOptimizer:
+    """The optimizer, if it is one.
+
+    Raises:
+        TypeError: it is a rule, one of torch's optimizers, a class, or something else; with the way out.
+    """
+    if isinstance(optimizer, GameOptimizer):
+        return optimizer
+    got, cure = shown(optimizer), "AlternatingGDA(adam(2e-4))"
+    if isinstance(optimizer, Rule):
+        cure = f"AlternatingGDA({optimizer})"
+    elif isinstance(optimizer, torch.optim.Optimizer):
+        cure = f"AlternatingGDA(from_torch(torch.optim.{type(optimizer).__name__}, lr=...))"
+    elif isinstance(optimizer, type) and issubclass(optimizer, GameOptimizer):
+        cure = f"{optimizer.__name__}.of(adam(2e-4))"
+    raise TypeError(f"optimizer must be a game optimizer, got {got}: pass {cure}, say.")
+
+
 def moved(game: Oracle, z: Point, d: Point) -> Point:
     """z + d, every player projected on its feasible set."""
     return tuple(game.project(i, tree.add(z_i, d_i)) for i, (z_i, d_i) in enumerate(zip(z, d, strict=True)))
@@ -252,35 +347,3 @@ def scaled(ρ: Any, d: Point) -> Point:
 def counted(state: State) -> State:
     """The state one step later."""
     return state | {"step": state["step"] + 1}
-
-
-def _plain(players: Players) -> Players:
-    values = players.values() if isinstance(players, dict) else players
-    for value in values if isinstance(values, Iterable) and not isinstance(values, Tensor) else ():
-        if isinstance(value, torch.nn.Module):
-            raise GameError(
-                f"{type(value).__name__} is an nn.Module, which a pure step cannot move: use minimax.bind or "
-                "minimax.solve, or game, players = game.functional(players)."
-            )
-    return players
-
-
-def _check(oracle: Oracle, z: Point) -> None:
-    devices = {leaf.device for vector in z for leaf in vector if isinstance(leaf, Tensor)}
-    for i, vector in enumerate(z):
-        if not vector:
-            raise GameError(f"{oracle.name(i)} has no tensors (or none that requires gradients): nothing can move.")
-        for leaf in vector:
-            if not isinstance(leaf, Tensor):
-                raise GameError(f"{oracle.name(i)} holds a {type(leaf).__name__}; players hold tensors only.")
-            if not leaf.is_floating_point():
-                raise GameError(f"{oracle.name(i)} holds {leaf.dtype}; players must be floating point: use .float().")
-    if len(devices) > 1:
-        raise GameError(f"players lie on several devices ({', '.join(sorted(map(str, devices)))}): move them to one.")
-
-
-def _batch_size(batch: Any) -> int:
-    if batch is None:
-        return 0
-    leaves: Vector = [leaf for leaf in pytree.tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.dim() > 0]
-    return leaves[0].shape[0] if leaves else 0

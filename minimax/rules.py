@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,19 +21,34 @@ from torch.overrides import TorchFunctionMode
 
 from minimax import tree
 from minimax.tree import Vector
+from minimax.validation import flag, function, hyperparameter, shown
 
 Memory: TypeAlias = dict[str, Any]
-Rate: TypeAlias = float | Tensor | Callable[[Tensor], Any]
+Hyperparameter: TypeAlias = float | Tensor | Callable[[Tensor], Any]
+
+
+def now(value: Hyperparameter, step: Tensor) -> Any:
+    """A hyperparameter at this step: a schedule is asked with the step count."""
+    return value(step) if callable(value) else value
 
 
 @dataclass(frozen=True)
 class Rule(ABC):
-    """How one player turns gradients into displacements."""
+    """How one player turns gradients into displacements.
 
-    lr: Rate
+    Args:
+        lr: h >= 0, a float, a tensor, or a schedule step -> float.
+
+    Raises:
+        ValueError: a hyperparameter that is no number or out of its range.
+    """
+
+    lr: Hyperparameter
+
+    sums: ClassVar[bool] = True  # whether displacements may be added up and stretched, or only added to their start
 
     def __post_init__(self) -> None:
-        _nonnegative("lr", self.lr)
+        hyperparameter("lr", self.lr, at_least=0)
 
     @abstractmethod
     def init(self, player: Vector) -> Memory:
@@ -41,11 +56,28 @@ class Rule(ABC):
 
     @abstractmethod
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
-        """The displacement along -gradient, and the new memory. `step` counts the optimizer's steps, for schedules."""
+        """The displacement along -gradient, and the new memory.
+
+        Args:
+            player: where the gradient was taken.
+            gradient: what to move against.
+            memory: from the last move, or `init`.
+            step: counts the optimizer's steps, for schedules.
+        """
+
+    def move_from(
+        self, start: Vector, at: Vector, gradient: Vector, memory: Memory, step: Tensor
+    ) -> tuple[Vector, Memory]:
+        """The displacement of `start` along a gradient taken elsewhere, `at` a half step say, and the new memory.
+
+        Weight decay belongs to the gradient, so this is the move made where that was taken, wherever it starts. A rule
+        whose displacement depends on the point it starts from, as a mirror step's does, overrides it.
+        """
+        return self.move(at, gradient, memory, step)
 
     def rate(self, step: Tensor) -> Any:
         """The learning rate at this step."""
-        return self.lr(step) if callable(self.lr) else self.lr
+        return now(self.lr, step)
 
     def metric(self, memory: Memory, step: Tensor) -> Any:
         """A in d = -A m with m the rule's mean of gradients: a number, or one per entry (a vector). Call after `move`.
@@ -63,11 +95,14 @@ class sgd(Rule):
     On its own this is the heavy ball z⁺ = z - h g + b (z - z₋). In games a *negative* b can help (Gidel et al., 2019).
     Memory: one copy of the player if momentum is used, else none.
 
+    Every number may be a float, a tensor or a schedule step -> float.
+
     Args:
-        lr: h >= 0, a float, a tensor, or a schedule step -> float.
+        lr: h >= 0.
         momentum: b, of any sign; 0 for none.
         nesterov: look ahead along the momentum.
-        weight_decay: adds weight_decay * z to the gradient.
+        weight_decay: w >= 0 adds w z to the gradient, z being where that was taken. So first-order methods play as on
+            the losses L + w/2 |z|²; those that turn the field by its Jacobian first (consensus, say) add w z after it.
 
     Example:
         >>> import torch
@@ -75,27 +110,33 @@ class sgd(Rule):
         ([tensor(-0.2000)], {})
     """
 
-    momentum: float | Tensor = 0.0
+    momentum: Hyperparameter = 0.0
     nesterov: bool = False
-    weight_decay: float = 0.0
+    weight_decay: Hyperparameter = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _nonnegative("weight_decay", self.weight_decay)
+        hyperparameter("momentum", self.momentum)
+        hyperparameter("weight_decay", self.weight_decay, at_least=0)
+        flag("nesterov", self.nesterov)
+        if self.nesterov and not self._heavy:
+            raise ValueError("nesterov looks ahead along the momentum, got momentum=0: pass a momentum too.")
 
     @property
     def _heavy(self) -> bool:
-        return isinstance(self.momentum, Tensor) or self.momentum != 0
+        return not _zero(self.momentum)
 
     def init(self, player: Vector) -> Memory:
         return {"v": tree.zeros(player)} if self._heavy else {}
 
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
-        g = tree.axpy(self.weight_decay, player, gradient) if self.weight_decay else gradient
+        w = now(self.weight_decay, step)
+        g = gradient if _zero(w) else tree.axpy(w, player, gradient)
         if not self._heavy:
             return tree.scale(-self.rate(step), g), memory
-        v = tree.axpy(self.momentum, memory["v"], g)
-        d = tree.axpy(self.momentum, v, g) if self.nesterov else v
+        b = now(self.momentum, step)
+        v = tree.axpy(b, memory["v"], g)
+        d = tree.axpy(b, v, g) if self.nesterov else v
         return tree.scale(-self.rate(step), d), {"v": v}
 
     def metric(self, memory: Memory, step: Tensor) -> Any:
@@ -106,12 +147,12 @@ class sgd(Rule):
 class rmsprop(Rule):
     r"""RMSprop (Tieleman & Hinton, 2012): s ← a s + (1-a) g², d = -h g / (√s + ε).
 
-    Memory: one copy of the player.
+    Every number may be a float, a tensor or a schedule step -> float. Memory: one copy of the player.
 
     Args:
-        lr: h >= 0, a float, a tensor, or a schedule step -> float.
+        lr: h >= 0.
         alpha: a in [0, 1), how slowly the squared gradient is averaged.
-        eps: ε > 0.
+        eps: ε >= 0.
 
     Example:
         >>> import torch
@@ -120,23 +161,24 @@ class rmsprop(Rule):
         [tensor(-0.1000)]
     """
 
-    alpha: float = 0.99
-    eps: float = 1e-8
+    alpha: Hyperparameter = 0.99
+    eps: Hyperparameter = 1e-8
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _fraction("alpha", self.alpha)
-        _nonnegative("eps", self.eps)
+        hyperparameter("alpha", self.alpha, at_least=0, below=1)
+        hyperparameter("eps", self.eps, at_least=0)
 
     def init(self, player: Vector) -> Memory:
         return {"s": tree.zeros(player)}
 
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
-        s = tree.lerp(memory["s"], tree.mul(gradient, gradient), 1 - self.alpha)
-        return tree.scale(-self.rate(step), tree.div(gradient, tree.shift(tree.sqrt(s), self.eps))), {"s": s}
+        s = tree.lerp(memory["s"], tree.mul(gradient, gradient), 1 - now(self.alpha, step))
+        root = tree.shift(tree.sqrt(s), now(self.eps, step))
+        return tree.scale(-self.rate(step), tree.div(gradient, root)), {"s": s}
 
     def metric(self, memory: Memory, step: Tensor) -> Any:
-        return [self.rate(step) / a for a in tree.shift(tree.sqrt(memory["s"]), self.eps)]
+        return [self.rate(step) / a for a in tree.shift(tree.sqrt(memory["s"]), now(self.eps, step))]
 
 
 @dataclass(frozen=True)
@@ -144,13 +186,14 @@ class adam(Rule):
     r"""Adam (Kingma & Ba, 2015), AMSGrad (Reddi et al., 2018), decoupled weight decay (Loshchilov & Hutter, 2019).
 
     m ← β₁ m + (1-β₁) g,  v ← β₂ v + (1-β₂) g²,  d = -h m̂ / (√v̂ + ε) - h w z  with m̂ = m/(1-β₁ᵗ), v̂ = v/(1-β₂ᵗ).
-    Memory: two copies of the player (three with amsgrad) and the counter t, one per move.
+    Every number may be a float, a tensor or a schedule step -> float. Memory: two copies of the player (three with
+    amsgrad) and the counter t, one per move.
 
     Args:
-        lr: h >= 0, a float, a tensor, or a schedule step -> float.
+        lr: h >= 0.
         betas: (β₁, β₂) in [0, 1); GANs like β₁ = 0.5 or 0.
         eps: ε >= 0.
-        weight_decay: w >= 0.
+        weight_decay: w >= 0, AdamW's. z is where the gradient was taken, so extragradient's second half step decays z½.
         amsgrad: divide by the largest v so far.
 
     Example:
@@ -160,17 +203,20 @@ class adam(Rule):
         [tensor(-0.1000)]
     """
 
-    betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
+    betas: tuple[Hyperparameter, Hyperparameter] = (0.9, 0.999)
+    eps: Hyperparameter = 1e-8
+    weight_decay: Hyperparameter = 0.0
     amsgrad: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not (isinstance(self.betas, tuple) and len(self.betas) == 2):
+            raise ValueError(f"betas must be a tuple of two numbers, as (0.9, 0.999), got {shown(self.betas)}.")
         for k, beta in enumerate(self.betas):
-            _fraction(f"betas[{k}]", beta)
-        _nonnegative("eps", self.eps)
-        _nonnegative("weight_decay", self.weight_decay)
+            hyperparameter(f"betas[{k}]", beta, at_least=0, below=1)
+        hyperparameter("eps", self.eps, at_least=0)
+        hyperparameter("weight_decay", self.weight_decay, at_least=0)
+        flag("amsgrad", self.amsgrad)
 
     def init(self, player: Vector) -> Memory:
         # float64: 1 - 0.999 ** t keeps two digits of float32 at t = 1.
@@ -182,7 +228,7 @@ class adam(Rule):
         return memory | ({"largest": tree.zeros(player)} if self.amsgrad else {})
 
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
-        β1, β2 = self.betas
+        β1, β2 = (now(β, step) for β in self.betas)
         t = memory["t"] + 1
         m = tree.lerp(memory["m"], gradient, 1 - β1)
         v = tree.lerp(memory["v"], tree.mul(gradient, gradient), 1 - β2)
@@ -192,13 +238,14 @@ class adam(Rule):
         h = self.rate(step)
         # m̂/(√v̂ + ε) = √(1-β₂ᵗ)/(1-β₁ᵗ) · m / (√v + ε √(1-β₂ᵗ)): two scalars instead of two passes over the moments.
         root = (1 - β2**t) ** 0.5
-        d = tree.div(m, tree.shift(tree.sqrt(new.get("largest", v)), self.eps * root))
+        d = tree.div(m, tree.shift(tree.sqrt(new.get("largest", v)), now(self.eps, step) * root))
         d = tree.scale(-h * root / (1 - β1**t), d)
-        return (tree.axpy(-h * self.weight_decay, player, d) if self.weight_decay else d), new
+        w = now(self.weight_decay, step)
+        return (d if _zero(w) else tree.axpy(-h * w, player, d)), new
 
     def metric(self, memory: Memory, step: Tensor) -> Any:
-        root = (1 - self.betas[1] ** memory["t"]) ** 0.5
-        a = tree.shift(tree.sqrt(memory["largest" if self.amsgrad else "v"]), self.eps * root)
+        root = (1 - now(self.betas[1], step) ** memory["t"]) ** 0.5
+        a = tree.shift(tree.sqrt(memory["largest" if self.amsgrad else "v"]), now(self.eps, step) * root)
         return [(self.rate(step) * root).to(b.dtype) / b for b in a]
 
 
@@ -206,12 +253,15 @@ class adam(Rule):
 class entropic(Rule):
     r"""Multiplicative weights: z⁺ ∝ z exp(-h g) along the last dimension, the mirror step on the probability simplex.
 
-    Every leaf holds one distribution per row and stays positive and summing to one, so no projection is needed;
+    Every leaf holds one distribution per row and stays one (a zero stays zero), so no projection is needed;
     `ExtraGradient(entropic(h))` is mirror-prox. For schedules that add one move to the point it was made at:
-    simultaneous, alternating, extragradient (optimistic play adds two, anchors and averages of moves are none).
+    simultaneous, alternating, extragradient (methods that add several refuse it).
 
     Args:
         lr: h >= 0, a float, a tensor, or a schedule step -> float; for mirror-prox on xᵀAy at most 1 / max |A_ij|.
+
+    Raises:
+        ValueError: at `init`, a player outside the simplex.
 
     Example:
         >>> import torch
@@ -221,12 +271,27 @@ class entropic(Rule):
     Source: Nemirovski, Prox-method with rate of convergence O(1/t), 2004; Freund & Schapire, 1999.
     """
 
+    sums: ClassVar[bool] = False
+
     def init(self, player: Vector) -> Memory:
+        for z in () if tree.transformed() else player:
+            off = torch.tensor(1.0) if z.dim() == 0 else (z.sum(-1) - 1).abs().max()
+            if not (float(off) <= torch.finfo(z.dtype).eps ** 0.5 and float(z.min()) >= 0):
+                raise ValueError(
+                    "entropic moves rows of numbers >= 0 that sum to 1, got a player of shape "
+                    f"{tuple(z.shape)} with entries from {float(z.min()):.4g} to {float(z.max()):.4g}: "
+                    "start from x.softmax(-1), say."
+                )
         return {}
 
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
         logits = tree.axpy(-self.rate(step), gradient, [z.log() for z in player])
         return tree.sub([z.softmax(-1) for z in logits], player), memory
+
+    def move_from(
+        self, start: Vector, at: Vector, gradient: Vector, memory: Memory, step: Tensor
+    ) -> tuple[Vector, Memory]:
+        return self.move(start, gradient, memory, step)
 
 
 @dataclass(frozen=True)
@@ -236,13 +301,16 @@ class from_torch(Rule):
     Works in every schedule, extragradient included, and keeps the step pure; slower than the native rules, and not
     under `vmap` or `torch.compile`, as torch optimizers write in place. `torch.func.vjp` and `grad` go through a move,
     as `Unrolled` needs, if the class has the option `differentiable`; the rate and the count of moves are constants.
+    The copy stands where the gradient was taken: that is what weight decay of any kind decays, as in `sgd` and `adam`.
 
     Args:
         optimizer: the class, say `torch.optim.Adam`.
-        lr: as for the native rules (schedules too); passed on to the class.
-        options: its other keyword arguments.
+        lr: h >= 0, a float, a 0-dim tensor, or a schedule step -> float; passed on to the class.
+        options: its other keyword arguments; numbers among them may be schedules, as `momentum=...`.
 
     Raises:
+        TypeError: an optimizer that is no class (nor function) which makes one.
+        ValueError: options that the class refuses, or a class that needs a closure or sparse gradients.
         RuntimeError: under `vmap` or `torch.compile`; when differentiated, a class without the option `differentiable`,
             or a learning rate that the derivative is asked for.
 
@@ -256,18 +324,24 @@ class from_torch(Rule):
     optimizer: Callable[..., torch.optim.Optimizer]
     options: tuple[tuple[str, Any], ...]
 
-    def __init__(self, optimizer: Callable[..., torch.optim.Optimizer], lr: Rate = 1e-3, **options: Any) -> None:
+    def __init__(
+        self, optimizer: Callable[..., torch.optim.Optimizer], lr: Hyperparameter = 1e-3, **options: Any
+    ) -> None:
+        function("optimizer", optimizer, "a class such as torch.optim.Adam", classes=True)
         object.__setattr__(self, "lr", lr)
         object.__setattr__(self, "optimizer", optimizer)
         object.__setattr__(self, "options", tuple(sorted(options.items())))
         super().__post_init__()
+        if isinstance(lr, Tensor) and lr.dim():
+            raise ValueError("from_torch takes one lr, not one per member: in an ensemble use sgd, rmsprop or adam.")
+        self._try()
 
     def init(self, player: Vector) -> Memory:
         return {"state": {}}
 
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
         derive, rate = tree.transformed(), self.rate(step)
-        options = self._differentiable(rate) if derive else dict(self.options)
+        options = self._options(step) | (self._differentiable(rate) if derive else {})
         copy = [leaf.clone() for leaf in player]
         for leaf, g in zip(copy, gradient, strict=True):
             leaf.grad = g.clone()  # some optimizers write into it, as SGD(nesterov=True, foreach=True) does
@@ -279,8 +353,31 @@ class from_torch(Rule):
         state = {k: dict(optimizer.state[leaf]) for k, leaf in enumerate(copy) if leaf in optimizer.state}
         return tree.sub(copy, player), {"state": state}
 
+    def _options(self, step: Tensor) -> dict[str, Any]:
+        def settled(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(settled, value))
+            return float(value(step)) if callable(value) else value
+
+        return {key: settled(value) for key, value in self.options}
+
+    def _try(self) -> None:
+        """Make the optimizer once, for one number, so that it is refused here and not at the first step."""
+        name = getattr(self.optimizer, "__name__", repr(self.optimizer))
+        try:
+            made = self.optimizer([torch.zeros(1, 1)], lr=1e-3, **self._options(torch.tensor(0)))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"from_torch cannot make {name} with the options given: {error}") from error
+        if not isinstance(made, torch.optim.Optimizer):
+            raise TypeError(f"optimizer must make a torch.optim.Optimizer, got {name}, which makes {shown(made)}.")
+        closure = inspect.signature(made.step).parameters.get("closure")
+        if closure is not None and closure.default is inspect.Parameter.empty:
+            raise ValueError(f"from_torch cannot use {name}, which evaluates the loss itself: use a first-order class.")
+        if isinstance(made, torch.optim.SparseAdam):
+            raise ValueError("from_torch cannot use SparseAdam, as players' gradients are dense: use torch.optim.Adam.")
+
     def _differentiable(self, rate: Any) -> dict[str, Any]:
-        """The options under `torch.func`, where only torch's plain loops have derivatives."""
+        """What to change under `torch.func`, where only torch's plain loops have derivatives."""
         if torch.compiler.is_compiling() or _vmapped():
             raise RuntimeError("from_torch cannot run under vmap or torch.compile: use sgd, rmsprop or adam.")
         if "differentiable" not in inspect.signature(self.optimizer).parameters:
@@ -290,8 +387,8 @@ class from_torch(Rule):
             )
         if isinstance(rate, Tensor) and rate.requires_grad:
             raise RuntimeError("from_torch has no derivative in its learning rate: use sgd, rmsprop or adam.")
-        plain = {key: value for key, value in self.options if key not in ("foreach", "fused")}
-        return plain | {"differentiable": True}
+        loops = {key: False for key, _ in self.options if key in ("foreach", "fused")}
+        return loops | {"differentiable": True}
 
 
 class _Derivatives(TorchFunctionMode):
@@ -318,12 +415,5 @@ def _cloned(key: str, value: Any) -> Any:
     return value.detach().clone() if key == "step" else value.clone()  # Adam refuses a counter with a derivative
 
 
-def _nonnegative(name: str, value: Any) -> None:
-    grid = isinstance(value, Tensor) and not tree.transformed()
-    if bool((value < 0).any()) if grid else isinstance(value, int | float) and not value >= 0:
-        raise ValueError(f"{name} must be a number >= 0, got {value}.")
-
-
-def _fraction(name: str, value: Any) -> None:
-    if isinstance(value, int | float) and not 0 <= value < 1:
-        raise ValueError(f"{name} must lie in [0, 1), got {value}.")
+def _zero(value: Any) -> bool:
+    return isinstance(value, int | float) and value == 0

@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from minimax import tree
 from minimax.compiled import compiled
 from minimax.game import Game, GameError, Players
-from minimax.optimizer import Cost, GameOptimizer, Info, State
+from minimax.inspection import inspect, refuse_cuts
+from minimax.optimizer import Cost, GameOptimizer, Info, State, checked
+from minimax.saving import expected, mismatch
+from minimax.status import Limits, Status, measure, missed, not_finite, ran_out, start_of
+from minimax.status import magnitude as magnitude
+from minimax.validation import flag, shown, whole
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 Batches: TypeAlias = Iterable[Any] | Callable[[int], Any] | None
 
 
 class Iterate(NamedTuple):
-    """Where play stands after a step. `step` counts the steps taken, `cost` all that was spent."""
+    """Where play stands after a step.
+
+    Args:
+        step: how many steps have been taken.
+        players: as they are now, in the structure in which they were passed; modules as dicts of their parameters.
+        state: the optimizer's memory, which `iterate` and `GameOptimizer.step` go on from.
+        info: what the step saw.
+        cost: all that was spent since the loop began.
+    """
 
     step: int
     players: Players
     state: State
     info: Info
     cost: Cost
+
+    def __repr__(self) -> str:
+        return f"Iterate(step={self.step}, {summary(self.players)}, {self.info}, total {self.cost})"
 
 
 def iterate(
@@ -39,6 +57,7 @@ def iterate(
     batches: Batches = None,
     *,
     state: State | None = None,
+    check: bool = True,
 ) -> Iterator[Iterate]:
     """Play forever, yielding after every step; ends when the batches do.
 
@@ -49,9 +68,12 @@ def iterate(
         batches: an iterable of batches; or a function k -> k-th batch, which makes play resume exactly; or None.
             A step takes `optimizer.draws` of them.
         state: a saved state to go on from, with its `players`; by default a new one.
+        check: look once, at the very first step, for losses that would be silently wrong (see `minimax.inspection`).
 
     Raises:
         GameError: players that cannot be played, or losses or gradients that are not finite at the very first step.
+        TypeError: batches that are one batch and no iterable of batches, or an optimizer that is none.
+        ValueError: the state of another optimizer, or of other players.
 
     Example:
         >>> import torch, minimax as mm
@@ -61,16 +83,40 @@ def iterate(
         >>> it.players, it.cost
         ((tensor(0.3125), tensor(0.7500)), Cost(gradients=8, hvps=0, samples=0))
     """
-    resumed = state is not None
-    state = optimizer.init(game, players) if state is None else state
+    check_playable(game, optimizer)
+    flag("check", check)
+    fresh, begins = optimizer.init(game, players), state is None
+    state = fresh if state is None else state
+    wrong = mismatch(state, fresh, "state")
+    if wrong := wrong and mismatch(state, expected(optimizer, game, players), "state"):  # torch's make memory by moving
+        raise ValueError(f"state is of another optimizer or of other players: {wrong}.")
     step, cost = int(state["step"]), Cost()
     for drawn in draws(batches, optimizer.draws, step):
+        first = drawn[0] if optimizer.draws > 1 and drawn is not None else drawn
+        if begins and check:
+            inspect(game, players, first)
+        start = players
         players, state, info = optimizer.step(game, players, state, drawn)
-        if step == 0 and not resumed:
-            _check_start(game, info)
-        game.commit(info.buffers)
         step, cost = step + 1, cost + info.cost
-        yield Iterate(step, players, state, info, cost)
+        it = Iterate(step, players, state, info, cost)
+        if begins:
+            _check_start(it)
+            if check and info.cost.hvps:
+                refuse_cuts(game, start, first)
+        begins = False
+        game.commit(info.buffers)
+        yield it
+
+
+def check_playable(game: Game, optimizer: GameOptimizer) -> None:
+    """Refuse what is no game, or no optimizer of games.
+
+    Raises:
+        TypeError: with what was given.
+    """
+    if not isinstance(game, Game):
+        raise TypeError(f"game must be a Game, such as zero_sum(payoff), got {shown(game)}.")
+    checked(optimizer)
 
 
 def draws(batches: Batches, each: int, step: int) -> Iterator[Any]:
@@ -78,6 +124,12 @@ def draws(batches: Batches, each: int, step: int) -> Iterator[Any]:
     if batches is None:
         while True:
             yield None
+    iterable = isinstance(batches, Iterable) and not isinstance(batches, Tensor | np.ndarray | Mapping | str | bytes)
+    if not (iterable or callable(batches)):
+        raise TypeError(
+            f"batches must be an iterable of batches or a function k -> k-th batch, got {shown(batches)}: for one "
+            "batch at every step pass `lambda k: batch`, for a data set its DataLoader."
+        )
     if callable(batches):
         while True:
             drawn = [batches(k) for k in range(step * each, (step + 1) * each)]
@@ -88,80 +140,85 @@ def draws(batches: Batches, each: int, step: int) -> Iterator[Any]:
         yield drawn[0] if each == 1 else drawn
 
 
-def _check_start(game: Game, info: Info) -> None:
-    if not bool(info.finite):
-        losses = ", ".join(f"{float(loss):g}" for loss in info.losses)
-        norms = ", ".join(f"{float(norm):g}" for norm in info.norms)
+def _check_start(it: Iterate) -> None:
+    if not bool(it.info.finite):
+        losses = ", ".join(f"{float(loss):g}" for loss in it.info.losses)
+        norms = ", ".join(f"{float(norm):g}" for norm in it.info.norms)
         raise GameError(
-            f"the first step is not finite: losses ({losses}), gradient norms ({norms}); check the initial players and "
-            "the first batch."
+            f"the first step is not finite: losses ({losses}), gradient norms ({norms}), {not_finite(it)} first; check "
+            "the initial players and the first batch."
         )
 
 
-@dataclass(frozen=True)
-class Status:
-    """How a run ended: `kind` is converged, budget, diverged or exhausted; printed, it is a sentence."""
-
-    kind: str
-    step: int
-    reason: str
-
-    @property
-    def ok(self) -> bool:
-        """Whether the players are worth keeping."""
-        return self.kind in ("converged", "budget")
-
-    def __str__(self) -> str:
-        return f"{self.kind} after {self.step} steps: {self.reason}."
+def summary(players: Players) -> str:
+    """How many players and numbers there are."""
+    size = sum(leaf.numel() for leaf in pytree.tree_leaves(_tensors(players)))
+    return f"{len(players)} player{'s' * (len(players) != 1)} with {size:,} number{'s' * (size != 1)}"
 
 
-@dataclass(frozen=True)
-class Limits:
-    """When a run has converged or diverged. The one place where either is decided.
+def _tensors(players: Players) -> list[Any]:
+    values = players.values() if isinstance(players, Mapping) else players
+    return [list(value.parameters()) if isinstance(value, nn.Module) else value for value in values]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Solution:
+    """What `solve` found.
 
     Args:
-        tolerance: converged when |F| falls to this (0: never).
-        growth: diverged when |z| exceeds this many times max(1, |z_0|).
+        players: the last ones; of a run that diverged, the last that were recorded within the limits. Modules, if
+            modules were passed.
+        state: the optimizer's memory that belongs to them; `state["step"]` is the step they are of.
+        status: how the run ended.
+        cost: all that was spent.
+        records: the history in lists, one entry per recorded step: `step`; `loss_0`, ...; `norm`, the residual that
+            `Limits` judges; `gradients`, `hvps` and `samples` spent so far.
+        measure: what `norm` is, as a formula: |F|, or with constraints |z - P(z - F)|.
     """
-
-    tolerance: float = 0.0
-    growth: float = 1e3
-
-    def judge(self, it: Iterate, start: Tensor) -> Status | None:
-        """The verdict after a step, or None to play on. `start` is |z_0|. Reads three numbers off the device."""
-        norm, size = float(it.info.norm), float(magnitude(it.players))
-        if not (bool(it.info.finite) and size < float("inf")):
-            return Status("diverged", it.step, "a loss, a gradient or a player is not finite")
-        if size > self.growth * max(1.0, float(start)):
-            return Status("diverged", it.step, f"|z| = {size:.3g} exceeds {self.growth:g} times its start")
-        if 0 < self.tolerance >= norm:
-            return Status("converged", it.step, f"|F| = {norm:.3g} <= {self.tolerance:g}")
-        return None
-
-
-def magnitude(players: Players) -> Tensor:
-    """|z|, the norm of all players together."""
-    return tree.norm(pytree.tree_leaves(players))
-
-
-@dataclass(frozen=True)
-class Solution:
-    """What `solve` found: the last players, how the run ended, and its history."""
 
     players: Players
     state: State
     status: Status
     cost: Cost
     records: dict[str, list[float]]
+    measure: str = "|F|"
+
+    def __repr__(self) -> str:
+        spent = ", ".join(f"{value:,} {name}" for name, value in self.cost._asdict().items() if value)
+        return f"Solution({str(self.status).rstrip('.')}; {summary(self.players)}; {spent or 'nothing spent'})"
+
+    def _repr_html_(self) -> str:
+        last = {name: f"{column[-1]:.6g}" for name, column in self.records.items() if column}
+        rows = {"status": str(self.status), "players": summary(self.players), **last}
+        cells = (f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
+        return f"<table>{''.join(cells)}</table>"
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row per recorded step: losses, gradient norm, cost. Needs pandas; `records` is the same in lists."""
+        """One row per recorded step: losses, residual, cost. Needs pandas; `records` is the same in lists."""
         try:
             import pandas as pd
         except ImportError as error:
             raise ImportError("history needs pandas: pip install pandas, or read solution.records.") from error
         return pd.DataFrame(self.records)
+
+    def plot(self) -> Figure:
+        """The losses, and the residual on a log axis, against the gradients spent. Needs matplotlib and seaborn.
+
+        Raises:
+            ImportError: these are not installed.
+            ValueError: no step was recorded.
+
+        Example:
+            >>> import torch, minimax as mm
+            >>> z = (torch.tensor(1.0), torch.tensor(1.0))
+            >>> figure = mm.solve(mm.zero_sum(lambda x, y: x * y), z, mm.ExtraGradient(mm.sgd(0.3)), steps=50).plot()
+            >>> [ax.get_ylabel() for ax in figure.axes]
+            ['loss', '|F|']
+        """
+        from minimax.diagnostics.plots import draw_run
+
+        return draw_run(self.records, str(self.status), self.measure)
 
 
 def solve(
@@ -171,11 +228,14 @@ def solve(
     batches: Batches = None,
     *,
     steps: int = 1000,
-    limits: Limits = Limits(),
+    limits: Limits = Limits(),  # noqa: B008 - frozen
     every: int = 1,
     compile: bool = False,
+    check: bool = True,
 ) -> Solution:
     """Play `steps` steps, or until the run has converged, diverged, or used up its batches.
+
+    A run that diverges leaves the last players that were recorded within the limits, in modules too.
 
     Args:
         game: the losses.
@@ -184,11 +244,14 @@ def solve(
         batches: as for `iterate`.
         steps: the budget.
         limits: when to stop early.
-        every: record and judge every so many steps (each costs a read from the device).
+        every: record and judge every so many steps, and the last (each costs a read from the device; above 1 the last
+            recorded players are kept beside the present ones).
         compile: compile the step (see `compiled`).
+        check: as for `iterate`.
 
     Raises:
-        ValueError: steps or every below 1.
+        ValueError: steps or every below 1, or no integers.
+        TypeError: limits that are no `Limits`; and as for `iterate`.
         GameError: as for `iterate`.
 
     Example:
@@ -200,38 +263,79 @@ def solve(
         >>> solution.status.kind, solution.players[0].abs().max() < 1e-5
         ('converged', tensor(True))
     """
-    for name, value in (("steps", steps), ("every", every)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}.")
+    check_playable(game, optimizer)
+    check_budget(steps, every, limits, compile)
     optimizer = compiled(optimizer) if compile else optimizer
     modules, (game, players) = players, game.functional(players)
-    state = optimizer.init(game, players)
-    start, records = magnitude(players), _Records()
-    it, status = Iterate(0, players, state, Info((), ()), Cost()), None
-    for it in islice(iterate(game, players, optimizer, batches), steps):
+    it = Iterate(0, players, optimizer.init(game, players), Info((), (), buffers=_buffers(game)), Cost())
+    watch, status = _Watch(limits, it), None
+    for it in islice(iterate(game, players, optimizer, batches, check=check), steps):
+        if it.step == 1:
+            watch.start = start_of(watch.start, magnitude(it.players))
         if it.step % every == 0 or it.step == steps:
-            records.add(it)
-            if (status := limits.judge(it, start)) is not None:
+            status = watch.look(it)
+            if status is not None:
                 break
+    if status is None and it.step > watch.seen:
+        status = watch.look(it)
     if status is None:
         status = (
             Status("budget", it.step, f"the budget of {steps} steps is spent")
             if it.step == steps
-            else Status("exhausted", it.step, f"the batches ran out before {steps} steps; pass more, or a function")
+            else Status("exhausted", it.step, ran_out(it.step, steps, optimizer.draws))
         )
-    return Solution(written(modules, it.players), it.state, status, it.cost, records.columns)
+    if status.kind == "diverged":
+        game.commit(watch.good.info.buffers)
+    good, status = watch.good, replace(status, reason=status.reason + missed(watch.missed))
+    formula = measure(game.constraints)
+    return Solution(written(modules, good.players), good.state, status, it.cost, watch.columns, formula)
 
 
-class _Records:
-    def __init__(self) -> None:
+def check_budget(steps: int, every: int, limits: Limits, compile: bool) -> None:
+    """Refuse what `solve` and `ensemble` cannot count with.
+
+    Raises:
+        ValueError: steps or every that are no integers above 0, or a compile that is no boolean.
+        TypeError: limits that are no `Limits`.
+    """
+    whole("steps", steps, at_least=1)
+    whole("every", every, at_least=1)
+    flag("compile", compile)
+    if not isinstance(limits, Limits):
+        raise TypeError(f"limits must be Limits(tolerance=..., growth=...), got {shown(limits)}.")
+
+
+class _Watch:
+    """What `solve` remembers of a run: its history, and where play last stood within the limits."""
+
+    def __init__(self, limits: Limits, first: Iterate) -> None:
+        self.limits, self.good = limits, first
+        self.start = magnitude(first.players)
+        self.seen, self.missed = 0, 0.0
         self.columns: dict[str, list[float]] = {}
 
-    def add(self, it: Iterate) -> None:
+    def look(self, it: Iterate) -> Status | None:
+        """Record a step and judge it."""
+        self._record(it)
+        self.seen = it.step
+        status = self.limits.judge(it, self.start)
+        if status is None or status.ok:
+            self.good = it
+        return status
+
+    def _record(self, it: Iterate) -> None:
         row = {"step": it.step, **{f"loss_{i}": float(loss) for i, loss in enumerate(it.info.losses)}}
-        row |= {"norm": float(it.info.norm), "gradients": it.cost.gradients, "hvps": it.cost.hvps}
-        row |= {"samples": it.cost.samples}
+        row |= {"norm": float(it.info.residual), **it.cost._asdict()}
         for key, value in row.items():
             self.columns.setdefault(key, []).append(value)
+        if "missed" in it.info.extra:
+            self.missed = max(self.missed, float(it.info.extra["missed"]))
+
+
+def _buffers(game: Game) -> dict[str, Tensor]:
+    """The buffers of the game's modules, copied."""
+    modules = game.modules
+    return {} if modules is None else {name: tensor.clone() for name, tensor in modules.read(modules.buffers).items()}
 
 
 def written(originals: Players, players: Players) -> Players:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from minimax.errors import GameError
 from minimax.tree import Point
+
+Place = tuple[dict[str, Any], str]  # an owner's dictionary and the key in it
+
+# By name, as importing torch.distributed.fsdp takes longer than the rest of this package.
+WRAPPED = {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule", "DataParallel"}
 
 
 class Modules:
@@ -17,68 +24,183 @@ class Modules:
 
     `torch.func.functional_call` does the same; one plain loop over the owners' dictionaries, prepared once, takes a
     tenth of its time, which is a twentieth of a small GAN's step.
+
+    Raises:
+        GameError: a parameter that two players share, or that cannot be played (see `_refuse`).
     """
 
     def __init__(self, modules: Sequence[nn.Module | None]) -> None:
         self.modules = tuple(modules)
         self.names: list[list[str]] = []  # per player, the leaves of its vector
-        self.slots: list[list[tuple[int, dict[str, Any], str]]] = []  # per player, which leaf goes where
-        self.buffers: dict[str, tuple[dict[str, Any], str]] = {}
+        self.homes: list[list[Place]] = []  # per player and leaf, where it is read and written
+        self.slots: list[tuple[int, int, dict[str, Any], str]] = []  # player and leaf, and one of the places it goes to
+        self.buffers: dict[str, Place] = {}
+        self.frozen: dict[str, Place] = {}
         holders: dict[int, int] = {}
         for i, module in enumerate(modules):
             leaves: dict[int, int] = {}
-            names: list[str] = []
-            slots: list[tuple[int, dict[str, Any], str]] = []
+            self.names.append([])
+            self.homes.append([])
             for prefix, owner in [] if module is None else module.named_modules():
+                _refuse(owner, f"players[{i}]" + (f".{prefix}" if prefix else ""))
                 for key, parameter in owner._parameters.items():
-                    if parameter is not None and parameter.requires_grad:
-                        if (j := holders.setdefault(id(parameter), i)) != i:
-                            raise GameError(f"players[{j}] and players[{i}] share the parameter {key}: who moves it?")
-                        if id(parameter) not in leaves:  # a tied weight is one leaf that goes to several places
-                            leaves[id(parameter)] = len(names)
-                            names.append(f"{prefix}.{key}" if prefix else key)
-                        slots.append((leaves[id(parameter)], owner._parameters, key))
+                    if parameter is None:
+                        continue
+                    name = f"{prefix}.{key}" if prefix else key
+                    if not parameter.requires_grad:
+                        self.frozen[f"{i}.{prefix}.{key}"] = (owner._parameters, key)
+                        continue
+                    if (j := holders.setdefault(id(parameter), i)) != i:
+                        raise GameError(f"players[{j}] and players[{i}] share the parameter {key}: who moves it?")
+                    if id(parameter) not in leaves:  # a tied weight is one leaf that goes to several places
+                        leaves[id(parameter)] = len(self.names[i])
+                        self.names[i].append(name)
+                        self.homes[i].append((owner._parameters, key))
+                    self.slots.append((i, leaves[id(parameter)], owner._parameters, key))
                 for key, buffer in owner._buffers.items():
                     if buffer is not None:
                         self.buffers[f"{i}.{prefix}.{key}"] = (owner._buffers, key)
-            self.names.append(names)
-            self.slots.append(slots)
+        self._refuse_shared_memory()
+        self._owners = [owner for module in modules if module is not None for owner in module.modules()]
+        self._bound = list(self._fingerprint())
 
-    def parameters_of(self, i: int) -> dict[str, Tensor]:
-        """The trainable parameters of module i, as tensors of their own."""
-        module = self.modules[i]
-        assert module is not None
-        return {name: module.get_parameter(name).detach().clone() for name in self.names[i]}
+    # ------------------------------------------------------------------------------------ the modules as they stand
 
-    def call(
-        self, loss: Callable[..., Any], players: list[Any], z: Point, args: tuple[Any, ...]
-    ) -> tuple[Any, dict[str, Tensor]]:
-        """The loss with z swapped into the modules, and the buffers as the evaluation left them."""
-        swaps = [(owner, key, z[i][k]) for i, slots in enumerate(self.slots) for k, owner, key in slots]
-        swaps += [(owner, key, owner[key].clone()) for owner, key in self.buffers.values()]
+    def parameters(self, i: int) -> dict[str, Tensor]:
+        """The trainable parameters of module i as they stand, sharing their memory."""
+        return {name: parameter.detach() for name, parameter in self.originals(i)}
+
+    def originals(self, i: int) -> list[tuple[str, Tensor]]:
+        """The trainable parameters of module i themselves, with their names."""
+        return [(name, owner[key]) for name, (owner, key) in zip(self.names[i], self.homes[i], strict=True)]
+
+    def built(self) -> list[tuple[Any, ...]]:
+        """What the layers are, apart from their tensors."""
+        return [(type(owner), owner.training, owner.extra_repr()) for owner in self._owners]
+
+    def check(self) -> None:
+        """Refuse modules that are no longer built as they were when they were bound.
+
+        Raises:
+            GameError: a parameter or submodule that came, went, was frozen, hooked, or changed dtype, shape or device.
+        """
+        now = list(self._fingerprint())
+        if now == self._bound:
+            return
+        for old, new in zip(self._bound, now, strict=False):
+            if old != new:
+                raise GameError(
+                    f"a bound module has changed: {_told(old)} was bound, now there is {_told(new)}; put it back, or "
+                    "call trainer.rebind() to play on with the module as it is (its optimizer starts anew)."
+                )
+        raise GameError("a bound module has gained or lost layers: call trainer.rebind() (its optimizer starts anew).")
+
+    def _fingerprint(self) -> Iterator[tuple[Any, ...]]:
+        """What must not change under a player's vector: the layers, and each parameter's kind and ties."""
+        seen: dict[int, int] = {}
+        for owner in self._owners:
+            yield type(owner), tuple([id(child) for child in owner._modules.values()])
+            for key, p in owner._parameters.items():
+                if p is None:
+                    yield (key,)
+                else:
+                    tie = seen.setdefault(id(p), len(seen))
+                    hooked = bool(p._backward_hooks) or bool(getattr(p, "_post_accumulate_grad_hooks", None))
+                    yield key, p.requires_grad, p.dtype, p.shape, p.device, tie, hooked
+
+    def _refuse_shared_memory(self) -> None:
+        """Two leaves in one memory would both be written to: the later one wins without a word."""
+        spans = []
+        for i, (names, homes) in enumerate(zip(self.names, self.homes, strict=True)):
+            for name, (owner, key) in zip(names, homes, strict=True):
+                p = owner[key]
+                if p.numel():
+                    extent = sum((n - 1) * stride for n, stride in zip(p.shape, p.stride(), strict=True)) + 1
+                    start = p.data_ptr()
+                    spans.append((str(p.device), start, start + extent * p.element_size(), f"players[{i}].{name}"))
+        spans.sort()
+        for (device, _, end, name), (other, start, _, neighbour) in pairwise(spans):
+            if device == other and start < end:
+                raise GameError(
+                    f"{name} and {neighbour} lie in the same memory, so that one move would undo the other: tie them "
+                    "by one nn.Parameter in both places of one player, or .clone() one of them."
+                )
+
+    # -------------------------------------------------------------------------------------------------- swapping
+
+    def put(self, z: Point, held: Mapping[str, Tensor]) -> list[tuple[dict[str, Any], str, Any]]:
+        """Swap z into the modules, and copies of buffers (or frozen parameters); returns what `back` needs."""
+        swaps = [(owner, key, z[i][k]) for i, k, owner, key in self.slots]
+        swaps += [(*self.place(name), tensor.clone()) for name, tensor in held.items()]
         saved = [(owner, key, owner[key]) for owner, key, _ in swaps]
-        try:
-            for owner, key, tensor in swaps:
-                owner[key] = tensor
-            return loss(*players, *args), self.state()
-        finally:
-            for owner, key, tensor in saved:
-                owner[key] = tensor
+        for owner, key, tensor in swaps:
+            owner[key] = tensor
+        return saved
 
-    def latest(self, before: dict[str, Tensor], left: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What an evaluation `left`, but `before` where it changed nothing: a loss may run some of the modules only."""
-        if not before:
-            return left
-        start = self.state()
-        # By value and on the device: BatchNorm's kernel writes its statistics without a trace in the version counter.
-        return {name: torch.where((left[name] != start[name]).any(), left[name], before[name]) for name in left}
+    def back(self, saved: list[tuple[dict[str, Any], str, Any]], held: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Undo `put`; returns the buffers as the evaluation left them."""
+        left = self.read(held)
+        for owner, key, tensor in saved:
+            owner[key] = tensor
+        return left
 
-    def state(self) -> dict[str, Tensor]:
-        """The buffers as they stand."""
-        return {name: owner[key] for name, (owner, key) in self.buffers.items()}
+    def place(self, name: str) -> Place:
+        """Where the buffer or frozen parameter of this name lies."""
+        return self.buffers[name] if name in self.buffers else self.frozen[name]
 
-    def commit(self, buffers: Mapping[str, Tensor]) -> None:
+    def read(self, names: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Buffers and frozen parameters as they stand."""
+        return {name: owner[key] for name, (owner, key) in ((name, self.place(name)) for name in names)}
+
+    @torch.no_grad()
+    def commit(self, values: Mapping[str, Tensor]) -> None:
         """Copy buffers back into the modules."""
-        for name, tensor in buffers.items():
-            owner, key = self.buffers[name]
+        for name, tensor in values.items():
+            owner, key = self.place(name)
             owner[key].copy_(tensor)
+
+    @torch.no_grad()
+    def write(self, i: int, parameters: Mapping[str, Tensor]) -> None:
+        """Copy parameters into module i in place, so that hooks of others and references to them stay valid."""
+        torch._foreach_copy_([parameter for _, parameter in self.originals(i)], list(parameters.values()))
+
+
+def _refuse(owner: nn.Module, where: str) -> None:
+    """Refuse, with the way out, what would be played wrongly."""
+    kinds = {base.__name__ for base in type(owner).__mro__}
+    if kinds & WRAPPED:
+        raise GameError(
+            f"{where} is wrapped in {type(owner).__name__}, whose hooks never run here, so that the ranks would drift "
+            "apart: pass the bare module, and scaling.data_parallel(game) for the ranks."
+        )
+    if isinstance(owner, torch.jit.ScriptModule):
+        raise GameError(f"{where} is a torch.jit module, whose parameters cannot be swapped: pass the plain module.")
+    if isinstance(owner, nn.Embedding | nn.EmbeddingBag) and owner.sparse:
+        raise GameError(f"{where} has sparse gradients, which no rule takes: build it with sparse=False.")
+    for key, p in owner._parameters.items():
+        if p is None:
+            continue
+        if isinstance(p, UninitializedParameter):
+            raise GameError(f"{where}.{key} has no shape yet: run a batch through the lazy module first.")
+        if p.is_meta:
+            raise GameError(f"{where}.{key} lies on the meta device and has no values: use .to_empty first.")
+        if p.is_inference():
+            raise GameError(f"{where}.{key} was made under torch.inference_mode: build the module outside of it.")
+        if type(p.data).__name__ == "DTensor":
+            raise GameError(f"{where}.{key} is a DTensor: pass a module that is not sharded (see scaling).")
+        if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
+            raise GameError(
+                f"{where}.{key} has a gradient hook, which would never run, as gradients do not pass through "
+                "parameter.grad here: remove it, and do its work in a Rule (see minimax.Rule) or in the loss."
+            )
+
+
+def _told(item: tuple[Any, ...]) -> str:
+    """One entry of a fingerprint, for people."""
+    if isinstance(item[0], type):
+        return f"a {item[0].__name__} with {len(item[1])} layers inside"
+    if len(item) == 1:
+        return f"no parameter {item[0]}"
+    key, trains, dtype, shape, device, _, hooked = item
+    kind, hook = "trainable" if trains else "frozen", " with a gradient hook" if hooked else ""
+    return f"a {kind} parameter {key} {tuple(shape)} of {dtype} on {device}{hook}"

@@ -10,6 +10,7 @@ those, and under `torch.compile`, which fuses anyway, it is a plain loop.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from typing import Any, TypeAlias
 
 import torch
@@ -62,20 +63,25 @@ def div(x: Vector, y: Vector) -> Vector:
     return [a / b for a, b in zip(x, y, strict=True)] if _loops(x) else list(torch._foreach_div(x, y))
 
 
-def _cast(a: Scalar, x: Vector) -> Scalar:
-    # A float64 scalar tensor would promote the 0-dim leaves of a float32 player.
-    return a.to(x[0].dtype) if isinstance(a, Tensor) else a
+def _mixed(x: Vector) -> bool:
+    return len({b.dtype for b in x}) > 1
 
 
 def scale(a: Scalar, x: Vector) -> Vector:
     """a x."""
-    a = _cast(a, x)
+    if isinstance(a, Tensor):  # in every leaf's own dtype: a float64 one would promote 0-dim leaves of a float32 player
+        if _mixed(x):
+            return [a.to(b.dtype) * b for b in x]
+        a = a.to(x[0].dtype)
     return [a * b for b in x] if _loops(x) else list(torch._foreach_mul(x, a))
 
 
 def shift(x: Vector, a: Scalar) -> Vector:
     """x + a, the same number added to every entry."""
-    a = _cast(a, x)
+    if isinstance(a, Tensor):
+        if _mixed(x):
+            return [b + a.to(b.dtype) for b in x]
+        a = a.to(x[0].dtype)
     return [b + a for b in x] if _loops(x) else list(torch._foreach_add(x, a))
 
 
@@ -123,6 +129,11 @@ def clone(x: Vector) -> Vector:
 def zeros(x: Vector) -> Vector:
     """Zeros shaped like x."""
     return [torch.zeros_like(a) for a in x]
+
+
+def precision(x: Vector) -> torch.dtype:
+    """The dtype for numbers that concern all of x: the widest of its leaves, float32 at least."""
+    return reduce(torch.promote_types, [a.dtype for a in x], torch.float32)
 
 
 def dot(x: Vector, y: Vector) -> Tensor:

@@ -1,6 +1,10 @@
 """The compiled step: the same play, one graph, no recompilation."""
 
+import copy
+import gc
+import pickle
 import shutil
+import weakref
 from functools import partial
 
 import pytest
@@ -104,3 +108,48 @@ def test_compiling_twice_is_compiling_once() -> None:
     once = mm.compiled(alternating())
     assert mm.compiled(once) is once and isinstance(once, Compiled)
     assert once == mm.compiled(alternating()) and once.draws == 1
+
+
+def bilinear(scale: float) -> mm.Game:
+    return mm.zero_sum(lambda x, y: scale * x * y)
+
+
+def test_twenty_compiled_runs_in_one_process(quick: list[dict]) -> None:
+    start, optimizer = (torch.tensor(1.0), torch.tensor(2.0)), mm.ExtraGradient(mm.sgd(0.1))
+    for k in range(20):
+        play = partial(mm.solve, bilinear(1.0 + k), start, optimizer, steps=2)
+        torch.testing.assert_close(play(compile=True).players, play().players)
+    assert len(quick) == 20 and torch._dynamo.config.recompile_limit == 8
+
+
+def test_ten_compiled_ensembles_in_one_process(quick: list[dict]) -> None:
+    start, optimizer = (torch.tensor(1.0), torch.tensor(2.0)), mm.SimultaneousGDA(mm.sgd(0.1))
+    for k in range(10):
+        play = partial(mm.ensemble, bilinear(1.0 + k), optimizer, [start] * 2, steps=2)
+        torch.testing.assert_close(play(compile=True).players, play().players)
+
+
+def test_an_ensemble_compiles_once(quick: list[dict]) -> None:
+    start, optimizer = (torch.tensor(1.0), torch.tensor(2.0)), mm.ExtraGradient(mm.adam(0.1))
+    torch._dynamo.utils.counters.clear()
+    mm.ensemble(bilinear(1.0), optimizer, [start] * 2, steps=4, compile=True)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+def test_copies_of_a_compiled_optimizer(quick: list[dict]) -> None:
+    game, z = mm.games.bilinear(dim=2).game, (torch.ones(2), torch.ones(2))
+    used = mm.compiled(mm.ExtraGradient(mm.adam(0.1)))
+    moved = used.step(game, z, used.init(game, z))[0]
+    for another in (pickle.loads(pickle.dumps(used)), copy.copy(used), copy.deepcopy(used)):
+        assert another == used and hash(another) == hash(used) and another.inner == used.inner
+        torch.testing.assert_close(another.step(game, z, another.init(game, z))[0], moved)
+    assert used != mm.compiled(mm.ExtraGradient(mm.adam(0.2)))
+
+
+def test_a_game_that_was_compiled_is_not_kept(quick: list[dict]) -> None:
+    optimizer, game, z = mm.compiled(mm.SimultaneousGDA(mm.sgd(0.1))), bilinear(1.0), (torch.ones(()), torch.ones(()))
+    optimizer.step(game, z, optimizer.init(game, z))
+    kept = weakref.ref(game)
+    del game
+    gc.collect()
+    assert kept() is None

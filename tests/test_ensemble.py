@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 from torch.utils import _pytree as pytree
 
 import minimax as mm
@@ -163,6 +164,88 @@ def test_what_is_refused() -> None:
         mm.ensemble(SADDLE, mm.SimultaneousGDA(mm.from_torch(torch.optim.SGD, lr=0.1)), [ONE] * 2)
 
 
+@pytest.mark.parametrize(
+    "other, sentence",
+    [
+        (
+            (torch.ones(3), torch.ones(2)),
+            r"players\[0\] of members\[1\] has shape \(3,\).* members\[0\] has shape \(2,\)",
+        ),
+        (
+            (torch.ones(2), torch.ones(2, dtype=torch.float64)),
+            r"players\[1\] of members\[1\] has .*float64 on cpu where",
+        ),
+        ((torch.ones(2), torch.ones(2, device="meta")), r"players\[1\] of members\[1\] has .* on meta where"),
+        ((torch.ones(2),), r"members\[1\] holds players\[0\] where members\[0\] holds players\[0\], players\[1\]"),
+        ((torch.ones(2), {"w": torch.ones(2)}), r"members\[1\] holds players\[0\], players\[1\]\['w'\] where"),
+    ],
+)
+def test_members_that_cannot_be_stacked(other: Any, sentence: str) -> None:
+    members = [(torch.ones(2), torch.ones(2)), other]
+    with pytest.raises(ValueError, match=sentence):
+        mm.ensemble(mm.zero_sum(lambda x, y: x @ y), mm.SimultaneousGDA(mm.sgd(0.1)), members)
+
+
+def test_modules_of_different_widths() -> None:
+    game = mm.zero_sum(lambda x, y, b: x(b).mean() * y(b).mean())
+    members = [(nn.Linear(2, width), nn.Linear(2, 1)) for width in (1, 3)]
+    with pytest.raises(ValueError, match=r"players\[0\]\['weight'\] of members\[1\] has shape \(3, 2\)"):
+        mm.ensemble(game, mm.SimultaneousGDA(mm.sgd(0.1)), members, lambda k: torch.ones(4, 2))
+
+
+@pytest.mark.parametrize("members", [torch.ones(3, 2), {"a": ONE}, (ONE for _ in range(2)), None, 3])
+def test_members_are_a_list(members: Any) -> None:
+    with pytest.raises(TypeError, match="members must be a list of players, got"):
+        mm.ensemble(SADDLE, mm.SimultaneousGDA(mm.sgd(0.1)), members)
+
+
+def test_members_that_are_no_players() -> None:
+    for members in (ONE, [None], [3.0]):
+        with pytest.raises(TypeError, match=r"members\[0\] must be a tuple or dict of players, got"):
+            mm.ensemble(SADDLE, mm.SimultaneousGDA(mm.sgd(0.1)), members)
+    with pytest.raises(mm.GameError, match=r"members\[0\]: players\[1\] holds a float; players hold tensors only"):
+        mm.ensemble(SADDLE, mm.SimultaneousGDA(mm.sgd(0.1)), [(ONE[0], 3.0)])
+
+
+def test_meta_players_hold_no_numbers() -> None:
+    meta = tuple(x.to("meta") for x in ONE)
+    for play in (
+        lambda: mm.ensemble(SADDLE, mm.SimultaneousGDA(mm.sgd(0.1)), [meta]),
+        lambda: mm.solve(SADDLE, meta, mm.SimultaneousGDA(mm.sgd(0.1))),
+        lambda: next(mm.iterate(SADDLE, meta, mm.SimultaneousGDA(mm.sgd(0.1)))),
+    ):
+        with pytest.raises(mm.GameError, match="meta"):
+            play()
+
+
+def test_own_batches_have_a_row_for_every_member() -> None:
+    game, optimizer = mm.zero_sum(lambda x, y, b: x * y * b.mean()), mm.SimultaneousGDA(mm.sgd(0.1))
+    for batch in (torch.ones(3, 4), torch.tensor(1.0), 5.0):
+        with pytest.raises(
+            ValueError, match="own_batches needs batches of tensors with a first dimension of 2 members"
+        ):
+            mm.ensemble(game, optimizer, [ONE] * 2, lambda k, batch=batch: batch, own_batches=True)
+    with pytest.raises(ValueError, match="own_batches must be True or False, got 1"):
+        mm.ensemble(game, optimizer, [ONE] * 2, lambda k: torch.ones(2, 4), own_batches=1)
+
+
+def test_history_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = mm.ensemble(SADDLE, mm.SimultaneousGDA(mm.sgd(0.1)), [ONE], steps=2)
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"pip install pandas, or read ensemble.records"):
+        found.history  # noqa: B018
+
+
+def test_sentences_are_those_of_solve() -> None:
+    """All but that of a NaN, for which solve looks where it is."""
+    rates, limits = [0.1, 0.6, 5.0], mm.Limits(tolerance=1e-3, growth=100)
+    found = mm.ensemble(SADDLE, mm.ExtraGradient(mm.sgd(torch.tensor(rates))), [ONE] * 3, steps=80, limits=limits)
+    for k, rate in enumerate(rates):
+        alone = mm.solve(SADDLE, ONE, mm.ExtraGradient(mm.sgd(rate)), steps=80, limits=limits)
+        assert found.statuses[k] == alone.status
+        torch.testing.assert_close(found.member(k), alone.players)
+
+
 def test_players_keep_their_structure() -> None:
     game = mm.zero_sum(lambda x, y: x["a"] @ y)
     found = mm.ensemble(
@@ -170,3 +253,70 @@ def test_players_keep_their_structure() -> None:
     )
     assert [leaf.shape for leaf in pytree.tree_leaves(found.players)] == [(4, 2)] * 2
     assert found.member(3)["x"]["a"].shape == (2,)
+
+
+# ------------------------------------------------------------------------------------------------------------- modules
+
+
+def normed(seed: int, out: int, bias: float, mode: bool = True) -> nn.Module:
+    """A network with statistics and a frozen parameter of its own."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, out))
+    net[3].bias.data.fill_(bias)
+    net[3].bias.requires_grad_(False)
+    with torch.no_grad():
+        net[1].running_mean.fill_(bias)
+    return net.train(mode)
+
+
+def rivals(seed: int, mode: bool = True) -> tuple[nn.Module, nn.Module]:
+    return normed(seed, 2, 0.3 * seed, mode), normed(seed + 10, 1, -0.2 * seed, mode)
+
+
+def critic_loss(g: nn.Module, d: nn.Module, b: torch.Tensor) -> torch.Tensor:
+    return softplus(-d(b + 1)).mean() + softplus(d(g(b))).mean()
+
+
+def generator_loss(g: nn.Module, d: nn.Module, b: torch.Tensor) -> torch.Tensor:
+    return softplus(-d(g(b))).mean()
+
+
+PENALISED = mm.Game(generator_loss, lambda g, d, b: critic_loss(g, d, b) + mm.penalties.r1(d, b + 1))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "game, optimizer",
+    [
+        (mm.Game(generator_loss, critic_loss), mm.AlternatingGDA(mm.sgd(0.05, momentum=0.9))),
+        (mm.Game(generator_loss, critic_loss), mm.ConsensusOptimization(mm.sgd(0.05))),
+        (PENALISED, mm.ExtraGradient(mm.sgd(0.05))),
+    ],
+    ids=["alternating", "consensus", "penalised"],
+)
+@pytest.mark.usefixtures("float64")
+def test_every_member_has_buffers_and_frozen_parameters_of_its_own(
+    game: mm.Game, optimizer: Any, training: bool
+) -> None:
+    batch = lambda k: torch.randn(6, 2, generator=torch.Generator().manual_seed(k))
+    found = mm.ensemble(game, optimizer, [rivals(seed, training) for seed in range(3)], batch, steps=4)
+    for seed in range(3):
+        alone = rivals(seed, training)
+        mm.solve(game, alone, optimizer, batch, steps=4)
+        member = found.member(seed, into=rivals(7, training))
+        for ours, theirs in zip(member, alone, strict=True):
+            torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_loss_that_ignores_its_player_is_refused(compile: bool) -> None:
+    game = mm.Game(lambda x, y: x * y, lambda x, y: x**2)
+    with pytest.raises(mm.GameError, match=r"the loss of players\[1\] does not depend on that player"):
+        mm.ensemble(game, mm.SimultaneousGDA(mm.sgd(0.1)), [ONE] * 2, compile=compile)
+
+
+def test_members_whose_layers_differ_are_refused() -> None:
+    """All would run the layers of the first."""
+    game, optimizer = mm.Game(generator_loss, critic_loss), mm.SimultaneousGDA(mm.sgd(0.1))
+    with pytest.raises(ValueError, match=r"modules of members\[1\] are built unlike those of members\[0\]"):
+        mm.ensemble(game, optimizer, [rivals(0), rivals(1, mode=False)], lambda k: torch.ones(6, 2))

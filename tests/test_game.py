@@ -284,6 +284,78 @@ def test_bad_losses(losses: tuple, message: str) -> None:
         mm.Game(*losses)
 
 
+def named(x: Any, y: Any) -> Any:
+    return x * y
+
+
+ASKED = {
+    "no such player": (lambda game: game.gradient((ONE, TWO), 5), r"there is no player 5: the players are 0 to 1"),
+    "a negative player": (lambda game: game.gradient((ONE, TWO), -1), r"there is no player -1"),
+    "a player that is no number": (lambda game: game.block((ONE, TWO), 0, True, ONE), r"there is no player True"),
+    "a vector of another shape": (
+        lambda game: game.jvp((ONE, TWO), (ONE, torch.ones(2))),
+        r"v must have the structure",
+    ),
+    "too short a vector": (lambda game: game.vjp((ONE, TWO), ((ONE, ONE), TWO)), r"u must have the structure"),
+    "a block's vector": (lambda game: game.block((ONE, TWO), 0, 1, torch.ones(3)), r"v must have the structure"),
+    "a batch too many": (
+        lambda game: game.field((ONE, TWO), ONE),
+        r"named.* 2 players and a batch: does it leave that",
+    ),
+    "a player too many": (lambda game: game.losses((ONE,)), r"2 losses for 1 players"),
+}
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_what_cannot_be_asked_is_refused(what: str) -> None:
+    ask, message = ASKED[what]
+    with pytest.raises(mm.GameError, match=message):
+        ask(mm.zero_sum(named))
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_loss_with_a_batch_that_is_missing(compile: bool) -> None:
+    game = mm.Game(lambda x, y, b: x * y * b, lambda x, y, b: y)
+    with pytest.raises(mm.GameError, match=r"called with 2 players and no batch: are batches missing\?"):
+        mm.bind(game, (ONE, TWO), GDA, compile=compile).step()
+
+
+def test_an_error_inside_a_loss_stays_what_it_is() -> None:
+    with pytest.raises(TypeError, match="unsupported operand"):
+        mm.zero_sum(lambda x, y: x * y * None).field((ONE, TWO))
+
+
+def test_constraints_are_projections() -> None:
+    f = lambda x, y: x * y
+    with pytest.raises(TypeError, match=r"constraints\[1\] must be a projection of a tensor, or None, got 3"):
+        mm.zero_sum(f, constraints=(None, 3))
+    with pytest.raises(mm.GameError, match="constraints must be a tuple with one entry per player, got box"):
+        mm.zero_sum(f, constraints=mm.projections.box(-1, 1))
+    game = mm.zero_sum(lambda x, y: (x * y).sum(), constraints=(None, lambda y: y.sum()))
+    with pytest.raises(mm.GameError, match=r"constraints\[1\] made a tensor of shape \(\).* keeps shape and dtype"):
+        first_step(game, (torch.ones(2), torch.ones(2)))
+    with pytest.raises(ValueError, match="players must be an integer >= 1, got 0"):
+        mm.cooperative(f, 0)
+
+
+BOUND = {
+    "a rule": (mm.adam(0.1), r"pass AlternatingGDA\(adam\("),
+    "torch's optimizer": (torch.optim.Adam([torch.ones(1)]), r"pass AlternatingGDA\(from_torch\(torch\.optim\.Adam"),
+    "a class": (mm.ExtraGradient, r"pass ExtraGradient\.of\(adam"),
+    "a number": (0.1, r"optimizer must be a game optimizer, got 0\.1"),
+    "nothing": (None, r"optimizer must be a game optimizer, got None"),
+}
+
+
+@pytest.mark.parametrize("what", BOUND)
+def test_what_is_no_optimizer_is_refused_with_the_way_out(what: str) -> None:
+    optimizer, message = BOUND[what]
+    with pytest.raises(TypeError, match=message):
+        mm.bind(mm.zero_sum(named), (ONE, TWO), optimizer)
+    with pytest.raises(TypeError, match=r"game must be a Game, such as zero_sum\(payoff\)"):
+        mm.bind((ONE, TWO), mm.zero_sum(named), GDA)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_first_step_that_is_not_finite(bad: float) -> None:
     game = mm.zero_sum(lambda x, y, b: x * y * b)

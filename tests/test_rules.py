@@ -181,15 +181,15 @@ def test_negative_momentum_by_hand() -> None:
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: mm.sgd(-0.1), r"lr must be a number >= 0, got -0\.1"),
-        (lambda: mm.adam(lr=-1), "lr must be a number >= 0, got -1"),
-        (lambda: mm.rmsprop(math.nan), "lr must be a number >= 0, got nan"),
-        (lambda: mm.from_torch(torch.optim.Adam, lr=-1e-3), r"lr must be a number >= 0, got -0\.001"),
-        (lambda: mm.sgd(0.1, weight_decay=-1), "weight_decay must be a number >= 0, got -1"),
-        (lambda: mm.adam(0.1, eps=-1e-8), "eps must be a number >= 0, got -1e-08"),
-        (lambda: mm.adam(0.1, betas=(0.9, 1.0)), r"betas\[1\] must lie in \[0, 1\), got 1\.0"),
-        (lambda: mm.adam(0.1, betas=(-0.5, 0.9)), r"betas\[0\] must lie in \[0, 1\), got -0\.5"),
-        (lambda: mm.rmsprop(0.1, alpha=1.5), r"alpha must lie in \[0, 1\), got 1\.5"),
+        (lambda: mm.sgd(-0.1), r"lr must be a finite number >= 0, got -0\.1"),
+        (lambda: mm.adam(lr=-1), "lr must be a finite number >= 0, got -1"),
+        (lambda: mm.rmsprop(math.nan), "lr must be a finite number >= 0, got nan"),
+        (lambda: mm.from_torch(torch.optim.Adam, lr=-1e-3), r"lr must be a finite number >= 0, got -0\.001"),
+        (lambda: mm.sgd(0.1, weight_decay=-1), "weight_decay must be a finite number >= 0, got -1"),
+        (lambda: mm.adam(0.1, eps=-1e-8), "eps must be a finite number >= 0, got -1e-08"),
+        (lambda: mm.adam(0.1, betas=(0.9, 1.0)), r"betas\[1\] must be a finite number >= 0 and < 1, got 1\.0"),
+        (lambda: mm.adam(0.1, betas=(-0.5, 0.9)), r"betas\[0\] must be a finite number >= 0 and < 1, got -0\.5"),
+        (lambda: mm.rmsprop(0.1, alpha=1.5), r"alpha must be a finite number >= 0 and < 1, got 1\.5"),
     ],
 )
 def test_bad_numbers(make, message: str) -> None:

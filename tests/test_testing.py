@@ -54,6 +54,23 @@ class RemembersInItself(Broken):
         return tuple(tree.scale(1 + 1e-3 * len(self.memory), vector) for vector in d)
 
 
+class KeepsItsPlayers(Broken):
+    def update(self, game, z, state, batches):
+        new, state, info = super().update(game, z, state, batches)
+        return new, state | {"past": list(z)}, info
+
+
+class KeepsWhatItReturns(Broken):
+    def update(self, game, z, state, batches):
+        new, state, info = super().update(game, z, state, batches)
+        return new, state | {"past": [[leaf.view(-1) for leaf in vector] for vector in new]}, info
+
+
+class KeepsItsStart(Broken):
+    def start(self, z, device):
+        return {"past": list(z)}
+
+
 class KeepsTheGraph(Broken):
     def spoil(self, game, z, d, state, batches):
         return tuple(tree.scale(torch.ones((), requires_grad=True), vector) for vector in d)
@@ -153,6 +170,9 @@ BROKEN: list[tuple[type[mm.GameOptimizer], str, str]] = [
     (WritesToItsBatch, "purity", "another result|were written to"),
     (RemembersInItself, "purity", "another result when it is called again"),
     (KeepsTheGraph, "purity", "carry a graph"),
+    (KeepsItsPlayers, "storage", "the state after step 0 holds memory of the players passed in"),
+    (KeepsWhatItReturns, "storage", "the state after step 0 holds memory of the new players"),
+    (KeepsItsStart, "storage", "the state that init makes holds memory of the players"),
     (NeverMovesTheSecondPlayer, "plays", "a player did not move"),
     (TreatsNamesDifferently, "plays", "a dict of players is played unlike a tuple"),
     (RefusesTwoPlayers, "plays", "a zero-sum game: refused with"),
@@ -204,7 +224,7 @@ def test_every_check_is_broken_by_something() -> None:
 
 def test_modules_check_sees_a_shell_that_does_not_write(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mm.Trainer, "_write", lambda self, players: None)
-    with pytest.raises(AssertionError, match="left the modules' parameters behind"):
+    with pytest.raises(AssertionError, match=r"bind\(\.\.\.\).step and the pure step play differently"):
         CHECKS["modules"](mm.SimultaneousGDA(mm.sgd(0.05)))
 
 

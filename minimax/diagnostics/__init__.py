@@ -9,7 +9,9 @@ from minimax.diagnostics.equilibrium import classify as classify
 from minimax.diagnostics.gaps import Gap as Gap
 from minimax.diagnostics.gaps import duality_gap as duality_gap
 from minimax.diagnostics.plots import draw as draw
+from minimax.diagnostics.plots import draw_paths as draw_paths
 from minimax.diagnostics.plots import draw_phase as draw_phase
+from minimax.diagnostics.plots import draw_run as draw_run
 from minimax.diagnostics.plots import draw_spectrum as draw_spectrum
 from minimax.diagnostics.report import Report as Report
 from minimax.diagnostics.report import report as report

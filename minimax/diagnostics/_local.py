@@ -10,6 +10,7 @@ from torch import Tensor
 
 from minimax import tree
 from minimax.game import Game, Players
+from minimax.optimizer import natural
 from minimax.tree import Point, Vector
 
 DENSE = 512
@@ -26,12 +27,29 @@ class Local:
         self.sizes = tuple(tree.size(vector) for vector in self.z)
         self.n = sum(self.sizes)
         self.field = flat(self.linear.field)
+        self.constraints = game.constraints or (None,) * len(self.z)
         self.symmetric = self.linear.symmetry == 1  # DF is a Hessian, whatever rounding makes of its two triangles
 
     @property
     def small(self) -> bool:
         """Whether the Jacobian may be written out."""
         return self.n <= DENSE
+
+    @property
+    def residual(self) -> float:
+        """|z - P(z - F)|, P the projections on the constraints; |F| where nothing is constrained."""
+        return float(flat(natural(self.z, self.linear.field, self.constraints)).norm())
+
+    @property
+    def bound(self) -> bool:
+        """Whether a constraint takes part of some small move away: on the boundary, and everywhere on a simplex."""
+        signs = random_signs(self.n, 1, 0, self.field)[0]
+        moves = self.point(1e-5 * max(1.0, float(flat(self.z).norm())) * signs)
+        for away in (moves, tuple(tree.neg(move) for move in moves)):
+            left = natural(self.z, away, self.constraints)  # z - P(z - away), which is `away` where P is the identity
+            if not torch.allclose(flat(left), flat(away), rtol=0.05):
+                return True
+        return False
 
     def jvp(self, v: Tensor) -> Tensor:
         """J v, shape (n,)."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from minimax.diagnostics.spectrum import Spectrum, spectrum
 from minimax.game import Game, GameError, Players
-from minimax.optimizer import GameOptimizer
+from minimax.optimizer import GameOptimizer, checked
+from minimax.validation import real, shown, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,20 +30,25 @@ def draw(
     start: Players = None,
     step: float | None = None,
 ) -> Figure:
-    """The spectrum at the players and, for two players of one number each, the phase portrait with the players starred.
+    """The spectrum at the players and, beside it, the paths of optimizers: in the phase portrait or on a plane.
 
-    Costs what `spectrum` and `draw_phase` cost; both can be drawn alone.
+    Two players of one number each have a phase portrait, with the players starred; the paths of others are drawn if
+    there are optimizers, on the plane that shows most of them.
+
+    Costs what `spectrum`, `draw_phase` and `draw_paths` cost; all can be drawn alone.
 
     Args:
         game: the losses.
         players: where to look, an equilibrium say.
         batch: as the losses take it.
-        optimizers: whose paths the portrait shows: by label, or their names are the labels.
-        start: where these paths start; (1, 1) by default.
+        optimizers: whose paths to draw: by label, or their names are the labels.
+        start: where these paths start; (1, 1) by default for two numbers, else it must be given.
         step: h; draws the disk in which simultaneous play with this step is stable.
 
     Raises:
         ImportError: matplotlib and seaborn are not installed.
+        TypeError: optimizers that are none.
+        ValueError: no start for optimizers of larger games, or a step that is not above 0.
 
     Example:
         >>> import torch, minimax as mm
@@ -49,13 +58,15 @@ def draw(
         ['Re λ', 'player 1']
     """
     plt, _ = _libraries()
-    portrait = _numbers(players)
-    width = 2 if portrait else 1
+    named, portrait = _named(optimizers), _numbers(players)
+    width = 2 if portrait or named else 1
     figure, axes = plt.subplots(1, width, figsize=(5 * width, 5), layout="constrained", squeeze=False)
     draw_spectrum(spectrum(game, players, batch), axes[0, 0], step)
     if portrait:
-        draw_phase(game, optimizers, start, batch, equilibrium=players, ax=axes[0, 1])
+        draw_phase(game, named, start, batch, equilibrium=players, ax=axes[0, 1])
         axes[0, 1].set_title("The flow -F")
+    elif named:
+        draw_paths(game, named, start, batch, center=players, ax=axes[0, 1])
     return figure  # type: ignore[no-any-return]
 
 
@@ -71,6 +82,7 @@ def draw_spectrum(
 
     Raises:
         ImportError: matplotlib and seaborn are not installed.
+        ValueError: a step that is not above 0.
 
     Example:
         >>> import torch, minimax as mm
@@ -79,6 +91,8 @@ def draw_spectrum(
         >>> ax.get_xlabel()
         'Re λ'
     """
+    if step is not None:
+        real("step", step, above=0)
     plt, sns = _libraries()
     from matplotlib.patches import Circle
 
@@ -135,8 +149,10 @@ def draw_phase(
         ax: where to draw; by default a new figure.
 
     Raises:
-        GameError: a game of other players.
+        GameError: a game of other players; see `draw_paths`.
         ImportError: matplotlib and seaborn are not installed.
+        TypeError: optimizers that are none.
+        ValueError: no steps, fewer than two points, or limits that are no interval.
 
     Example:
         >>> import minimax as mm
@@ -144,30 +160,161 @@ def draw_phase(
         >>> ax.get_legend().get_texts()[0].get_text()
         'extragradient'
     """
+    named = _named(optimizers)
+    whole("steps", steps, at_least=1)
+    whole("points", points, at_least=2)
+    real("limits[0]", limits[0])
+    real("limits[1]", limits[1], above=limits[0])
     plt, sns = _libraries()
-    start = (torch.tensor(1.0), torch.tensor(1.0)) if start is None else tuple(start)
+    start = (torch.tensor(1.0), torch.tensor(1.0)) if start is None else _values(start)
     if not _numbers(start):
-        raise GameError("a phase portrait is of two players with one number each.")
+        raise GameError("a phase portrait is of two players with one number each: use draw_paths.")
     ax = _axes(plt, ax)
     grid = torch.linspace(*limits, points)
     x, y = (side.to(start[0]) for side in torch.meshgrid(grid, grid, indexing="xy"))
     u, v = _flow(game, start, x.reshape(-1), y.reshape(-1), batch, x.shape)
     ax.streamplot(grid.numpy(), grid.numpy(), u, v, color="0.75", linewidth=0.7, density=1.1, arrowsize=0.8, zorder=1)
-    named = optimizers if isinstance(optimizers, Mapping) else {each.name: each for each in optimizers}
     for (name, optimizer), color in zip(named.items(), sns.color_palette("colorblind", len(named)), strict=True):
-        path = _path(game, optimizer, start, batch, steps, max(map(abs, limits)))
-        ax.plot(*path, color=color, linewidth=1.6, marker=".", markersize=3.5, label=name, zorder=3)
+        path = _path(game, optimizer, start, batch, steps, 10 * max(map(abs, limits)))
+        ax.plot(*path.T, color=color, linewidth=1.6, marker=".", markersize=3.5, label=name, zorder=3)
     ax.plot(*(float(s) for s in start), "o", color="black", markersize=5, zorder=4)
     if equilibrium is not None:
-        ax.plot(*(float(s) for s in equilibrium), "*", color="black", markersize=12, zorder=4)
+        ax.plot(*(float(s) for s in _values(equilibrium)), "*", color="black", markersize=12, zorder=4)
     ax.set(xlim=limits, ylim=limits, xlabel="player 1", ylabel="player 2", aspect="equal")
     if named:
         ax.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize="small", loc="upper right")
     return ax
 
 
+def draw_paths(
+    game: Game,
+    optimizers: Mapping[str, GameOptimizer] | Sequence[GameOptimizer],
+    start: Players = None,
+    batch: Any = None,
+    *,
+    steps: int = 100,
+    center: Players = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """The paths of optimizers through a game of any size, seen on one plane.
+
+    It is the plane through the center that shows most of all paths together: the two leading right singular vectors of
+    their points less the center. The axes say how much of the squared distances each shows; what is left is not seen.
+
+    Costs what the optimizers spend, and a copy of the players per step and optimizer, on the CPU.
+
+    Args:
+        game: the losses.
+        optimizers: whose paths to draw: by label, or their names are the labels.
+        start: where the paths start; tensors or modules, which are left alone.
+        batch: as the losses take it, the same everywhere.
+        steps: of every path. A path that goes three times as far from the center as its start ends; from a start in
+            the center, one that goes ten times as far as this is from 0.
+        center: players, an equilibrium say, marked by a star; the start by default, without a star.
+        ax: where to draw; by default a new figure.
+
+    Raises:
+        ImportError: matplotlib and seaborn are not installed.
+        TypeError: optimizers that are none.
+        ValueError: no optimizers, no start, or no steps.
+
+    Example:
+        >>> import torch, minimax as mm
+        >>> form = mm.games.bilinear(dim=3, condition=2.0)
+        >>> draw_paths(form.game, [mm.ExtraGradient(mm.sgd(0.3))], form.start, center=form.equilibrium).get_title()
+        'Paths, on the plane that shows most of them'
+    """
+    named = _named(optimizers)
+    whole("steps", steps, at_least=1)
+    if not named or start is None:
+        raise ValueError("paths of optimizers need optimizers, and a start: pass start=players.")
+    plt, sns = _libraries()
+    game, start = game.functional(start)
+    origin = _flat(start if center is None else game.functional(center)[1])
+    away = float((_flat(start) - origin).norm())
+    far = 3 * away if away > 0 else 10 * max(1.0, float(origin.norm()))
+    paths = {name: _path(game, each, start, batch, steps, far, origin) - origin for name, each in named.items()}
+    plane, shares = _plane(torch.cat(list(paths.values())))
+    ax = _axes(plt, ax)
+    for (name, path), color in zip(paths.items(), sns.color_palette("colorblind", len(paths)), strict=True):
+        ax.plot(*(path @ plane).T, color=color, linewidth=1.6, marker=".", markersize=3.5, label=name, zorder=3)
+    ax.plot(*((_flat(start) - origin) @ plane), "o", color="black", markersize=5, zorder=4)
+    if center is not None:
+        ax.plot(0, 0, "*", color="black", markersize=12, zorder=4)
+    labels = [f"direction {k} ({share:.0%} of the paths)" for k, share in enumerate(shares, 1)]
+    ax.set(xlabel=labels[0], ylabel=labels[1], title="Paths, on the plane that shows most of them")
+    ax.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize="small")
+    return ax
+
+
+def _plane(points: Tensor) -> tuple[Tensor, list[float]]:
+    """Two orthonormal directions, shape (n, 2), and the share of the squared distances that each shows."""
+    _, σ, V = torch.linalg.svd(points, full_matrices=False)
+    V, σ = V[:2].T, σ.square() / σ.square().sum().clamp(min=1e-300)
+    if V.shape[1] < 2:  # one number in all
+        V, σ = torch.nn.functional.pad(V, (0, 1)), torch.nn.functional.pad(σ, (0, 1))
+    return V * V.sum(0).sign().where(V.sum(0) != 0, 1.0), σ[:2].tolist()  # a singular vector has no sign of its own
+
+
+def draw_run(records: Mapping[str, Sequence[float]], title: str = "", measure: str = "|F|") -> Figure:
+    """A run's losses, and the residual on a log axis, against the gradients spent.
+
+    Args:
+        records: `Solution.records`, or a history read back: `gradients`, `loss_0`, ... and `norm`.
+        title: written above.
+        measure: what `norm` is.
+
+    Raises:
+        ImportError: matplotlib and seaborn are not installed.
+        ValueError: no step was recorded.
+
+    Example:
+        >>> draw_run({"gradients": [2, 4], "loss_0": [1.0, 0.5], "norm": [1.0, 0.1]}).axes[1].get_yscale()
+        'log'
+    """
+    plt, sns = _libraries()
+    if not len(records.get("gradients", ())):
+        raise ValueError("there is nothing to plot: no step was recorded.")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    spent, losses = records["gradients"], [name for name in records if name.startswith("loss_")]
+    marker = "." if len(spent) <= 50 else ""
+    for name, color in zip(losses, sns.color_palette("colorblind", len(losses)), strict=True):
+        left.plot(spent, records[name], color=color, marker=marker, label=f"player {name.removeprefix('loss_')}")
+    left.legend(frameon=False, fontsize="small")
+    left.set(xlabel="gradients", ylabel="loss")
+    right.plot(spent, records["norm"], color="black", marker=marker)
+    positive = any(0 < norm < math.inf for norm in records["norm"])
+    right.set(xlabel="gradients", ylabel=measure, yscale="log" if positive else "linear")
+    sns.despine(figure)
+    figure.suptitle(title, fontsize="medium")
+    return figure  # type: ignore[no-any-return]
+
+
+def _named(optimizers: Mapping[str, GameOptimizer] | Sequence[GameOptimizer]) -> dict[str, GameOptimizer]:
+    """Every optimizer by a label of its own."""
+    if not isinstance(optimizers, Mapping | list | tuple):
+        raise TypeError(
+            f"optimizers must be a list of optimizers, or a dict of them by label, got {shown(optimizers)}."
+        )
+    if isinstance(optimizers, Mapping):
+        return {str(name): checked(each) for name, each in optimizers.items()}
+    names = Counter(checked(each).name for each in optimizers)
+    labels = [each.name if names[each.name] == 1 else f"{k}: {each.name}" for k, each in enumerate(optimizers, 1)]
+    return dict(zip(labels, optimizers, strict=True))
+
+
+def _values(players: Players) -> tuple[Any, ...]:
+    return tuple(players.values() if isinstance(players, Mapping) else players)
+
+
 def _numbers(players: Players) -> bool:
-    return len(players) == 2 and all(isinstance(x, Tensor) and x.numel() == 1 for x in players)
+    values = _values(players)
+    return len(values) == 2 and all(isinstance(x, Tensor) and x.numel() == 1 for x in values)
+
+
+def _flat(players: Players) -> Tensor:
+    """All numbers of the players, on the CPU."""
+    return torch.cat([leaf.detach().reshape(-1).double().cpu() for leaf in pytree.tree_leaves(players)])
 
 
 def _flow(game: Game, start: Players, x: Tensor, y: Tensor, batch: Any, shape: torch.Size) -> tuple[Any, Any]:
@@ -177,18 +324,26 @@ def _flow(game: Game, start: Players, x: Tensor, y: Tensor, batch: Any, shape: t
 
 
 def _path(
-    game: Game, optimizer: GameOptimizer, players: Players, batch: Any, steps: int, window: float
-) -> tuple[list[float], list[float]]:
+    game: Game,
+    optimizer: GameOptimizer,
+    players: Players,
+    batch: Any,
+    steps: int,
+    far: float,
+    origin: Tensor | float = 0.0,
+) -> Tensor:
+    """The points of a path, shape (steps + 1, n), or fewer if it goes far from the origin."""
     state = optimizer.init(game, players)
     drawn = batch if optimizer.draws == 1 or batch is None else [batch] * optimizer.draws
-    xs, ys = [float(players[0])], [float(players[1])]
+    points = [_flat(players)]
     for _ in range(steps):
         players, state, _ = optimizer.step(game, players, state, drawn)
-        xs.append(float(players[0]))
-        ys.append(float(players[1]))
-        if not max(abs(xs[-1]), abs(ys[-1])) < 10 * window:
+        if not bool(torch.isfinite(_flat(players)).all()):
             break
-    return xs, ys
+        points.append(_flat(players))
+        if not float((points[-1] - origin).abs().max()) < far:
+            break
+    return torch.stack(points)
 
 
 def _libraries() -> tuple[Any, Any]:

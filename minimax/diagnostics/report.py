@@ -11,6 +11,7 @@ from minimax.diagnostics.rotation import Alignment, Rotation, alignment, rotatio
 from minimax.diagnostics.spectrum import Spectrum, spectrum
 from minimax.diagnostics.stability import stable_step
 from minimax.game import Game, Players
+from minimax.validation import whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,7 @@ def report(game: Game, players: Players, batch: Any = None, *, products: int = 7
 
     Raises:
         GameError: players that do not fit the game.
+        ValueError: products or a seed that are no counts.
 
     Example:
         >>> import torch, minimax as mm
@@ -62,6 +64,8 @@ def report(game: Game, players: Players, batch: Any = None, *, products: int = 7
         >>> found.equilibrium.kind, found.rotation.ratio
         ('local Nash', 3.0)
     """
+    whole("products", products, at_least=1)
+    whole("seed", seed, at_least=0)
     local = Local(game, players, batch)
     options: dict[str, Any] = {"products": products, "seed": seed}
     return Report(
@@ -89,7 +93,7 @@ def _players(losses: tuple[float, ...], norms: tuple[float, ...]) -> list[str]:
 def _point(point: Equilibrium) -> list[str]:
     curved = [f"{value:.3g}" + ("" if value > 0 else " (not a minimum)") for value in point.own]
     reach = "draws gradient play in" if point.leftmost > 0 else "does not draw gradient play in"
-    lines = [f"  point        {point.kind} (|F| = {point.norm:.3g})"]
+    lines = [f"  point        {point.kind} ({point.measure} = {point.norm:.3g})"]
     lines += [f"               smallest curvature of each player's loss: {', '.join(curved)}"]
     if point.leader is not None:
         lines += [f"               and of the leader's, the follower answering: {point.leader:.3g}"]

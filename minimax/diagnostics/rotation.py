@@ -12,6 +12,7 @@ from torch import Tensor
 from minimax import tree
 from minimax.diagnostics._local import Local, flat, random_signs, symmetric_and_skew
 from minimax.game import Game, GameError, Players
+from minimax.validation import real, whole
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def rotation(game: Game, players: Players, batch: Any = None, *, samples: int = 
         seed: of the random vectors.
 
     Raises:
-        ValueError: samples below 2.
+        ValueError: samples below 2, or a seed that is no count.
 
     Example:
         >>> import torch, minimax as mm
@@ -68,8 +69,8 @@ def rotation(game: Game, players: Players, batch: Any = None, *, samples: int = 
 
     Source: Balduzzi et al., The Mechanics of n-Player Differentiable Games, 2018; Hutchinson, 1990.
     """
-    if samples < 2:
-        raise ValueError(f"samples must be at least 2, got {samples}.")
+    whole("samples", samples, at_least=2)
+    whole("seed", seed, at_least=0)
     local = Local(game, players, batch)
     if local.small:
         S, A = symmetric_and_skew(local.exact())
@@ -193,6 +194,7 @@ def path_angle(
 
     Raises:
         GameError: start and end are the same point.
+        ValueError: points below 2, or a negative beyond.
 
     Example:
         >>> import torch, minimax as mm
@@ -202,6 +204,8 @@ def path_angle(
 
     Source: Berard et al., A Closer Look at the Optimization Landscapes of Generative Adversarial Networks, 2020.
     """
+    whole("points", points, at_least=2)
+    real("beyond", beyond, at_least=0)
     oracle, z0 = game.enter(start)
     z1 = game.enter(end)[1]
     direction = flat(z1) - flat(z0)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from minimax.diagnostics._local import Local, symmetric_and_skew
 from minimax.game import Game, GameError, Players
+from minimax.validation import whole
 
 Product = Callable[[Tensor], Tensor]
 
@@ -125,8 +126,9 @@ def spectrum(
     Source: Arnoldi, The principle of minimized iterations, 1951; Berard et al., A Closer Look at the Optimization
     Landscapes of GANs, 2020, for the use.
     """
-    if not 1 <= k <= products:
-        raise ValueError(f"k must lie between 1 and products = {products}, got {k}.")
+    whole("products", products, at_least=1)
+    whole("k, of as many as products,", k, at_least=1, at_most=products)
+    whole("seed", seed, at_least=0)
     local = Local(game, players, batch)
     if local.small:
         return exact_spectrum(local.exact())

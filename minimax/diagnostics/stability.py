@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from minimax.diagnostics._local import Local
 from minimax.diagnostics.spectrum import exact_spectrum, ritz
 from minimax.game import Game, Players
+from minimax.validation import real, shown, whole
 
 Complex = NDArray[np.complex128]
 Modulus = Callable[[Complex, float], Any]
@@ -64,6 +65,9 @@ def stable_step(
         products: for the Ritz values of games above 512 parameters.
         seed: of their random start.
 
+    Raises:
+        ValueError: a number that is none, or out of its range.
+
     Example:
         >>> import torch, minimax as mm
         >>> limits = stable_step(mm.zero_sum(lambda x, y: 2 * x * y), (torch.tensor(1.0), torch.tensor(1.0)))
@@ -73,6 +77,15 @@ def stable_step(
     Source: Gidel et al., Negative Momentum for Improved Game Dynamics, 2019; Azizian et al., A Tight and Unified
     Analysis of Gradient-Based Methods for a Whole Spectrum of Differentiable Games, 2020.
     """
+    real("gamma", gamma, at_least=0)
+    real("momentum", momentum)
+    if not isinstance(lookahead, tuple) or len(lookahead) != 2:
+        raise ValueError(f"lookahead must be a pair (k, α), got {shown(lookahead)}.")
+    k, α = lookahead
+    whole("lookahead[0]", k, at_least=1)
+    real("lookahead[1]", α)
+    whole("products", products, at_least=1)
+    whole("seed", seed, at_least=0)
     local = Local(game, players, batch)
     if local.small:
         matrix = local.exact()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from minimax.game import GameError
 from minimax.optimizer import Hyperparameter, Ruled
 from minimax.tree import Point
+from minimax.validation import hyperparameter, real, whole
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,10 @@ class Implicit(Ruled):
     iterations: int = 10
 
     def __post_init__(self) -> None:
-        if isinstance(self.damping, int | float) and not self.damping >= 0:
-            raise ValueError(f"damping must be >= 0, got {self.damping}.")
-        if not (self.tolerance >= 0 and self.iterations >= 1):
-            raise ValueError(f"needs tolerance >= 0 and iterations >= 1, got {self.tolerance}, {self.iterations}.")
+        super().__post_init__()
+        hyperparameter("damping", self.damping, at_least=0)
+        real("tolerance", self.tolerance, at_least=0)
+        whole("iterations", self.iterations, at_least=1)
 
     def check_two(self, z: Point) -> None:
         """Refuse any number of players but two."""

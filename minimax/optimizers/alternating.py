@@ -10,6 +10,7 @@ from minimax import tree
 from minimax.game import GameError, Oracle
 from minimax.optimizer import Info, Ruled, State, counted
 from minimax.tree import Point
+from minimax.validation import flag, shown, whole
 
 
 @dataclass(frozen=True)
@@ -51,32 +52,39 @@ class AlternatingGDA(Ruled):
     name: ClassVar[str] = "alternating"
 
     def __post_init__(self) -> None:
-        each = (self.steps,) if isinstance(self.steps, int) else self.steps
-        if not each or any(not isinstance(k, int) or k < 1 for k in each):
-            raise ValueError(f"steps must be positive integers, got {self.steps}.")
-        if self.order is not None and sorted(self.order) != list(range(len(self.order))):
-            raise ValueError(f"order must be a permutation of 0..n-1, got {self.order}.")
+        super().__post_init__()
+        if not isinstance(self.steps, int | tuple) or self.steps == ():
+            raise ValueError(f"steps must be an integer >= 1 or a tuple with one per player, got {shown(self.steps)}.")
+        for k in self._each:
+            whole("steps", k, at_least=1)
+        if self.order is not None and not _permutation(self.order):
+            raise ValueError(f"order must be a permutation of 0..n-1 in a tuple, got {shown(self.order)}.")
+        flag("fresh", self.fresh)
         if self.fresh and isinstance(self.steps, int):
             raise ValueError(f"fresh needs steps as a tuple with one entry per player, got steps={self.steps}.")
 
     @property
+    def _each(self) -> tuple[int, ...]:
+        return (self.steps,) if isinstance(self.steps, int) else self.steps
+
+    @property
     def draws(self) -> int:
-        each = (self.steps,) if isinstance(self.steps, int) else self.steps
-        return sum(each) if self.fresh else max(each)
+        return sum(self._each) if self.fresh else max(self._each)
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         steps, order = self._schedule(game.players)
         new, memories = list(z), list(state["rules"])
-        gradients, losses = list(z), [z[0][0]] * len(z)
+        gradients, losses, point = list(z), [z[0][0]] * len(z), list(z)
         used = 0
         for i in order:
             mine = batches[used : used + steps[i]] if self.fresh else batches[self.draws - steps[i] :]
             used += steps[i]
             for batch in mine:
+                point[i] = new[i]
                 gradients[i], losses[i] = game.gradient(tuple(new), i, batch)
                 d, memories[i] = self.rules(len(z))[i].move(new[i], gradients[i], memories[i], state["step"])
                 new[i] = game.project(i, tree.add(new[i], d))
-        info = Info(tuple(losses), tuple(gradients), at="each player's last move")
+        info = Info(tuple(losses), tuple(gradients), at="each player's last move", point=tuple(point))
         return tuple(new), counted(state | {"rules": memories}), info
 
     def _schedule(self, players: int) -> tuple[tuple[int, ...], Sequence[int]]:
@@ -86,3 +94,7 @@ class AlternatingGDA(Ruled):
             if len(entries) != players:
                 raise GameError(f"{name} has {len(entries)} entries for {players} players: pass one per player.")
         return steps, order
+
+
+def _permutation(order: object) -> bool:
+    return isinstance(order, tuple) and set(order) == set(range(len(order)))

@@ -15,6 +15,7 @@ from minimax.linear import ravel, unravel
 from minimax.optimizer import Info, State, Wrapper, counted
 from minimax.optimizers.alternating import AlternatingGDA
 from minimax.tree import Point
+from minimax.validation import real, whole
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,9 @@ class AndersonMixing(Wrapper):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.memory >= 1 and self.regularization > 0 and self.stagnation >= 0):
-            raise ValueError(
-                "memory must be at least 1, regularization above 0 and stagnation not below, got "
-                f"{self.memory}, {self.regularization} and {self.stagnation}."
-            )
+        whole("memory", self.memory, at_least=1)
+        real("regularization", self.regularization, above=0)
+        real("stagnation", self.stagnation, at_least=0)
 
     def start(self, z: Point, device: torch.device) -> State:
         flat = torch.zeros_like(ravel(tree.join(z)))

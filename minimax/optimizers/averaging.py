@@ -10,9 +10,10 @@ import torch
 
 from minimax import tree
 from minimax.game import Game, Oracle, Players
-from minimax.optimizer import Info, State, Wrapper, counted
+from minimax.optimizer import Hyperparameter, Info, State, Wrapper, counted
 from minimax.optimizers.extragradient import ExtraGradient
 from minimax.tree import Point
+from minimax.validation import hyperparameter, real
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Averaging(Wrapper):
 
     Args:
         inner: the optimizer that plays; its play is unchanged.
-        decay: β in [0, 1) for the exponential average; None for the mean.
+        decay: β in [0, 1) for the exponential average, a float, tensor, or schedule; None for the mean.
         power: q >= 0, for the mean only.
 
     Raises:
@@ -44,7 +45,7 @@ class Averaging(Wrapper):
     Source: Bruck, 1977; Nemirovski, 2004; Yazıcı et al., The Unusual Effectiveness of Averaging in GAN Training, 2019.
     """
 
-    decay: float | None = None
+    decay: Hyperparameter | None = None
     power: float = 0.0
 
     name: ClassVar[str] = "averaging"
@@ -52,10 +53,11 @@ class Averaging(Wrapper):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.decay is not None and not 0 <= self.decay < 1:
-            raise ValueError(f"decay must lie in [0, 1), got {self.decay}.")
-        if not self.power >= 0 or (self.power and self.decay is not None):
-            raise ValueError(f"power must be >= 0 and goes without decay, got power={self.power}, decay={self.decay}.")
+        real("power", self.power, at_least=0)
+        if self.decay is not None:
+            hyperparameter("decay", self.decay, at_least=0, below=1)
+            if self.power:
+                raise ValueError(f"power goes without decay, got power={self.power}, decay={self.decay}: pass one.")
 
     def average(self, game: Game, players: Players, state: State) -> Players:
         """The average so far, shaped like the players; before the first step, where they start."""
@@ -68,6 +70,6 @@ class Averaging(Wrapper):
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         z, inner, info = self.inner.update(game, z, state["inner"], batches)
         q = self.power
-        weight = (q + 1) / (state["step"].double() + 1 + q) if self.decay is None else 1 - self.decay
+        weight = (q + 1) / (state["step"].double() + 1 + q) if self.decay is None else 1 - self.at(self.decay, state)
         mean = [tree.lerp(average, z_i, weight) for average, z_i in zip(state["mean"], z, strict=True)]
         return z, counted(state | {"inner": inner, "mean": mean}), info

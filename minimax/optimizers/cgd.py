@@ -15,6 +15,7 @@ from minimax.linear import Map, Solved, cg, gcr, inner, ravel, reciprocal, unrav
 from minimax.linearization import Linearization
 from minimax.optimizer import Info, Ruled, State, counted, moved
 from minimax.tree import Point
+from minimax.validation import real, whole
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,16 @@ class CompetitiveGradientDescent(Ruled):
     one is positive definite and solved by conjugate gradients, in others by GCR. Each solve starts at d plus the last
     step's correction Δ - d, which a new batch changes less than Δ itself.
 
-    Cost per step: one gradient per player, and 2 + 2k products for k iterations (n players: n(n-1)(1 + k)). The
-    residual |d - (I + A H_o) Δ| / |d|, in the norm of A⁻¹, and k are in `Info.extra`.
+    Cost per step: one gradient per player, and 2 + 2k products for k iterations (n players: n(n-1)(1 + k)); 2 more
+    where rounding has lost the residual, to compute it anew. The residual |d - (I + A H_o) Δ| / |d|, in the norm of
+    A⁻¹, and k are in `Info.extra`. Far from 0 the step is not the method's; then the `Status` of a run says so.
 
     Args:
         rule: one rule for all players, or a tuple with one each; one that has a metric.
         tolerance: the residual to stop at, eagerly after reading it once per iteration.
-        iterations: at most so many; under `vmap` and `torch.compile` exactly so many, the late ones without effect.
+        iterations: at most so many; under `vmap` and `torch.compile` exactly so many, the late ones without effect. By
+            default, up to 512 unknowns (of two players the smaller one's numbers), as many as exactness asks and then
+            some for rounding: 4 per unknown, under `vmap` and `torch.compile` 2. Beyond, for networks, 10.
 
     Raises:
         ValueError: a negative tolerance, or iterations below 1.
@@ -51,15 +55,15 @@ class CompetitiveGradientDescent(Ruled):
     """
 
     tolerance: float = 1e-6
-    iterations: int = 10
+    iterations: int | None = None
 
     name: ClassVar[str] = "cgd"
 
     def __post_init__(self) -> None:
-        if not self.tolerance >= 0:
-            raise ValueError(f"tolerance must be >= 0, got {self.tolerance}.")
-        if self.iterations < 1:
-            raise ValueError(f"iterations must be at least 1, got {self.iterations}.")
+        super().__post_init__()
+        real("tolerance", self.tolerance, at_least=0)
+        if self.iterations is not None:
+            whole("iterations", self.iterations, at_least=1)
 
     def start(self, z: Point, device: torch.device) -> State:
         return {"correction": torch.zeros_like(ravel(tree.join(tuple(z[i] for i in _kept(z)))))}
@@ -74,12 +78,12 @@ class CompetitiveGradientDescent(Ruled):
         solved = self._solve(local, z, d, A, order, near + state["correction"])
         Δ = tree.split(unravel(solved.x, [leaf for i in order for leaf in z[i]]), tuple(z[i] for i in order))
         correction = solved.x[: len(near)] - near
-        extra = {"residual": solved.residual, "iterations": solved.iterations}
         z = moved(game, z, tuple(Δ[order.index(i)] for i in range(len(z))))
-        return z, counted(state | {"correction": correction}), Info(local.losses, local.field, extra=extra)
+        info = Info(local.losses, local.field, extra=solved.told(self.tolerance))
+        return z, counted(state | {"correction": correction}), info
 
     def _solve(self, local: Linearization, z: Point, d: Point, A: list[Any], order: list[int], start: Tensor) -> Solved:
-        flat = [ravel(vector) for vector in d]
+        flat, limit = [ravel(vector) for vector in d], self._limit(len(start))
         weights = [reciprocal(A_i) for A_i in A]
         size = tree.total([inner(d_i, d_i, weight) for d_i, weight in zip(flat, weights, strict=True)])
         if len(z) != 2:
@@ -90,7 +94,7 @@ class CompetitiveGradientDescent(Ruled):
                 return Δ + torch.cat([A_i * ravel(pull) for A_i, pull in zip(A, pulls, strict=True)])
 
             W = torch.cat([flat[0].new_ones(n) * weight for n, weight in zip(sizes, weights, strict=True)])
-            return gcr(everyone, start, torch.cat(flat) - everyone(start), size, self.tolerance, self.iterations, W)
+            return gcr(everyone, start, torch.cat(flat) - everyone(start), size, self.tolerance, limit, W)
         i, j = order
 
         def block(a: int, b: int) -> Map:
@@ -98,23 +102,33 @@ class CompetitiveGradientDescent(Ruled):
 
         answer, pull = block(j, i), block(i, j)  # player j's answer -A_j H_ji Δ_i is known once Δ_i is
         n = len(start)
-        x = torch.cat([start, flat[j] - answer(start)])
-        method = cg if local.symmetry < 0 else gcr
-        return method(
-            lambda Δ: Δ[:n] + pull(Δ[n:]),
-            x,
-            flat[i] - start - pull(x[n:]),
-            size,
-            self.tolerance,
-            self.iterations,
-            weights[i],
-            lambda Δ_i: torch.cat([Δ_i, -answer(Δ_i)]),
-        )
+
+        def at(Δ: Tensor) -> tuple[Tensor, Tensor]:
+            Δ_i = Δ[:n]
+            Δ_j = flat[j] - answer(Δ_i)
+            return torch.cat([Δ_i, Δ_j]), flat[i] - Δ_i - pull(Δ_j)
+
+        def apply(Δ: Tensor) -> Tensor:
+            return Δ[:n] + pull(Δ[n:])
+
+        def lift(Δ_i: Tensor) -> Tensor:
+            return torch.cat([Δ_i, -answer(Δ_i)])
+
+        if local.symmetry < 0:
+            return cg(apply, *at(start), size, self.tolerance, limit, weights[i], lift, at)
+        return gcr(apply, *at(start), size, self.tolerance, limit, weights[i], lift)
+
+    def _limit(self, unknowns: int) -> int:
+        if self.iterations is not None:
+            return self.iterations
+        if unknowns > 512:
+            return 10
+        return max(10, 2 * unknowns) if tree.transformed() else max(40, 4 * unknowns)
 
 
 def _kept(z: Point) -> tuple[int, ...]:
     """The players whose moves are solved for: of two the smaller, else all."""
-    return (min(range(2), key=lambda i: tree.size(z[i])),) if len(z) == 2 else tuple(range(len(z)))
+    return (int(tree.size(z[1]) < tree.size(z[0])),) if len(z) == 2 else tuple(range(len(z)))
 
 
 def _flat(metric: Any) -> Any:

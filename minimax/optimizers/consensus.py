@@ -10,6 +10,7 @@ from minimax import tree
 from minimax.game import Oracle
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
 from minimax.tree import Point
+from minimax.validation import flag, hyperparameter
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ class ConsensusOptimization(Ruled):
     name: ClassVar[str] = "consensus"
 
     def __post_init__(self) -> None:
-        if isinstance(self.gamma, int | float) and not self.gamma >= 0:
-            raise ValueError(f"gamma must be >= 0, got {self.gamma}.")
+        super().__post_init__()
+        hyperparameter("gamma", self.gamma, at_least=0)
+        flag("unbiased", self.unbiased)
 
     @property
     def draws(self) -> int:

@@ -12,6 +12,7 @@ from minimax import tree
 from minimax.game import Oracle
 from minimax.optimizer import Info, Ruled, State, counted, moved, scaled
 from minimax.tree import Point
+from minimax.validation import real
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ class ExtraAnchoredGradient(Ruled):
     name: ClassVar[str] = "extra-anchored-gradient"
 
     def __post_init__(self) -> None:
-        if self.variable is not None and not 0 < self.variable < 0.75:
-            raise ValueError(f"variable must lie in (0, 3/4), got {self.variable}.")
+        super().__post_init__()
+        if self.variable is not None:
+            real("variable", self.variable, above=0, below=0.75)
 
     def start(self, z: Point, device: torch.device) -> State:
         anchor = [tree.clone(vector) for vector in z]
@@ -58,10 +60,10 @@ class ExtraAnchoredGradient(Ruled):
         β = 1 / (k + 2)
         pulled = tuple(tree.lerp(z_i, z_0, β) for z_i, z_0 in zip(z, state["anchor"], strict=True))
         ξ, losses = game.field(z, batches[0])
-        d, state = self.directions(z, ξ, state)
+        d, state = self.directions(pulled, ξ, state, at=z)
         half = moved(game, pulled, self._scaled(α, d))
         ξ_half, _ = game.field(half, batches[0])
-        d, state = self.directions(z, ξ_half, state)
+        d, state = self.directions(pulled, ξ_half, state, at=half)
         new = moved(game, pulled, self._scaled(α, d))
         if self.variable is not None:
             αL = α * self.variable

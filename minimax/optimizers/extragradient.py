@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from minimax.game import Oracle
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved, scaled
 from minimax.tree import Point
+from minimax.validation import flag, hyperparameter
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class ExtraGradient(Ruled):
 
     name: ClassVar[str] = "extragradient"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        hyperparameter("explore", self.explore, at_least=0)
+        flag("fresh", self.fresh)
+
     @property
     def draws(self) -> int:
         return 2 if self.fresh else 1
@@ -50,5 +56,5 @@ class ExtraGradient(Ruled):
         d, state = self.directions(z, ξ, state)
         half = moved(game, z, scaled(self.at(self.explore, state), d))
         ξ_half, _ = game.field(half, batches[-1])
-        d, state = self.directions(z, ξ_half, state)
+        d, state = self.directions(z, ξ_half, state, at=half)
         return moved(game, z, d), counted(state), Info(losses, ξ)

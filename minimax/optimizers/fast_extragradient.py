@@ -12,6 +12,7 @@ from minimax import tree
 from minimax.game import Oracle
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
 from minimax.tree import Point
+from minimax.validation import hyperparameter
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class FastExtraGradient(Ruled):
     name: ClassVar[str] = "fast-extragradient"
 
     def __post_init__(self) -> None:
-        if isinstance(self.rho, int | float) and not self.rho > -0.5:
-            raise ValueError(f"rho must exceed -1/2, got {self.rho}.")
+        super().__post_init__()
+        hyperparameter("rho", self.rho, above=-0.5)
 
     def start(self, z: Point, device: torch.device) -> State:
         return {"anchor": [tree.clone(vector) for vector in z]}
@@ -56,9 +57,9 @@ class FastExtraGradient(Ruled):
         β, ρ = 1 / (state["step"].double() + 1), self.at(self.rho, state)
         pulled = tuple(tree.lerp(z_i, z_0, β) for z_i, z_0 in zip(z, state["anchor"], strict=True))
         ξ, losses = game.field(z, batches[0])
-        d, state = self.directions(z, ξ, state)
+        d, state = self.directions(pulled, ξ, state, at=z)
         half = moved(game, pulled, tuple(tree.scale((1 - β) * (1 + 2 * ρ), d_i) for d_i in d))
         ξ_half, _ = game.field(half, batches[0])
-        d_half, state = self.directions(z, ξ_half, state)
+        d_half, state = self.directions(pulled, ξ_half, state, at=half)
         d = tuple(tree.axpy((1 - β) * 2 * ρ, d_i, d_h) for d_i, d_h in zip(d, d_half, strict=True))
         return moved(game, pulled, d), counted(state), Info(losses, ξ)

@@ -49,6 +49,7 @@ class FollowTheRidge(Implicit):
     """
 
     name: ClassVar[str] = "follow-the-ridge"
+    combines: ClassVar[bool] = True
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         self.check_two(z)
@@ -57,8 +58,7 @@ class FollowTheRidge(Implicit):
         Δ_x = tree.sub(moved(game, z, d)[0], z[0])  # as projected
         solved = self._solve(local, local.jvp_block(1, 0, Δ_x), self.at(self.damping, state))
         z = moved(game, z, (d[0], tree.sub(d[1], unravel(solved.x, z[1]))))
-        extra = {"residual": solved.residual, "iterations": solved.iterations}
-        return z, counted(state), Info(local.losses, local.field, extra=extra)
+        return z, counted(state), Info(local.losses, local.field, extra=solved.told(self.tolerance))
 
     def _solve(self, local: Linearization, b: Vector, μ: Any) -> Solved:
         def hessian(v: Any) -> Any:

@@ -12,6 +12,7 @@ from minimax import tree
 from minimax.game import Oracle
 from minimax.optimizer import Info, Ruled, State, counted, moved, scaled
 from minimax.tree import Point
+from minimax.validation import real
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class GoldenRatio(Ruled):
         longest: the largest λ_k, in units of the rule's rate.
 
     Raises:
-        ValueError: a phi out of its range.
+        ValueError: a phi out of its range, or a longest that is not above 0.
 
     Example:
         >>> import torch, minimax as mm
@@ -48,13 +49,15 @@ class GoldenRatio(Ruled):
     longest: float = 1e6
 
     name: ClassVar[str] = "golden-ratio"
+    combines: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not 1 < self.phi <= (1 + 5**0.5) / 2:
-            raise ValueError(f"phi must lie in (1, (1 + √5)/2], got {self.phi}.")
+        super().__post_init__()
+        real("phi", self.phi, above=1, at_most=(1 + 5**0.5) / 2)
+        real("longest", self.longest, above=0, finite=False)
 
     def start(self, z: Point, device: torch.device) -> State:
-        one = torch.ones((), dtype=z[0][0].dtype, device=device)
+        one = torch.ones((), dtype=tree.precision(tree.join(z)), device=device)
         zeros = [tree.zeros(vector) for vector in z]
         return {"mean": zeros, "past": zeros, "past_move": zeros, "λ": one, "θ": one}
 
@@ -67,16 +70,23 @@ class GoldenRatio(Ruled):
             for z_i, z̄ in zip(z, state["mean"], strict=True)
         ]
         new = moved(game, tuple(mean), scaled(λ, d))
-        state = state | {"mean": mean, "past": list(z), "past_move": list(d), "λ": λ, "θ": θ}
+        past = [tree.clone(vector) for vector in z]  # z may be the modules' own memory
+        state = state | {"mean": mean, "past": past, "past_move": list(d), "λ": λ, "θ": θ}
         return new, counted(state), Info(losses, ξ)
 
     def _step_size(self, z: Point, d: Point, state: State) -> tuple[torch.Tensor, torch.Tensor]:
         """λ_k and θ_k; for k = 0 they are 1, for k = 1 λ is φ/(2L)."""
         φ, λ, θ = self.phi, state["λ"], state["θ"]
-        Δz = tree.norm(tree.sub(tree.join(z), tree.join(tuple(state["past"]))))
-        ΔF = tree.norm(tree.sub(tree.join(d), tree.join(tuple(state["past_move"]))))
+        Δz = _distance(z, state["past"], λ.dtype)
+        ΔF = _distance(d, state["past_move"], λ.dtype)
         inverse_L = torch.where(ΔF > 0, Δz / ΔF, torch.inf)
         k = state["step"].to(λ.device)
         grown = torch.minimum((1 / φ + 1 / φ**2) * λ, φ * θ / (4 * λ) * inverse_L**2)
         new = torch.where(k == 0, 1.0, torch.where(k == 1, φ / 2 * inverse_L, grown)).clamp(max=self.longest)
         return new, torch.where(k < 2, 1.0, φ * new / λ)
+
+
+def _distance(z: Sequence[tree.Vector], w: Sequence[tree.Vector], dtype: torch.dtype) -> torch.Tensor:
+    """|z - w|, of half precision in float32, where squares do not overflow."""
+    x, y = ([leaf.to(dtype) if leaf.dtype.itemsize < 4 else leaf for leaf in tree.join(tuple(v))] for v in (z, w))
+    return tree.norm(tree.sub(x, y))

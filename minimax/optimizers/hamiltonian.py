@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from minimax.game import Oracle
 from minimax.optimizer import Info, Ruled, State, counted, moved
 from minimax.tree import Point
+from minimax.validation import flag
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class HamiltonianDescent(Ruled):
     unbiased: bool = False
 
     name: ClassVar[str] = "hamiltonian"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        flag("unbiased", self.unbiased)
 
     @property
     def draws(self) -> int:

@@ -10,6 +10,7 @@ from minimax import tree
 from minimax.game import Oracle
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
 from minimax.tree import Point
+from minimax.validation import hyperparameter
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class JARE(Ruled):
     name: ClassVar[str] = "jare"
 
     def __post_init__(self) -> None:
-        if isinstance(self.gamma, int | float) and not self.gamma >= 0:
-            raise ValueError(f"gamma must be >= 0, got {self.gamma}.")
+        super().__post_init__()
+        hyperparameter("gamma", self.gamma, at_least=0)
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         local = game.linearize(z, batches[0])

@@ -13,6 +13,7 @@ from minimax import tree
 from minimax.game import Oracle
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted
 from minimax.tree import Point, Vector
+from minimax.validation import hyperparameter, real, whole
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,11 @@ class KBeam(Ruled):
     name: ClassVar[str] = "k-beam"
 
     def __post_init__(self) -> None:
-        if not (self.candidates >= 1 and self.steps >= 1):
-            raise ValueError(f"candidates and steps must be at least 1, got {self.candidates} and {self.steps}.")
-        if not self.spread >= 0:
-            raise ValueError(f"spread must be >= 0, got {self.spread}.")
-        if isinstance(self.epsilon, int | float) and not self.epsilon >= 0:
-            raise ValueError(f"epsilon must be >= 0, got {self.epsilon}.")
+        super().__post_init__()
+        whole("candidates", self.candidates, at_least=1)
+        whole("steps", self.steps, at_least=1)
+        real("spread", self.spread, at_least=0)
+        hyperparameter("epsilon", self.epsilon, at_least=0)
 
     def begin(self, z: Point) -> State:
         beam, first = self._spread(z[-1]), torch.zeros((), dtype=torch.int64, device=z[0][0].device)
@@ -80,7 +80,7 @@ class KBeam(Ruled):
         here = state["best"][None]
         beam = each([b.index_copy(0, here, leaf[None]) for b, leaf in zip(state["beam"], v, strict=True)])
         for _ in range(self.steps):
-            pairs = [game.gradient((*us, v_k), n, batch) for v_k in beam]
+            asked, pairs = beam, [game.gradient((*us, v_k), n, batch) for v_k in beam]
             d, memory = last.move(_stack(beam), _stack([g for g, _ in pairs]), memory, state["step"])
             beam = each(tree.add(_stack(beam), d))
         with torch.no_grad():
@@ -100,7 +100,8 @@ class KBeam(Ruled):
         g, L = _stack([g for g, _ in pairs]), torch.stack([L for _, L in pairs])
         seen.append(([_get(leaf, best) for leaf in g], _get(L, best)))
         state = state | {"rules": [*(m for _, m in moves), memory], "beam": _stack(beam), "best": best}
-        info = Info(tuple(L for _, L in seen), tuple(g for g, _ in seen), at="each player's last move")
+        where = (*z[:n], [_get(leaf, best) for leaf in _stack(asked)])
+        info = Info(tuple(L for _, L in seen), tuple(g for g, _ in seen), at="each player's last move", point=where)
         return (*us, v), counted(state), info
 
     def _spread(self, v: Vector) -> Vector:

@@ -11,6 +11,7 @@ from minimax.game import Oracle
 from minimax.linearization import Linearization
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
 from minimax.tree import Point
+from minimax.validation import hyperparameter
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class LOLA(Ruled):
     alpha: Hyperparameter = 0.1
 
     name: ClassVar[str] = "lola"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        hyperparameter("alpha", self.alpha)
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         local = game.linearize(z, batches[0])

@@ -13,6 +13,7 @@ from minimax.game import Oracle
 from minimax.optimizer import Hyperparameter, Info, State, Wrapper, counted
 from minimax.optimizers.simultaneous import SimultaneousGDA
 from minimax.tree import Point
+from minimax.validation import hyperparameter, whole
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Lookahead(Wrapper):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.k >= 1:
-            raise ValueError(f"k must be at least 1, got {self.k}.")
+        whole("k", self.k, at_least=1)
+        hyperparameter("alpha", self.alpha)
 
     def start(self, z: Point, device: torch.device) -> State:
         return {"slow": [tree.zeros(vector) for vector in z]}

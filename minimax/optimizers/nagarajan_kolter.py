@@ -10,6 +10,7 @@ from minimax import tree
 from minimax.game import GameError, Oracle
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
 from minimax.tree import Point
+from minimax.validation import hyperparameter, whole
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,9 @@ class NagarajanKolter(Ruled):
     name: ClassVar[str] = "nagarajan-kolter"
 
     def __post_init__(self) -> None:
-        if isinstance(self.eta, int | float) and not self.eta >= 0:
-            raise ValueError(f"eta must be >= 0, got {self.eta}.")
-        if self.generator < 0:
-            raise ValueError(f"generator must be a player's index >= 0, got {self.generator}.")
+        super().__post_init__()
+        hyperparameter("eta", self.eta, at_least=0)
+        whole("generator", self.generator, at_least=0)
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         g, others = self.generator, [j for j in range(len(z)) if j != self.generator]

@@ -38,6 +38,7 @@ class OptimisticGDA(Ruled):
     """
 
     name: ClassVar[str] = "optimistic"
+    combines: ClassVar[bool] = True
 
     def start(self, z: Point, device: torch.device) -> State:
         return {"past": [tree.zeros(vector) for vector in z]}

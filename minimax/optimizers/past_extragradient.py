@@ -12,6 +12,7 @@ from minimax import tree
 from minimax.game import Oracle
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved, scaled
 from minimax.tree import Point
+from minimax.validation import hyperparameter
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,16 @@ class PastExtraGradient(Ruled):
 
     name: ClassVar[str] = "past-extragradient"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        hyperparameter("explore", self.explore, at_least=0)
+
     def start(self, z: Point, device: torch.device) -> State:
         return {"past": [tree.zeros(vector) for vector in z]}
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         half = moved(game, z, scaled(self.at(self.explore, state), state["past"]))
         ξ_half, losses = game.field(half, batches[0])
-        d, state = self.directions(z, ξ_half, state)
-        return moved(game, z, d), counted(state | {"past": list(d)}), Info(losses, ξ_half, at="half step")
+        d, state = self.directions(z, ξ_half, state, at=half)
+        info = Info(losses, ξ_half, at="half step", point=half)
+        return moved(game, z, d), counted(state | {"past": list(d)}), info

@@ -12,6 +12,7 @@ from minimax import tree
 from minimax.game import Oracle
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
 from minimax.tree import Point
+from minimax.validation import flag, hyperparameter, real
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,12 @@ class SymplecticGradientAdjustment(Ruled):
     eps: float = 0.1
 
     name: ClassVar[str] = "sga"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        hyperparameter("lam", self.lam)
+        flag("align", self.align)
+        real("eps", self.eps)
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         local = game.linearize(z, batches[0])

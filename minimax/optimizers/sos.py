@@ -15,6 +15,7 @@ from minimax.linear import reciprocal
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
 from minimax.optimizers.lola import shaping
 from minimax.tree import Point
+from minimax.validation import hyperparameter, real
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,10 @@ class SOS(Ruled):
     name: ClassVar[str] = "sos"
 
     def __post_init__(self) -> None:
-        for name, value in (("a", self.a), ("b", self.b)):
-            if not 0 < value < 1:
-                raise ValueError(f"{name} must lie in (0, 1), got {value}.")
+        super().__post_init__()
+        hyperparameter("alpha", self.alpha)
+        real("a", self.a, above=0, below=1)
+        real("b", self.b, above=0, below=1)
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         local = game.linearize(z, batches[0])

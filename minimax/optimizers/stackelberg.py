@@ -58,8 +58,7 @@ class StackelbergGradient(Implicit):
         solved = self._solve(local, b, self.at(self.damping, state))
         leader = tree.sub(ξ[0], local.vjp_block(1, 0, unravel(solved.x, z[1])))
         d, state = self.directions(z, (leader, ξ[1]), state)
-        extra = {"residual": solved.residual, "iterations": solved.iterations}
-        return moved(game, z, d), counted(state), Info(local.losses, ξ, extra=extra)
+        return moved(game, z, d), counted(state), Info(local.losses, ξ, extra=solved.told(self.tolerance))
 
     def _solve(self, local: Linearization, b: list[Any], μ: Any) -> Solved:
         flat = ravel(b)

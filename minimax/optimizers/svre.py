@@ -11,6 +11,7 @@ from minimax import tree
 from minimax.game import Oracle
 from minimax.optimizer import Info, Ruled, State, counted, moved
 from minimax.tree import Point
+from minimax.validation import whole
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ class SVRE(Ruled):
     name: ClassVar[str] = "svre"
 
     def __post_init__(self) -> None:
-        if not (self.iterations >= 1 and self.snapshot >= 1):
-            raise ValueError(f"iterations and snapshot must be at least 1, got {self.iterations} and {self.snapshot}.")
+        super().__post_init__()
+        whole("iterations", self.iterations, at_least=1)
+        whole("snapshot", self.snapshot, at_least=1)
 
     @property
     def draws(self) -> int:
@@ -69,7 +71,8 @@ class SVRE(Ruled):
 
         for k in range(self.iterations):
             d, state = self.directions(z, reduced(z, samples[2 * k - 1]) if k else μ, state)
-            d, state = self.directions(z, reduced(moved(game, z, d), samples[2 * k]), state)
+            half = moved(game, z, d)
+            d, state = self.directions(z, reduced(half, samples[2 * k]), state, at=half)
             z = moved(game, z, d)
         return z, counted(state), Info(tuple(tree.total(each) / len(each) for each in zip(*losses, strict=True)), μ)
 

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from minimax import tree
+from minimax import admission, tree
 from minimax.game import GameError, Oracle
 from minimax.optimizer import Info, Ruled, State, counted, moved
 from minimax.rules import Memory, Rule
 from minimax.tree import Point, Vector
+from minimax.validation import whole
 
 Move: TypeAlias = Callable[[Vector, Vector, Memory], tuple[Vector, Memory]]
 
@@ -58,8 +59,10 @@ class Unrolled(Ruled):
     name: ClassVar[str] = "unrolled"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}.")
+        super().__post_init__()
+        whole("steps", self.steps, at_least=1)
+        if self.inner is not None:
+            admission.rule("inner of Unrolled", self.inner)
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         if len(z) < 2:
@@ -89,9 +92,9 @@ class Unrolled(Ruled):
                 for j in followers:
                     λ[j] = tree.add(λ[j], local.vjp_block(i, j, g[i]))
             if seen:
-                del local, pull  # or two graphs are alive at once
+                del local, pull  # or two graphs are alive at once (so no closure may use them: dynamo deletes no cells)
 
-        ξ = (ξ_0, *(local.field[i] for i in followers))
+        ξ = (ξ_0, *local.field[1:])
         d, state = self.directions(z, ξ, state)
         at = "start of the step; the leader's gradient through the steps ahead"
         return moved(game, z, d), counted(state), Info(local.losses, ξ, at)

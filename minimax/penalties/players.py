@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.game import Game, GameError, Loss, Oracle, listed
+from minimax.game import Around, Game, GameError, Loss, Oracle, listed
 from minimax.linearization import Linearization
 from minimax.tree import Point, Vector
+from minimax.validation import function, real, shown, whole
 
 Weights = Sequence[Sequence[float | Tensor]]
 
@@ -25,7 +26,9 @@ def add(game: Game, term: Loss, player: int) -> Game:
         player: the index of the player who pays it.
 
     Raises:
-        GameError: at the first evaluation, a player that there is not.
+        TypeError: a game that is none, or a term that is no function.
+        ValueError: a player that is no index.
+        GameError: a player that there is not (at the first evaluation, if only that tells how many there are).
 
     Example:
         >>> import torch, minimax as mm
@@ -33,7 +36,12 @@ def add(game: Game, term: Loss, player: int) -> Game:
         >>> game.field((torch.tensor(1.0), torch.tensor(2.0)))
         (tensor(2.), tensor(-0.4000))
     """
+    _game(game)
+    function("term", term, "a function of the players (and the batch)")
+    whole("player", player, at_least=0)
     losses, signs = list(game._losses), game._signs
+    if signs is not None:
+        _check_player(player, len(signs))
     if len(losses) > 1:
         _check_player(player, len(losses))
         own = losses[player]
@@ -78,10 +86,13 @@ def gradient_norms(game: Game, weights: Weights) -> Game:
         >>> game.losses((torch.tensor(1.0), torch.tensor(2.0)))  # the first pays ½ 0.5 x²
         (tensor(2.2500), tensor(-2.))
     """
-    rows = tuple(map(tuple, weights))
+    try:
+        rows = tuple(map(tuple, weights))
+    except TypeError as error:
+        raise ValueError(f"weights must hold a row of numbers per player, got {shown(weights)}.") from error
     for i, row in enumerate(rows):
         for j, weight in enumerate(row):
-            _nonnegative(f"weights[{i}][{j}]", weight)
+            _weight(f"weights[{i}][{j}]", weight)
     return _penalised(game, lambda players: rows)
 
 
@@ -103,7 +114,7 @@ def consensus(game: Game, gamma: float | Tensor = 0.1) -> Game:
 
     Source: Mescheder, Nowozin & Geiger, The Numerics of GANs, 2017.
     """
-    _nonnegative("gamma", gamma)
+    _weight("gamma", gamma)
     return _penalised(game, lambda players: ((gamma,) * players,) * players)
 
 
@@ -125,7 +136,7 @@ def jare(game: Game, gamma: float | Tensor = 0.1) -> Game:
 
     Source: Nie & Patel, Towards a Better Understanding and Regularization of GAN Training Dynamics, 2020.
     """
-    _nonnegative("gamma", gamma)
+    _weight("gamma", gamma)
     return _penalised(game, lambda n: tuple(tuple(0.0 if i == j else gamma for j in range(n)) for i in range(n)))
 
 
@@ -138,7 +149,7 @@ def nagarajan_kolter(game: Game, eta: float | Tensor = 0.1, generator: int = 0) 
         generator: the index of the player who pays.
 
     Raises:
-        ValueError: an eta that is negative or no number.
+        ValueError: an eta that is negative or no number, or a generator that is no index.
         GameError: when the game is played, a generator that is no player.
 
     Example:
@@ -149,7 +160,8 @@ def nagarajan_kolter(game: Game, eta: float | Tensor = 0.1, generator: int = 0) 
 
     Source: Nagarajan & Kolter, Gradient descent GAN optimization is locally stable, 2017.
     """
-    _nonnegative("eta", eta)
+    _weight("eta", eta)
+    whole("generator", generator, at_least=0)
 
     def rows(n: int) -> Weights:
         _check_player(generator, n)
@@ -158,16 +170,19 @@ def nagarajan_kolter(game: Game, eta: float | Tensor = 0.1, generator: int = 0) 
     return _penalised(game, rows)
 
 
-class _Penalised(Oracle):
+class _Penalised(Around):
     """Adds ½ Σ_j Γ_ij |ξ_j|² to the losses of another oracle, and the products it takes to its gradients."""
 
     def __init__(self, inner: Oracle, weights: Callable[[int], Weights]) -> None:
-        # A term that one player alone pays ends zero-sum play.
-        super().__init__(inner.game._copy(_signs=None, _losses=(None,)), inner.specs, inner.names)
-        self.inner, self.Γ = inner, weights(inner.players)
+        super().__init__(inner)
+        self.signs = None  # a term that one player alone pays ends zero-sum play
+        self.weights, self.Γ = weights, weights(inner.players)
         if [len(row) for row in self.Γ] != [self.players] * self.players:
             raise GameError(f"weights must hold {self.players} rows of {self.players} numbers, one per player.")
         self.shared = len(set(self.Γ)) == 1 and bool(self._pays(0))  # then one product serves all players
+
+    def around(self, inner: Oracle) -> Oracle:
+        return _Penalised(inner, self.weights)
 
     def _pays(self, i: int) -> list[int]:
         return [j for j, weight in enumerate(self.Γ[i]) if isinstance(weight, Tensor) or weight]
@@ -194,12 +209,12 @@ class _Penalised(Oracle):
             ξ, values = self.inner.field(z, batch)
         else:
             graph = torch.is_grad_enabled()
-            with torch.enable_grad():
-                live = tuple([x if x.requires_grad else x.detach().requires_grad_() for x in vector] for vector in z)
+            known = all(x.requires_grad for x in tree.join(z))
+            live = z if known else tuple([x.detach().requires_grad_() for x in vector] for vector in z)
+            with torch.enable_grad(), self.holding(live):
                 values = self.inner.losses(live, batch)
                 ξ = self.inner._differentiate(values, live, create_graph=graph)
             values = values if graph else tuple(value.detach() for value in values)
-        self.buffers = self.inner.buffers
         return tuple(self._value(L_i, ξ, i) for i, L_i in enumerate(values))
 
     def gradient(self, z: Point, i: int, batch: Any, of: int | None = None) -> tuple[Vector, Tensor]:
@@ -212,7 +227,6 @@ class _Penalised(Oracle):
             local = self.inner.linearize(z, batch)
             g, L = (local.field[i], local.losses[i]) if k == i else self.inner.gradient(z, i, batch, of)
             out = tree.add(g, self._pull(local, i, k)), self._value(L, local.field, k)
-        self.buffers = self.inner.buffers
         return out
 
     def field(self, z: Point, batch: Any) -> tuple[Point, tuple[Tensor, ...]]:
@@ -223,7 +237,6 @@ class _Penalised(Oracle):
             ξ = tuple(tree.add(g, pull) for g, pull in zip(local.field, self._pulls(local, self.Γ[0]), strict=True))
         else:
             ξ = tuple(tree.add(g, self._pull(local, i, i)) if self._pays(i) else g for i, g in enumerate(local.field))
-        self.buffers = self.inner.buffers
         return ξ, tuple(self._value(L_i, local.field, i) for i, L_i in enumerate(local.losses))
 
     def linearize(self, z: Point, batch: Any) -> Linearization:
@@ -233,15 +246,23 @@ class _Penalised(Oracle):
 
 
 def _penalised(game: Game, weights: Callable[[int], Weights]) -> Game:
+    _game(game)
+
     def oracle(of: Game, specs: list[Any], names: tuple[str, ...] | None) -> Oracle:
         return _Penalised(game._oracle(of, specs, names), weights)
 
     return game._copy(_oracle=oracle)
 
 
-def _nonnegative(name: str, weight: float | Tensor) -> None:
-    if not isinstance(weight, Tensor) and not (isinstance(weight, int | float) and weight >= 0):
-        raise ValueError(f"{name} must be a number >= 0, got {weight}.")
+def _weight(name: str, weight: Any) -> None:
+    real(name, weight, at_least=0, tensor=True)
+    if isinstance(weight, Tensor) and weight.dim():
+        raise ValueError(f"{name} must be one number, got {shown(weight)}: an ensemble has one game for all members.")
+
+
+def _game(game: Any) -> None:
+    if not isinstance(game, Game):
+        raise TypeError(f"game must be a Game, got {shown(game)}: zero_sum(payoff) or Game(loss, loss) makes one.")
 
 
 def _check_player(player: int, players: int) -> None:

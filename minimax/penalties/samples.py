@@ -2,17 +2,19 @@
 
 Each takes the critic, a callable from samples (batch, ...) to scores (batch,) or (batch, 1), and returns a scalar with
 no weight in front: multiply by γ/2 or λ yourself, so that which convention is meant stands in the loss, or give the
-product to `add`. Gradients with respect to the samples go through `torch.func`, so the penalties differentiate again,
-under `vmap` and `torch.compile` too. Cost: one forward and one backward pass of the critic, and a double backward when
-differentiated.
+product to `add`. They differentiate again, under `vmap` and `torch.compile` too. Cost: one forward and one backward
+pass of the critic, and a double backward when differentiated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from minimax import tree
 
 Critic = Callable[[Tensor], Tensor]
 
@@ -25,8 +27,33 @@ def slopes(critic: Critic, x: Tensor) -> Tensor:
         >>> slopes(lambda x: x @ torch.tensor([3.0, 4.0]), torch.zeros(2, 2))
         tensor([25., 25.])
     """
-    g: Tensor = torch.func.grad(lambda samples: critic(samples).sum())(x)
+    if tree.transformed():
+        return _functional_gradient(critic, x).flatten(1).square().sum(1)
+    differentiated = torch.is_grad_enabled()
+    with torch.enable_grad():  # by autograd, as `torch.func` goes neither with BatchNorm nor with checkpoints
+        samples = x if x.requires_grad else x.detach().requires_grad_()
+        scores = critic(samples).sum()
+        if not scores.requires_grad:  # a constant critic
+            return samples.new_zeros(len(samples))
+        (g,) = torch.autograd.grad(scores, samples, create_graph=differentiated, materialize_grads=True)
     return g.flatten(1).square().sum(1)
+
+
+def _functional_gradient(critic: Critic, x: Tensor) -> Tensor:
+    """∇_x Σ D(x) under `vmap` or `torch.compile`, where modules may only write to buffers made inside the transform."""
+    owners = [owner._buffers for owner in critic.modules()] if isinstance(critic, nn.Module) else []
+
+    def total(samples: Tensor) -> tuple[Tensor, list[dict[str, Any]]]:
+        for buffers in owners:
+            for key, buffer in buffers.items():
+                buffers[key] = None if buffer is None else buffer.clone()
+        return critic(samples).sum(), [dict(buffers) for buffers in owners]
+
+    g: Tensor
+    g, left = torch.func.grad(total, has_aux=True)(x)
+    for buffers, values in zip(owners, left, strict=True):
+        buffers.update(values)
+    return g
 
 
 def r1(critic: Critic, real: Tensor) -> Tensor:

@@ -44,6 +44,15 @@ def copied(value: Any) -> Any:
     return pytree.tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, value)
 
 
+def shared(a: Any, b: Any) -> bool:
+    """Whether a tensor of a lies in the memory of one of b, so that writing to one may change the other."""
+    return not _memory(a).isdisjoint(_memory(b))
+
+
+def _memory(value: Any) -> set[int]:
+    return {leaf.untyped_storage().data_ptr() for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)}
+
+
 def stacked(values: list[Any]) -> Any:
     """One pytree whose tensors have a new first dimension, one entry per value."""
     return pytree.tree_map(lambda *leaves: torch.stack(leaves), values[0], *values[1:])

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 from minimax.game import Game, GameError, Players
 from minimax.modules import bind
 from minimax.optimizer import Cost, GameOptimizer
-from minimax.testing._compare import close, copied, demand, same, shapes, stacked, through_disk
+from minimax.testing._compare import close, copied, demand, same, shapes, shared, stacked, through_disk
 from minimax.testing._scenes import (
     SAMPLES,
     counting,
@@ -79,6 +79,19 @@ def _purity(optimizer: GameOptimizer) -> None:
         demand(same(now, then), f"the players, state, batches or info of step {step} were written to.")
 
 
+def _storage(optimizer: GameOptimizer) -> None:
+    scene = zero_sum_scene()
+    players, state = scene.players, optimizer.init(scene.game, scene.players)
+    demand(not shared(state, players), "the state that init makes holds memory of the players: clone it.")
+    for step in range(4):
+        before = players
+        players, state, _ = optimizer.step(scene.game, players, state, scene.drawn(optimizer, step))
+        demand(
+            not shared(state, before), f"the state after step {step} holds memory of the players passed in: clone it."
+        )
+        demand(not shared(state, players), f"the state after step {step} holds memory of the new players: clone it.")
+
+
 def _plays(optimizer: GameOptimizer) -> None:
     for name, scene in scenes().items():
         try:
@@ -126,8 +139,6 @@ def _modules(optimizer: GameOptimizer) -> None:
     for step in range(4):
         drawn = functional.drawn(optimizer, step)
         trainer.step(*(drawn if optimizer.draws > 1 else [drawn]))
-    inside = tuple(dict(module.named_parameters()) for module in modules)
-    demand(same(trainer.players, inside), "bind(...).step left the modules' parameters behind.")
     for scene, what in ((functional, "the pure step"), (plain, "the same game on plain tensors")):
         demand(same(trainer.players, play(optimizer, scene, 4)[0]), f"bind(...).step and {what} play differently.")
 
@@ -238,6 +249,7 @@ def _draws(optimizer: GameOptimizer) -> None:
 CHECKS: dict[str, Callable[[GameOptimizer], None]] = {
     "configuration": _configuration,
     "purity": _purity,
+    "storage": _storage,
     "plays": _plays,
     "precision": _precision,
     "resume": _resume,

@@ -210,6 +210,8 @@ def test_results_of_another_version_are_left_alone(tmp_path):
     assert not list(tmp_path.iterdir())
     record.check_schema(tmp_path, create=True)
     record.check_schema(tmp_path, create=True)
+    (tmp_path / "cells" / "schema.json").rename(tmp_path / "cells" / ".schema.json.01234567.tmp")
+    record.check_schema(tmp_path, create=True)  # what was killed over its first file is nobody's results
     record.write_json(tmp_path / "cells" / "schema.json", {"schema": 999})
     with pytest.raises(RecordError, match=r"schema 999.*--results"):
         record.check_schema(tmp_path, create=True)

@@ -118,7 +118,7 @@ def test_arnoldi_stops_where_the_space_ends() -> None:
 
 
 def test_products_must_suffice() -> None:
-    with pytest.raises(ValueError, match="products = 5"):
+    with pytest.raises(ValueError, match="k, of as many as products, must be an integer >= 1 and <= 5, got 6"):
         dg.spectrum(*random_game(), k=6, products=5)
     with pytest.raises(mm.GameError, match="too large"):
         dg.jacobian(mm.zero_sum(lambda x, y: (x * y).sum()), (torch.ones(5000), torch.ones(5000)))

@@ -1,6 +1,7 @@
 """Kinds of equilibria, gaps, stable steps, the report and the pictures."""
 
 import math
+from itertools import islice
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -93,7 +94,7 @@ def test_large_games_by_ritz_values(sign: float, kind: str) -> None:
 
 
 def test_a_leader_must_be_a_player() -> None:
-    with pytest.raises(ValueError, match="one of the 2 players"):
+    with pytest.raises(ValueError, match="leader, one of 2 players, must be an integer >= 0 and <= 1, got 2"):
         dg.classify(mm.games.scsc().game, ONE, leader=2)
 
 
@@ -122,6 +123,98 @@ def test_exploitability_of_a_matrix_game() -> None:
     assert dg.duality_gap(game.game, (rock, third), rule=mm.sgd(1.0)).gains == pytest.approx((0.0, 1.0))
 
 
+SIDES = (mm.projections.simplex(), mm.projections.simplex())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_gap_of_a_matrix_game_is_exact(dtype: torch.dtype, seed: int) -> None:
+    """max_j (Aᵀx)_j - min_i (Ay)_i with the default rule: Adam's equal steps are what a simplex projects away."""
+    generator = torch.Generator().manual_seed(seed)
+    A = torch.randn(6, 9, generator=generator, dtype=torch.float64).to(dtype)
+    x, y = (torch.rand(n, generator=generator, dtype=torch.float64).to(dtype).softmax(0) for n in A.shape)
+    game = mm.zero_sum(lambda x, y: x @ A @ y, constraints=SIDES)
+    found = dg.duality_gap(game, (x, y))
+    assert found.total == pytest.approx(float((x @ A).max() - (A @ y).min()), rel=1e-5)
+    assert found.slack == pytest.approx((0.0, 0.0), abs=1e-6)
+    mine = mm.zero_sum(lambda x, y: x @ A @ y, constraints=(lambda v: SIDES[0](v), lambda v: SIDES[1](v)))
+    searched = dg.duality_gap(mine, (x, y))
+    assert searched.total == pytest.approx(found.total, rel=1e-4) and searched.slack == (math.inf, math.inf)
+
+
+def test_exact_gaps_on_boxes_and_balls() -> None:
+    A, box, ball = torch.randn(3, 4), mm.projections.box(-1.0, 2.0), mm.projections.ball(3.0)
+    game = mm.zero_sum(lambda x, y: x @ A @ y, constraints=(box, ball))
+    x, y = torch.rand(3), torch.rand(4)
+    g = A @ y
+    lowest, highest = torch.where(g > 0, -g, 2 * g).sum(), 3 * (x @ A).norm()
+    assert dg.duality_gap(game, (x, y)).gains == pytest.approx((float(x @ g - lowest), float(highest - x @ g)))
+
+
+def test_a_convex_gap_under_constraints_is_certified() -> None:
+    """The least distance to a point outside of the simplex, which Adam does not reach."""
+    target = torch.tensor([2.0, 1.0, -1.0, 0.5])
+    game = mm.Game(lambda x: ((x - target) ** 2).sum(), constraints=(mm.projections.simplex(),))
+    start = torch.full((4,), 0.25)
+    found = dg.duality_gap(game, (start,))
+    best = mm.projections.simplex()(target)
+    expected = float(((start - target) ** 2).sum() - ((best - target) ** 2).sum())
+    assert found.total == pytest.approx(expected) and found.slack[0] < 1e-6 and found.gradients[0] < 1e-6
+
+
+def test_concave_losses_are_searched_from_several_starts() -> None:
+    game = mm.Game(lambda x: -(x**2).sum() - 0.1 * x.sum(), constraints=(mm.projections.box(-1.0, 1.0),))
+    assert dg.duality_gap(game, (torch.tensor([-0.01]),)).total == pytest.approx(1.1 - (0.0001 - 0.001), abs=1e-6)
+
+
+def test_a_gap_is_asked_at_feasible_points() -> None:
+    game = mm.zero_sum(lambda x, y: x @ y, constraints=SIDES)
+    with pytest.raises(ValueError, match=r"players\[1\] lies 0.71 outside of its constraint: project it first"):
+        dg.duality_gap(game, (torch.tensor([0.5, 0.5]), torch.tensor([1.0, 1.0])))
+
+
+def test_constrained_points_are_judged_by_the_natural_residual() -> None:
+    """The pure saddle of this matrix: nobody can improve, and |F| is 4."""
+    A = torch.tensor([[2.0, 1.0], [4.0, 0.0]])
+    game = mm.zero_sum(lambda x, y: x @ A @ y, constraints=SIDES)
+    saddle, off = (torch.tensor([1.0, 0.0]), torch.tensor([1.0, 0.0])), (torch.tensor([0.0, 1.0]),) * 2
+    found = dg.classify(game, saddle)
+    assert float(torch.cat(game.field(saddle)).norm()) > 4
+    assert found.kind == "undecided, constraints bind" and found.norm == pytest.approx(0, abs=1e-9)
+    assert dg.classify(game, off).kind == "not stationary"
+    page = str(dg.report(game, saddle))
+    assert "not stationary" not in page and "|z - P(z - F)| = 0)" in page
+    strict = mm.zero_sum(lambda x, y: (x - 3) ** 2 - (y + 3) ** 2, constraints=(mm.projections.box(-1, 1),) * 2)
+    assert dg.classify(strict, (torch.tensor(1.0), torch.tensor(-1.0))).kind == "local Nash"
+    inside = mm.zero_sum(lambda x, y: -3 * x**2 - y**2 + 4 * x * y, constraints=(mm.projections.box(-1, 1), None))
+    assert dg.classify(inside, ZERO).kind == "local minimax"
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, None, "3", True, [3], -1, 0.5])
+def test_numbers_that_are_none(bad: Any) -> None:
+    game, z = mm.games.scsc().game, ONE
+    for name, ask in {
+        "products": dg.classify,
+        "seed": dg.report,
+        "samples": dg.rotation,
+        "points": lambda game, z, points: dg.path_angle(game, z, ZERO, points=points),
+        "steps": dg.duality_gap,
+        "k": lambda game, z, k: dg.spectrum(game, z, k=k),
+    }.items():
+        with pytest.raises(ValueError, match=f"^{name}.* must be an integer >= "):
+            ask(game, z, **{name: bad})
+    if bad != 0.5:
+        for name, ask in {"tolerance": dg.classify, "gamma": dg.stable_step, "step": dg.draw}.items():
+            with pytest.raises(ValueError, match=f"^{name} must be a finite number"):
+                if not (name == "step" and bad is None):
+                    ask(game, z, **{name: bad})
+                else:
+                    raise ValueError("step must be a finite number")
+    for pair in (5, (5,), "ab c", (0, 0.5), (5, math.nan)):
+        with pytest.raises(ValueError, match="lookahead"):
+            dg.stable_step(game, z, lookahead=pair)
+
+
 def test_a_gap_is_never_negative_and_survives_divergence() -> None:
     game = mm.zero_sum(lambda x, y: x**4 - y**4 + x * y)
     gap = dg.duality_gap(game, (torch.tensor(2.0), torch.tensor(2.0)), rule=mm.sgd(1.0), steps=20)
@@ -131,7 +224,7 @@ def test_a_gap_is_never_negative_and_survives_divergence() -> None:
 def test_gap_arguments() -> None:
     with pytest.raises(ValueError, match="steps"):
         dg.duality_gap(mm.games.scsc().game, ONE, steps=0)
-    with pytest.raises(ValueError, match="radius"):
+    with pytest.raises(ValueError, match="radius must be a finite number >= 0"):
         dg.duality_gap(mm.games.scsc().game, ONE, radius=-1.0)
 
 
@@ -247,3 +340,62 @@ def test_draw_phase() -> None:
     plt.close("all")
     with pytest.raises(mm.GameError, match="two players with one number each"):
         dg.draw_phase(mm.games.scsc().game, start=(torch.ones(2), torch.ones(2)))
+
+
+def test_optimizers_of_larger_games_are_drawn_on_a_plane() -> None:
+    """Until now they were left out without a word."""
+    form = mm.games.bilinear(dim=3, condition=4.0)
+    optimizers = {"in": mm.ExtraGradient(mm.sgd(0.4)), "out": mm.SimultaneousGDA(mm.sgd(0.9))}
+    _, paths = dg.draw(form.game, form.equilibrium, optimizers=optimizers, start=form.start).axes
+    drawn = {line.get_label(): torch.from_numpy(line.get_xydata()) for line in paths.get_lines()}
+    played = islice(mm.iterate(form.game, form.start, optimizers["in"]), 100)
+    alone = [form.start, *(it.players for it in played)]
+    points = torch.stack([torch.cat(z) for z in alone])
+    assert len(drawn["in"]) == 101 and len(drawn["out"]) < 101
+    # A projection: no distance grows, and the start is where all paths are.
+    assert bool((torch.linalg.vector_norm(drawn["in"], dim=1) <= points.norm(dim=1) + 1e-9).all())
+    torch.testing.assert_close(drawn["in"][0], drawn["out"][0])
+    shares = [float(label.split("(")[1].split("%")[0]) for label in (paths.get_xlabel(), paths.get_ylabel())]
+    assert 50 < sum(shares) <= 100 and shares[0] >= shares[1] and "plane" in paths.get_title()
+    plt.close("all")
+
+
+def test_a_path_in_a_plane_is_drawn_as_it_is() -> None:
+    """Distances are kept where all paths lie in the plane, with modules and named players too."""
+    game = mm.Game(lambda a, b: (a * b).sum(), lambda a, b: -(a * b).sum())
+    start = {"a": torch.tensor([1.0, 0.0]), "b": torch.tensor([1.0, 0.0])}
+    zero = {"a": torch.zeros(2), "b": torch.zeros(2)}
+    ax = dg.draw(game, zero, optimizers=[mm.ExtraGradient(mm.sgd(0.3))], start=start).axes[1]
+    path = torch.from_numpy(ax.get_lines()[0].get_xydata())
+    played = [it.players for it in islice(mm.iterate(game, start, mm.ExtraGradient(mm.sgd(0.3))), 100)]
+    lengths = [2**0.5] + [float(torch.cat([z["a"], z["b"]]).norm()) for z in played]
+    torch.testing.assert_close(path.norm(dim=1), torch.tensor(lengths), rtol=1e-6, atol=1e-9)
+    assert ax.get_xlabel().startswith("direction 1 (")
+    nets = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    before = nets[0].weight.clone()
+    payoff = mm.zero_sum(lambda x, y, b: x(b).mean() * y(b).mean())
+    dg.draw_paths(payoff, [mm.SimultaneousGDA(mm.sgd(0.1))], nets, torch.ones(4, 2), steps=3)
+    assert torch.equal(nets[0].weight, before)
+    plt.close("all")
+
+
+def test_optimizers_are_never_dropped() -> None:
+    form = mm.games.scsc()
+    twice = [mm.ExtraGradient(mm.sgd(0.05)), mm.ExtraGradient(mm.sgd(0.02)), mm.SimultaneousGDA(mm.sgd(0.01))]
+    labels = [
+        text.get_text() for text in dg.draw(form.game, form.equilibrium, optimizers=twice).axes[1].get_legend().texts
+    ]
+    assert labels == ["1: extragradient", "2: extragradient", "simultaneous"]
+    named = {"x": torch.tensor(0.0), "y": torch.tensor(0.0)}
+    assert len(dg.draw(form.game, named, optimizers=twice).axes[1].get_legend().texts) == 3
+    with pytest.raises(ValueError, match="paths of optimizers need optimizers, and a start: pass start=players"):
+        dg.draw(mm.games.bilinear(dim=3).game, mm.games.bilinear(dim=3).equilibrium, optimizers=twice)
+    for wrong, sentence in ((twice[0], "must be a list of optimizers"), ([mm.sgd(0.1)], "must be a game optimizer")):
+        with pytest.raises(TypeError, match=sentence):
+            dg.draw(form.game, form.equilibrium, optimizers=wrong)
+    for name, value in {"steps": 0, "points": 1}.items():
+        with pytest.raises(ValueError, match=f"{name} must be an integer"):
+            dg.draw_phase(form.game, **{name: value})
+    with pytest.raises(ValueError, match=r"limits\[1\] must be a finite number > 2"):
+        dg.draw_phase(form.game, limits=(2.0, 1.0))
+    plt.close("all")

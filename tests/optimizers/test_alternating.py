@@ -87,9 +87,9 @@ def test_critic_steps_and_their_batches(float64: torch.dtype) -> None:
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"steps": 0}, "steps must be positive integers, got 0"),
-        ({"steps": (1, -2)}, r"steps must be positive integers, got \(1, -2\)"),
-        ({"order": (0, 2)}, r"order must be a permutation of 0..n-1, got \(0, 2\)"),
+        ({"steps": 0}, "steps must be an integer >= 1, got 0"),
+        ({"steps": (1, -2)}, r"steps must be an integer >= 1, got -2"),
+        ({"order": (0, 2)}, r"order must be a permutation of 0..n-1 in a tuple, got \(0, 2\)"),
         ({"fresh": True}, "fresh needs steps as a tuple"),
     ],
 )

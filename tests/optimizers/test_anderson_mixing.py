@@ -89,5 +89,5 @@ def test_projects(float64: torch.dtype) -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ValueError, match="memory must be at least 1"):
+    with pytest.raises(ValueError, match="memory must be an integer >= 1"):
         mm.AndersonMixing.of(mm.sgd(0.1), memory=0)

@@ -157,7 +157,59 @@ def test_refusals() -> None:
     optimizer = mm.CompetitiveGradientDescent(mm.from_torch(torch.optim.Adam))
     with pytest.raises(RuntimeError, match="from_torch has no metric: use sgd, rmsprop or adam"):
         play(optimizer, closed.game, closed.start)
-    with pytest.raises(ValueError, match="iterations must be at least 1"):
+    with pytest.raises(ValueError, match="iterations must be an integer >= 1"):
         mm.CompetitiveGradientDescent(mm.sgd(0.1), iterations=0)
-    with pytest.raises(ValueError, match="tolerance must be >= 0"):
+    with pytest.raises(ValueError, match="tolerance must be a finite number >= 0"):
         mm.CompetitiveGradientDescent(mm.sgd(0.1), tolerance=-1.0)
+
+
+@pytest.mark.parametrize("h", [1.0, 30.0, 1000.0])
+def test_by_default_it_is_proximal_in_many_dimensions_too(h: float) -> None:
+    """Ten iterations left 4e4 where .15 was right, as truncated conjugate gradients may have any residual."""
+    n, game = 30, games.bilinear(torch.randn(30, 40))
+    J, z = mm.diagnostics.jacobian(game.game, game.start), torch.cat(game.start)
+    found, info = play(mm.CompetitiveGradientDescent(mm.sgd(h)), game.game, game.start, 4)
+    expected = torch.linalg.matrix_power(torch.linalg.inv(torch.eye(70) + h * J), 4) @ z
+    torch.testing.assert_close(torch.cat(found), expected, rtol=1e-4, atol=1e-4)
+    assert float(info.extra["residual"]) <= 1e-6 and float(info.extra["missed"]) == 0
+    assert 10 < int(info.extra["iterations"]) <= 4 * n
+
+
+@pytest.mark.parametrize("h", [1.0, 30.0, 1000.0])
+def test_the_residual_told_is_the_residual_in_float32_too(h: float) -> None:
+    """What a recursion holds for the residual says 1e-7 where rounding has left 1, unless it is computed anew."""
+    A = torch.randn(8, 8)
+    game, z = games.bilinear(A.float()).game, tuple(torch.randn(2, 8).float())
+    J = mm.diagnostics.jacobian(games.bilinear(A).game, games.bilinear(A).start)
+    optimizer = mm.CompetitiveGradientDescent(mm.sgd(h))
+    state = optimizer.init(game, z)
+    for _ in range(4):
+        before = torch.cat(z).double()
+        new, state, info = optimizer.step(game, z, state)
+        d = -h * J @ before
+        residual = d - (torch.eye(16) + h * J) @ (torch.cat(new).double() - before)
+        assert float(info.extra["residual"]) >= float(residual.norm() / d.norm()) / 4 - 1e-6
+        z = tuple(leaf.float() for leaf in expected_step(h, J, before).split(8))
+
+
+def expected_step(h: float, J: Tensor, z: Tensor) -> Tensor:
+    return torch.linalg.solve(torch.eye(len(z)) + h * J, z)
+
+
+def test_a_solve_that_missed_its_tolerance_is_told_in_info_and_status() -> None:
+    game = games.bilinear(torch.randn(30, 30))
+    for iterations, missed in ((10, True), (None, False)):
+        optimizer = mm.CompetitiveGradientDescent(mm.sgd(3.0), iterations=iterations)
+        _, info = play(optimizer, game.game, game.start)
+        assert (float(info.extra["missed"]) == float(info.extra["residual"]) > 1e-3) is missed
+        solution = mm.solve(game.game, game.start, mm.Lookahead(optimizer), steps=3, limits=mm.Limits(growth=1e30))
+        assert ("its linear solves left residuals of up to" in str(solution.status)) is missed
+        together = mm.ensemble(game.game, optimizer, [game.start] * 2, steps=3, limits=mm.Limits(growth=1e30))
+        alone = mm.solve(game.game, game.start, optimizer, steps=3, limits=mm.Limits(growth=1e30))
+        assert together.statuses == (alone.status,) * 2
+
+
+def test_networks_keep_ten_iterations() -> None:
+    game, start = mm.zero_sum(lambda x, y: (x * y * torch.linspace(0, 9, 600)).sum()), (torch.ones(600),) * 2
+    _, info = play(mm.CompetitiveGradientDescent(mm.sgd(1.0), tolerance=0.0), game, start)
+    assert int(info.extra["iterations"]) == 10

@@ -60,5 +60,5 @@ def test_unbiased_uses_both_batches(float64: torch.dtype) -> None:
 
 
 def test_negative_gamma() -> None:
-    with pytest.raises(ValueError, match=r"gamma must be >= 0, got -1"):
+    with pytest.raises(ValueError, match=r"gamma must be a finite number >= 0, got -1"):
         mm.ConsensusOptimization(mm.sgd(0.1), gamma=-1)

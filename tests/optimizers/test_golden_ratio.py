@@ -84,5 +84,5 @@ def test_stays_at_an_equilibrium(float64: torch.dtype) -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ValueError, match="phi must lie in"):
+    with pytest.raises(ValueError, match=r"phi must be a finite number > 1 and <= 1.61803"):
         mm.GoldenRatio(mm.sgd(0.1), phi=1.7)

@@ -181,9 +181,9 @@ def test_epsilon_keeps_the_contract(check: str) -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ValueError, match="candidates and steps must be at least 1"):
+    with pytest.raises(ValueError, match="candidates must be an integer >= 1"):
         mm.KBeam(mm.sgd(0.1), candidates=0)
-    with pytest.raises(ValueError, match="spread must be >= 0"):
+    with pytest.raises(ValueError, match="spread must be a finite number >= 0"):
         mm.KBeam(mm.sgd(0.1), spread=-1.0)
-    with pytest.raises(ValueError, match=r"epsilon must be >= 0, got -0\.1"):
+    with pytest.raises(ValueError, match=r"epsilon must be a finite number >= 0, got -0\.1"):
         mm.KBeam(mm.sgd(0.1), epsilon=-0.1)

@@ -61,7 +61,7 @@ def test_of_wraps_a_rule_and_a_bare_rule_is_refused() -> None:
     assert mm.Lookahead.of(rule, k=7) == mm.Lookahead(mm.SimultaneousGDA(rule), k=7)
     with pytest.raises(TypeError, match=r"goes around a game optimizer, got sgd: Lookahead\(SimultaneousGDA"):
         mm.Lookahead(rule)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="k must be an integer >= 1, got 0"):
         mm.Lookahead.of(rule, k=0)
 
 

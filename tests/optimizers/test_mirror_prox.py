@@ -68,7 +68,7 @@ def test_rows_are_distributions_and_zeros_stay() -> None:
     (d,), memory = rule.move([player], [gradient], rule.init([player]), torch.tensor(0))
     torch.testing.assert_close(player + d, torch.tensor([[1.0, 0.0, 0.0], [0.1, 0.2, 0.7]]))
     assert memory == {}
-    with pytest.raises(ValueError, match="lr must be a number >= 0"):
+    with pytest.raises(ValueError, match="lr must be a finite number >= 0"):
         mm.entropic(-1.0)
 
 

@@ -28,5 +28,5 @@ def test_refuses_what_is_no_player() -> None:
     optimizer = mm.NagarajanKolter(mm.sgd(0.1), generator=2)
     with pytest.raises(mm.GameError, match=r"regularises player 2 .* got 2 players"):
         optimizer.step(closed.game, closed.start, optimizer.init(closed.game, closed.start))
-    with pytest.raises(ValueError, match="eta must be >= 0"):
+    with pytest.raises(ValueError, match="eta must be a finite number >= 0"):
         mm.NagarajanKolter(mm.sgd(0.1), eta=-1.0)

@@ -35,5 +35,5 @@ def test_p_2_fades_near_fixed_points() -> None:
 
 @pytest.mark.parametrize("name, value", [("a", 0.0), ("a", 1.0), ("b", 1.5)])
 def test_refuses_shares_outside_the_interval(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=rf"{name} must lie in \(0, 1\)"):
+    with pytest.raises(ValueError, match=rf"{name} must be a finite number > 0 and < 1"):
         mm.SOS(mm.sgd(0.1), **{name: value})

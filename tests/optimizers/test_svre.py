@@ -109,5 +109,5 @@ def test_projects() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ValueError, match="iterations and snapshot must be at least 1, got 0 and 1"):
+    with pytest.raises(ValueError, match="iterations must be an integer >= 1, got 0"):
         mm.SVRE(mm.sgd(0.1), iterations=0)

@@ -202,7 +202,7 @@ def test_refusals() -> None:
     optimizer = mm.Unrolled(mm.sgd(0.1))
     with pytest.raises(mm.GameError, match="at least two players, got 1"):
         optimizer.step(alone, z, optimizer.init(alone, z))
-    with pytest.raises(ValueError, match="steps must be at least 1"):
+    with pytest.raises(ValueError, match="steps must be an integer >= 1"):
         mm.Unrolled(mm.sgd(0.1), steps=0)
     refused = "from_torch cannot differentiate torch.optim.Adafactor, which has no option `differentiable`: use sgd"
     with pytest.raises(RuntimeError, match=refused):

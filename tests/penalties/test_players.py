@@ -185,11 +185,11 @@ def test_the_norm_is_the_whole_batch_s_inside_and_the_parts_outside() -> None:
 def test_bad_weights_are_named() -> None:
     game, z = scene("zero-sum")
     for build in (penalties.consensus, penalties.jare, penalties.nagarajan_kolter):
-        with pytest.raises(ValueError, match="must be a number >= 0, got -1"):
+        with pytest.raises(ValueError, match="must be a finite number >= 0, got -1"):
             build(game, -1)
-        with pytest.raises(ValueError, match="must be a number >= 0, got x"):
+        with pytest.raises(ValueError, match="must be a finite number >= 0 or a tensor of such, got 'x'"):
             build(game, "x")
-    with pytest.raises(ValueError, match=r"weights\[0\]\[1\] must be a number >= 0, got -1"):
+    with pytest.raises(ValueError, match=r"weights\[0\]\[1\] must be a finite number >= 0, got -1"):
         penalties.gradient_norms(game, [[0, -1], [0, 0]])
     for weights in ([[1.0]], [[1.0, 1.0]], [[1.0], [1.0]]):
         with pytest.raises(mm.GameError, match="2 rows of 2"):

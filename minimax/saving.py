@@ -1,0 +1,69 @@
+"""What a saved state must look like to be loaded: whole, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minimax import tree
+from minimax.admission import mismatch as mismatch
+from minimax.compiled import Compiled
+from minimax.game import Game, Players
+from minimax.optimizer import GameOptimizer, State
+from minimax.rules import Memory, Rule, from_torch
+from minimax.tree import Vector
+
+
+def described(part: Any) -> str:
+    """The classes that an optimizer is made of, without its numbers, which may change from run to run.
+
+    Example:
+        >>> import minimax as mm
+        >>> described(mm.Lookahead(mm.AlternatingGDA((mm.sgd(0.1), mm.from_torch(torch.optim.Adam)))))
+        'Lookahead(AlternatingGDA(sgd, from_torch(Adam)))'
+    """
+    if isinstance(part, Compiled):
+        return described(part.inner)
+    if isinstance(part, from_torch):
+        return f"from_torch({getattr(part.optimizer, '__name__', part.optimizer)})"
+    if isinstance(part, tuple):
+        return ", ".join(filter(None, map(described, part)))
+    if not isinstance(part, GameOptimizer | Rule):
+        return ""
+    inside = ", ".join(filter(None, (described(getattr(part, field.name)) for field in fields(part))))
+    return type(part).__name__ + (f"({inside})" if inside else "")
+
+
+def expected(optimizer: GameOptimizer, game: Game, players: Players) -> State:
+    """The state as it will be after a step, with the memories that torch's optimizers make only then."""
+    full: GameOptimizer = _mapped(optimizer, lambda rule: _Moved(rule.lr, rule))
+    return full.init(game, players)
+
+
+@dataclass(frozen=True)
+class _Moved(Rule):
+    """A rule whose first memory is the one after a move along no gradient."""
+
+    rule: Rule
+
+    def init(self, player: Vector) -> Memory:
+        return self.rule.move(player, tree.zeros(player), self.rule.init(player), torch.tensor(0))[1]
+
+    def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
+        return self.rule.move(player, gradient, memory, step)
+
+
+def _mapped(part: Any, change: Callable[[from_torch], Rule]) -> Any:
+    """The optimizer with its `from_torch` rules changed."""
+    if isinstance(part, from_torch):
+        return change(part)
+    if isinstance(part, tuple):
+        return tuple(_mapped(value, change) for value in part)
+    if isinstance(part, GameOptimizer):
+        values = {field.name: getattr(part, field.name) for field in fields(part) if field.init}
+        return replace(part, **{name: _mapped(value, change) for name, value in values.items()})
+    return part
