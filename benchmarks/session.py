@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -207,8 +205,7 @@ class Session:
             self.make_home()
             self.announce(ready)
             engine.play(self.tasks(ready), self.jobs, shown.hear)
-        with alone(self.home):
-            written = report.write(self.home, self.options.axis)
+        written = report.write(self.home, self.options.axis)
         say(f"{len(written)} tables and figures in {self.home}")
         return int(any(self.failed(cell) for cell in self.cells))
 
@@ -289,17 +286,6 @@ class Session:
         for name, value in (("--data", asked.data), ("--data-root", asked.data_root), ("--steps", asked.steps)):
             words += [name, str(value)] if value is not None else []
         return shlex.join(words)
-
-
-@contextmanager
-def alone(home: Path) -> Iterator[None]:
-    """Have the tables and figures of a suite to this process; waits for another command that is writing them."""
-    handle = os.open(home, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _commit() -> str | None:
