@@ -146,6 +146,7 @@ def gcr(
     """
     basis: list[tuple[Tensor, Tensor]] = []
     p, rr, taken = r, inner(r, r, weight), size.new_zeros((), dtype=torch.int64)
+    least = torch.finfo(rr.dtype).eps ** 2 * rr  # what rounding may hide
     for _ in range(iterations):
         if _done(rr, size, tolerance):
             break
@@ -162,7 +163,7 @@ def gcr(
         x, r = x + α * full, r - α * q
         p = torch.where(α * α > 1e-6 * rr, r, q)
         rr, taken = inner(r, r, weight), taken + going
-    return Solved(x, (rr * reciprocal(size)).sqrt(), taken)
+    return Solved(x, (torch.maximum(rr, least) * reciprocal(size)).sqrt(), taken)
 
 
 def _done(rr: Tensor, size: Tensor, tolerance: float) -> bool:
