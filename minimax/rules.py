@@ -228,7 +228,7 @@ class adam(Rule):
         return memory | ({"largest": tree.zeros(player)} if self.amsgrad else {})
 
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
-        β1, β2 = (now(β, step) for β in self.betas)
+        β1, β2 = now(self.betas[0], step), now(self.betas[1], step)
         t = memory["t"] + 1
         m = tree.lerp(memory["m"], gradient, 1 - β1)
         v = tree.lerp(memory["v"], tree.mul(gradient, gradient), 1 - β2)
