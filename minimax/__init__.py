@@ -26,7 +26,6 @@ from minimax.optimizers import *  # noqa: F403 - an optimizer's one export line 
 from minimax.rules import Rule as Rule
 from minimax.rules import adam as adam
 from minimax.rules import entropic as entropic
-from minimax.rules import from_torch as from_torch
 from minimax.rules import rmsprop as rmsprop
 from minimax.rules import sgd as sgd
 from minimax.solve import Iterate as Iterate
@@ -35,5 +34,6 @@ from minimax.solve import iterate as iterate
 from minimax.solve import solve as solve
 from minimax.status import Limits as Limits
 from minimax.status import Status as Status
+from minimax.torch_rules import from_torch as from_torch
 
 __version__ = "0.1.0"

@@ -190,7 +190,10 @@ class GameOptimizer(ABC):
             except Exception:
                 admission.state(type(self).__name__, state, self.begin(start))  # if that is why
                 raise
-        info.point = () if game.constraints is None else info.point or start
+        if game.constraints is not None:  # a copy, as the players may be the modules' own memory, which then moves
+            info.point = tuple(tree.clone(vector) for vector in info.point or start)
+        else:
+            info.point = ()
         info.constraints = game.constraints
         info.cost = Cost(oracle.gradients, oracle.hvps, sum([admission.batch_size(batch) for batch in drawn]))
         info.buffers = oracle.buffers

@@ -14,7 +14,8 @@ from minimax.admission import mismatch as mismatch
 from minimax.compiled import Compiled
 from minimax.game import Game, Players
 from minimax.optimizer import GameOptimizer, State
-from minimax.rules import Memory, Rule, from_torch
+from minimax.rules import Memory, Rule
+from minimax.torch_rules import from_torch
 from minimax.tree import Vector
 
 

@@ -64,7 +64,7 @@ def div(x: Vector, y: Vector) -> Vector:
 
 
 def _mixed(x: Vector) -> bool:
-    return len({b.dtype for b in x}) > 1
+    return len(x) > 1 and len({b.dtype for b in x}) > 1
 
 
 def scale(a: Scalar, x: Vector) -> Vector:

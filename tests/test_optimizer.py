@@ -146,3 +146,22 @@ def test_names_are_unique_and_exported() -> None:
     for name, kind in BY_NAME.items():
         assert kind.name == name and getattr(mm, kind.__name__) is kind
     assert len({kind.name for kind in BY_NAME.values()}) == len(BY_NAME)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_where_info_was_measured_does_not_move_with_the_modules(name: str) -> None:
+    """The natural residual of a step in place is that of the pure step, also when it is asked for afterwards."""
+
+    class Number(torch.nn.Module):
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.value = torch.nn.Parameter(torch.tensor([value]))
+
+    box, optimizer = mm.projections.box(-1, 1), BY_NAME[name].of(mm.sgd(0.1))
+    loss = lambda x, y: 3 * (x.value * y.value).sum() + (x.value**2 - y.value**2).sum() / 2
+    game = mm.zero_sum(loss, constraints=(box, box))
+    pure, players = game.functional((Number(0.5), Number(-0.9)))
+    batches: list[Any] = [] if optimizer.draws == 1 else [[None] * optimizer.draws]
+    expected = optimizer.step(pure, players, optimizer.init(pure, players), *batches)[2].residual
+    info = mm.bind(game, (Number(0.5), Number(-0.9)), optimizer).step()
+    assert info.residual.item() == pytest.approx(expected.item(), abs=1e-12)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from minimax import tree
+from minimax import admission, tree
 from minimax.game import Game, Oracle, Players
 from minimax.optimizer import Hyperparameter, Info, State, Wrapper, counted
 from minimax.optimizers.extragradient import ExtraGradient
@@ -60,9 +60,14 @@ class Averaging(Wrapper):
                 raise ValueError(f"power goes without decay, got power={self.power}, decay={self.decay}: pass one.")
 
     def average(self, game: Game, players: Players, state: State) -> Players:
-        """The average so far, shaped like the players; before the first step, where they start."""
-        oracle, _ = game.enter(players)
-        return oracle.leave(tuple(state["mean"]))
+        """The average so far, shaped like the players; before the first step, where they start.
+
+        Raises:
+            GameError: a state of another optimizer.
+        """
+        oracle, z = game.enter(players)
+        admission.state(type(self).__name__, state, self.begin(z))
+        return oracle.leave(tuple(tree.clone(vector) for vector in state["mean"]))
 
     def start(self, z: Point, device: torch.device) -> State:
         return {"mean": [tree.clone(vector) for vector in z]}

@@ -87,6 +87,6 @@ class GoldenRatio(Ruled):
 
 
 def _distance(z: Sequence[tree.Vector], w: Sequence[tree.Vector], dtype: torch.dtype) -> torch.Tensor:
-    """|z - w|, of half precision in float32, where squares do not overflow."""
-    x, y = ([leaf.to(dtype) if leaf.dtype.itemsize < 4 else leaf for leaf in tree.join(tuple(v))] for v in (z, w))
-    return tree.norm(tree.sub(x, y))
+    """|z - w|, in a dtype wide enough for the squares."""
+    Δ = tree.sub(tree.join(tuple(z)), tree.join(tuple(w)))
+    return tree.norm(Δ if {leaf.dtype for leaf in Δ} == {dtype} else [leaf.to(dtype) for leaf in Δ])

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from minimax.game import Game, Oracle, Players, cooperative, zero_sum
 from minimax.linearization import Linearization
 from minimax.optimizer import GameOptimizer, Info, State
-from minimax.rules import Rule, from_torch
+from minimax.rules import Rule
 from minimax.scaling import averaged
+from minimax.torch_rules import from_torch
 
 T = TypeVar("T")
 SAMPLES, FEATURES = 5, 3

@@ -76,3 +76,13 @@ def test_average_of_modules_and_of_dicts() -> None:
 def test_errors(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"decay|power"):
         mm.Averaging(INNER, **options)
+
+
+def test_average_is_a_copy_of_its_own_state_only() -> None:
+    game, z = mm.zero_sum(lambda x, y: x * y), (torch.tensor(1.0), torch.tensor(2.0))
+    optimizer = mm.Averaging(INNER)
+    state = optimizer.init(game, z)
+    optimizer.average(game, z, state)[0].zero_()
+    assert optimizer.average(game, z, state) == z
+    with pytest.raises(mm.GameError, match="the state is not one of Averaging"):
+        optimizer.average(game, z, INNER.init(game, z))
