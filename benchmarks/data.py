@@ -10,15 +10,13 @@ import gzip
 import math
 import os
 import pickle
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,17 +24,15 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from benchmarks import decoding, folders, record
+from benchmarks.folders import DataError
+
 Device = torch.device | str
 Array = NDArray[Any]
 
 MNIST_KINDS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}  # spec -> torchvision's class and folder
 IMAGES = ("digits", *MNIST_KINDS, "cifar10")
 FOLDER_SIZE = 64  # pixels a side at which ``folder:PATH`` is decoded
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
-
-
-class DataError(Exception):
-    """A data set is missing or unreadable; the message is one sentence that names the option that brings it."""
 
 
 def stream(seed: int, draw: int = 0, device: Device = "cpu") -> Generator:
@@ -213,52 +209,68 @@ def cache() -> Path:
     return Path(os.environ.get("MINIMAX_CACHE") or user / "minimax-games")
 
 
-def write(path: Path, save: Callable[[IO[bytes]], None]) -> Path:
-    """Write a file atomically: a reader sees the old one or the whole new one, a crash leaves no half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as part:
-        try:
-            save(part)
-        except BaseException:
-            Path(part.name).unlink()
-            raise
-    os.replace(part.name, path)
-    return path
-
-
 def prepare(spec: str, root: Path | str | None = None, download: bool = False) -> Path:
     """Decode the image set ``spec`` into the cache once and return the file; call it in the parent only.
 
     ``spec`` is ``digits``, ``mnist``, ``fashion-mnist``, ``cifar10`` or ``folder:PATH`` (labels are the first level of
-    subfolders). ``root`` is a data root in torchvision's layout, by default ``data`` in the cache folder.
+    subfolders), whose stem is then a name for what the folder holds now. ``root`` is a data root in torchvision's
+    layout, by default ``data`` in the cache folder.
 
     Raises:
         DataError: the data are missing, in one sentence with the option that brings them.
     """
     path = file(spec)
-    if spec.startswith("folder:"):  # always decoded anew: the folder may have changed
-        arrays = _folder(Path(spec.removeprefix("folder:")).expanduser())
-    elif path.exists():
+    if whole(path):
         return path
+    if spec.startswith("folder:"):
+        arrays = _folder(folders.located(spec))
+        if file(spec) != path:
+            raise DataError(f"--data {spec} changed while it was read: run it again when it is at rest.")
+    elif spec.startswith(folders.PREFIX):
+        raise DataError(f"{spec} is not prepared: name the folder that holds it with --data folder:PATH.")
     elif spec == "digits":
         arrays = _digits()
     else:
         arrays = _torchvision(spec, Path(root).expanduser() if root else cache() / "data", download)
-    return write(path, lambda part: np.savez(part, **arrays))
+    record.sweep(cache())
+    content = BytesIO()
+    np.savez(content, **arrays)
+    record.write_sealed(path, content.getvalue())
+    return path
+
+
+def whole(path: Path) -> bool:
+    """Whether a file of the cache is there and as it was written; one that is not is to be made again."""
+    try:
+        record.read_sealed(path)
+    except (FileNotFoundError, record.DamagedError):
+        return False
+    return True
+
+
+def read(path: Path, missing: str) -> BytesIO:
+    """The content of a file of the cache.
+
+    Raises:
+        DataError: it is missing, in the words given, or damaged.
+    """
+    try:
+        return BytesIO(record.read_sealed(path))
+    except FileNotFoundError:
+        raise DataError(missing) from None
+    except record.DamagedError as error:
+        raise DataError(f"{error}: the next run makes it anew, or delete it.") from None
 
 
 def load(spec: str, size: int | None = None, device: Device = "cpu") -> Images:
     """Read a prepared image set, resized to ``size`` pixels a side where given; needs torch and numpy only.
 
     Raises:
-        DataError: ``prepare(spec)`` has not run.
+        DataError: ``prepare(spec)`` has not run, or its file is damaged.
     """
     path = file(spec)
-    if not path.exists():
-        raise DataError(
-            f"{spec} is not prepared: run it with --data-root DIR or --download, or call data.prepare first."
-        )
-    with np.load(path, allow_pickle=False) as arrays:
+    missing = f"{spec} is not prepared: run it with --data-root DIR or --download, or call data.prepare first."
+    with np.load(read(path, missing), allow_pickle=False) as arrays:
         pixels = {name: torch.from_numpy(arrays[name]).to(device) for name in ("train", "test")}
         labels = {name: torch.from_numpy(arrays[name]).to(device) for name in ("train_labels", "test_labels")}
         top, classes = int(arrays["top"]), int(arrays["classes"])
@@ -268,12 +280,14 @@ def load(spec: str, size: int | None = None, device: Device = "cpu") -> Images:
 
 
 def file(spec: str) -> Path:
-    """Where the decoded image set ``spec`` lies in the cache; its stem is the name of the set."""
+    """Where the decoded image set ``spec`` lies in the cache; its stem is the name of the set.
+
+    Raises:
+        DataError: there is no such set, or no such folder.
+    """
     if spec.startswith("folder:"):
-        path = Path(spec.removeprefix("folder:")).expanduser().resolve()
-        stem = re.sub(r"\W+", "-", path.name) or "root"
-        return cache() / f"folder-{stem}-{blake2b(str(path).encode(), digest_size=3).hexdigest()}.npz"
-    if spec not in IMAGES:
+        return cache() / f"{folders.name(folders.located(spec))}.npz"
+    if spec not in IMAGES and not spec.startswith(folders.PREFIX):
         raise DataError(f"--data {spec} is unknown: choose one of {', '.join(IMAGES)} or folder:PATH.")
     return cache() / f"{spec}.npz"
 
@@ -361,25 +375,16 @@ def _cifar(folder: Path) -> dict[str, Any]:
 
 
 def _folder(path: Path) -> dict[str, Any]:
-    files = sorted(found for found in path.rglob("*") if found.suffix.lower() in SUFFIXES)
-    if len(files) < 2:
-        raise DataError(f"{path} holds fewer than two images: name another folder with --data folder:PATH.")
+    files = folders.images(path)
     try:
-        image, ops = import_module("PIL.Image"), import_module("PIL.ImageOps")
+        pixels = np.stack([decoding.picture(name, FOLDER_SIZE) for name in files]).transpose(0, 3, 1, 2)
     except ImportError as error:
         raise DataError("--data folder:PATH needs Pillow: install it, or choose --data digits.") from error
-
-    def read(name: Path) -> Array:
-        try:
-            with image.open(name) as opened:
-                return np.asarray(ops.fit(opened.convert("RGB"), (FOLDER_SIZE, FOLDER_SIZE)))
-        except OSError as error:
-            raise DataError(f"{name} is no readable image: remove it, or name another --data folder:PATH.") from error
-
-    pixels = np.stack([read(name) for name in files]).transpose(0, 3, 1, 2)
+    except ValueError as error:
+        raise DataError(f"{error}: remove it, or name another --data folder:PATH.") from error
     if (pixels == pixels[:, :1]).all():
         pixels = pixels[:, :1]
     groups = [name.relative_to(path).parts[0] if name.parent != path else "" for name in files]
     names = sorted(set(groups))
     labels = np.array([names.index(group) for group in groups])
-    return _split(pixels, labels, train=len(files) - max(1, len(files) // 10), top=255, classes=len(names))
+    return _split(pixels, labels, train=len(files) - len(files) // 10, top=255, classes=len(names))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 from benchmarks.suites import SUITES
 
 AXES = ("gradients", "seconds", "steps")
+SEEDS = 1000  # in one command
+GIVEN = " given"  # what an option's own name cannot be
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Options:
     steps: int | None
     timeout: float
     jobs: int | None
+    threads: int
     device: str | None
     data: str | None
     data_root: str | None
@@ -39,28 +44,67 @@ class Options:
     retry: str | None
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that refuses in one line, as everything here does."""
+
+    def read(self, arguments: Sequence[str] | None) -> dict[str, Any]:
+        """The options by name."""
+        found, unknown = self.parse_known_args(arguments)
+        if unknown:
+            near = get_close_matches(unknown[0].partition("=")[0], self._option_string_actions, 1)
+            hint = f"did you mean {near[0]}?" if near else "options begin with a dash, and values follow theirs"
+            self.error(f"{short(unknown[0])} is no option: {hint}")
+        return {name: value for name, value in vars(found).items() if name != GIVEN}
+
+    def error(self, message: str) -> Never:
+        """Say what is wrong and leave with status 2."""
+        self.exit(2, f"error: {' '.join(message.split())} (see python -m {self.prog} --help)\n")
+
+
+class Once(argparse.Action):
+    """An option with one value, which a second one would silently replace."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        """Take the value, the first time."""
+        given = vars(namespace).setdefault(GIVEN, set())
+        if self.dest in given:
+            raise argparse.ArgumentError(self, f"is given twice, the second time with {values!r}: give it once")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 def seeds(text: str) -> tuple[int, ...]:
     """Seeds such as `0-4` or `0,3,5-7`.
 
     >>> seeds("0,3,5-7")
     (0, 3, 5, 6, 7)
     """
-    out: list[int] = []
+    out: dict[int, None] = {}
     for part in text.split(","):
-        first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
-            raise argparse.ArgumentTypeError(f"{text!r} is no list of seeds: write 0-4 or 0,3,5-7")
-        out += range(int(first), int(last if dash else first) + 1)
-    if not out:
-        raise argparse.ArgumentTypeError(f"{text!r} holds no seed: the first of a range comes before the last")
-    return tuple(dict.fromkeys(out))
+        match = re.fullmatch(r"\s*([0-9]{1,9})(?:-([0-9]{1,9}))?\s*", part)
+        if match is None:
+            wanted = "write 0-4 or 0,3,5-7, each from 0 to 999999999"
+            raise argparse.ArgumentTypeError(f"{short(text)} is no list of seeds: {wanted}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise argparse.ArgumentTypeError(
+                f"{short(text)} runs backwards: the first of a range comes before the last"
+            )
+        if len(out) + last - first >= SEEDS:
+            raise argparse.ArgumentTypeError(f"{short(text)} are more than {SEEDS} seeds: split them over commands")
+        out |= dict.fromkeys(range(first, last + 1))
+    return tuple(out)
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
-    return int(text)
+def whole(most: int) -> Callable[[str], int]:
+    """Reads a whole number of at least 1, and at most so many."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{short(text)} is no whole number from 1 to {most}")
+        return int(text)
+
+    return read
 
 
 def duration(text: str) -> float:
@@ -70,33 +114,55 @@ def duration(text: str) -> float:
     except ValueError:
         value = math.nan
     if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{short(text)} is no number of seconds above 0")
     return value
+
+
+def filled(text: str) -> str:
+    """A text that says something."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} says nothing: give it a value, or leave the option out")
+    return text
+
+
+def short(text: str) -> str:
+    """A value in quotes, cut where it is too long to read."""
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
     """The options of a command line; exits with status 2 where they make no sense."""
-    parser = argparse.ArgumentParser("benchmarks.run", description="Play game optimizers on benchmark problems.")
-    add = parser.add_argument
-    add("--suite", action="append", default=[], metavar="NAME", help=f"one of {', '.join(SUITES)} (repeatable)")
-    add("-p", "--problem", action="append", default=[], metavar="GLOB", help="problems, in the suite if there is one")
-    add("-o", "--optimizer", action="append", default=[], metavar="SPEC", help="say 'lookahead[inner=sga;lr=0.1,0.01]'")
-    add("--seeds", type=seeds, default=(0, 1, 2), metavar="LIST", help="0-4 or 0,3,5-7; the same for all (0-2)")
-    add("--preset", choices=("auto", "smoke", "cpu", "gpu"), default="auto", help="size (auto: gpu where CUDA is)")
-    add("--steps", type=positive, metavar="N", help="budget: N gradients per player, in place of the preset's")
-    add("--timeout", type=duration, default=math.inf, metavar="S", help="seconds for one cell")
-    add("-j", "--jobs", type=positive, metavar="N", help="cells at a time (CPU: its cores, GPU: 1)")
-    add("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (cuda where there is one)")
-    add("--data", metavar="NAME", help="data set for the problems that take one, or folder:PATH")
-    add("--data-root", metavar="DIR", help="folder with real data sets, in torchvision's layout")
-    add("--download", action="store_true", help="fetch data sets that are missing")
-    add("--results", type=Path, default=Path("results"), metavar="DIR", help="where everything goes (results)")
-    add("--import", dest="imports", action="append", default=[], metavar="FILE", help="a file of your own problems")
-    add("--axis", choices=AXES, default="gradients", help="x-axis of curves")
-    add("--list", action="store_true", help="print suites, problems and optimizers")
-    add("-n", "--dry-run", action="store_true", help="print the plan, its size and an estimate")
-    add("--force", metavar="GLOB", help="play cells whose run id matches again from the start")
-    add("--retry", choices=("failed",), help="play cells again that ended in error, oom or timeout")
-    values = vars(parser.parse_args(arguments))
-    given: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in values.items()}
-    return Options(**given)
+    parser = Parser("benchmarks.run", description="Play game optimizers on benchmark problems.", allow_abbrev=False)
+
+    def one(*names: str, **how: Any) -> None:
+        parser.add_argument(*names, action=Once, **{"type": filled, **how})
+
+    def several(*names: str, **how: Any) -> None:
+        parser.add_argument(*names, action="append", default=[], type=filled, **how)
+
+    def flag(*names: str, **how: Any) -> None:
+        parser.add_argument(*names, action="store_true", **how)
+
+    several("--suite", metavar="NAME", help=f"one of {', '.join(SUITES)} (repeatable)")
+    several("-p", "--problem", metavar="GLOB", help="problems, in the suite if there is one")
+    several("-o", "--optimizer", metavar="SPEC", help="say 'lookahead[inner=sga;lr=0.1,0.01]'")
+    one("--seeds", type=seeds, default=(0, 1, 2), metavar="LIST", help="0-4 or 0,3,5-7; the same for all (0-2)")
+    one("--preset", choices=("auto", "smoke", "cpu", "gpu"), default="auto", help="size (auto: gpu where CUDA is)")
+    one("--steps", type=whole(10**9), metavar="N", help="budget: N gradients per player, in place of the preset's")
+    one("--timeout", type=duration, default=math.inf, metavar="S", help="seconds for one cell")
+    one("-j", "--jobs", type=whole(1000), metavar="N", help="cells at a time (CPU: as its cores allow, GPU: 1)")
+    one("--threads", type=whole(1000), default=1, metavar="N", help="threads of one cell; others are other runs (1)")
+    one("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (cuda where there is one)")
+    one("--data", metavar="NAME", help="data set for the problems that take one, or folder:PATH")
+    one("--data-root", metavar="DIR", help="folder with real data sets, in torchvision's layout")
+    flag("--download", help="fetch data sets that are missing")
+    one("--results", default="results", metavar="DIR", help="where everything goes (results)")
+    several("--import", dest="imports", metavar="FILE", help="a file of your own problems")
+    one("--axis", choices=AXES, default="gradients", help="x-axis of curves")
+    flag("--list", help="print suites, problems and optimizers")
+    flag("-n", "--dry-run", help="print the plan, its size and an estimate")
+    one("--force", metavar="GLOB", help="play cells whose run id matches again from the start")
+    one("--retry", choices=("failed",), help="play cells again that ended in error, oom or timeout")
+    values = parser.read(arguments)
+    unique: dict[str, Any] = {name: tuple(dict.fromkeys(x)) if isinstance(x, list) else x for name, x in values.items()}
+    return Options(**unique | {"results": Path(unique["results"])})

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from benchmarks import record, spec
+from benchmarks import folders, record, spec
 from benchmarks.problem import Preset, Problem
 from benchmarks.problems import Found
 from benchmarks.record import Folder, UsageError
@@ -33,6 +33,8 @@ class Cell:
         params: the optimizer's parameters that were given, as a spec spells them; a label, as `setup` holds them all.
         seeds: one seed, today.
         source: where `benchmarks.problems.load` finds the problem.
+        device: cpu or cuda; the two draw other random numbers.
+        threads: torch's threads; they decide the order of sums, hence the last bits, and those move a GAN's score.
     """
 
     problem: str
@@ -43,6 +45,8 @@ class Cell:
     params: str
     seeds: tuple[int, ...]
     source: str
+    device: str = "cpu"
+    threads: int = 1
 
     @property
     def seed(self) -> int:
@@ -62,7 +66,7 @@ class Cell:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that changes the numbers, and nothing else."""
+        """All that changes the numbers, and nothing else; which code and which torch played it stands in its row."""
         return {
             "schema": record.SCHEMA,
             "problem": self.problem,
@@ -70,13 +74,25 @@ class Cell:
             "sizes": {**vars(self.sizes), "options": dict(self.sizes.options)},
             "optimizer": vars(self.setup),
             "seeds": self.seeds,
+            "device": self.device,
+            "threads": self.threads,
         }
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """What the cells of a problem have in common: its identity, less the optimizer and the seeds."""
+        return {name: value for name, value in self.identity.items() if name not in ("optimizer", "seeds")}
 
     @cached_property
     def run_id(self) -> str:
         """Readable, and unique by the hash of the identity."""
-        data = None if self.data is None else Path(self.data.partition(":")[2] or self.data).name
-        parts = [self.problem, data, self.setup.optimizer, f"s{'+'.join(map(str, self.seeds))}", digest(self.identity)]
+        parts = [
+            self.problem,
+            self.data,
+            self.setup.optimizer,
+            f"s{'+'.join(map(str, self.seeds))}",
+            digest(self.identity),
+        ]
         return "-".join(re.sub(r"[^\w.+-]+", "_", part) for part in parts if part)
 
     def problem_of(self, kind: type[Problem], device: str) -> Problem:
@@ -98,17 +114,22 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How long and large all runs of a plan are.
+    """How long and large all runs of a plan are, and on what they are played.
 
     Args:
         preset: smoke, cpu or gpu.
-        data: the data set of the problems that need one; those that cannot use it are left out. None for their default.
+        data: the data set of the problems that need one; those that cannot use it are left out. None for their default;
+            of a user's folder, what its content is called.
         steps: replaces the preset's number of steps.
+        device: cpu or cuda.
+        threads: torch's threads, for each run.
     """
 
     preset: str
     data: str | None = None
     steps: int | None = None
+    device: str = "cpu"
+    threads: int = 1
 
     def of(self, kind: type[Problem]) -> tuple[str | None, Preset]:
         """A problem's data set and sizes.
@@ -140,7 +161,16 @@ def cells(found: Iterable[Found], specs: Sequence[Spec], seeds: Sequence[int], s
 
 def usable(kind: type[Problem], data: str | None) -> bool:
     """Whether a problem can use this data set, or needs none."""
-    return data is None or not kind.datasets or data in kind.datasets or data.startswith("folder:")
+    return data is None or not kind.datasets or data in kind.datasets or data.startswith(folders.PREFIX)
+
+
+def players(kind: type[Problem], data: str | None) -> int | None:
+    """How many players a problem has; None where it cannot tell, as its data are not prepared, say."""
+    smallest = min(kind.presets, key=lambda name: kind.presets[name].steps)
+    try:
+        return len(kind(smallest, data).players(0))
+    except Exception:  # what else is wrong with it, its cells will say
+        return None
 
 
 def _sweep(item: Found, specs: Sequence[Spec], sizes: Sizes) -> list[Cell]:
@@ -150,9 +180,11 @@ def _sweep(item: Found, specs: Sequence[Spec], sizes: Sizes) -> list[Cell]:
     for one in specs:
         try:
             setup = spec.resolve(one, kind.recipe)
+            spec.check(one, preset.steps, lambda: players(kind, data))
         except UsageError as error:
             raise UsageError(f"{kind.name}: {error}") from error
-        out.append(Cell(kind.name, data, sizes.preset, preset, setup, spec.show(dict(one.settings)), (), item.source))
+        params, place = spec.show(dict(one.settings)), (sizes.device, sizes.threads)
+        out.append(Cell(kind.name, data, sizes.preset, preset, setup, params, (), item.source, *place))
     return out
 
 
@@ -178,22 +210,30 @@ def matches(cell: Cell, pattern: str) -> bool:
 def reset(folder: Folder, forced: bool) -> None:
     """Make way for playing a cell: a forced or failed one starts anew, one that was stopped or ran out of time goes on.
 
+    Call it with the cell's lock held, or it takes a cell away from the process that plays it.
+
     Args:
         folder: the cell's.
         forced: start anew in any case.
     """
     if forced or record.status_of(folder) in ("oom", "error"):
-        shutil.rmtree(folder.path, ignore_errors=True)
+        for path in folder.path.iterdir():
+            if path == folder.log:
+                os.truncate(path, 0)  # this process may be writing it
+            elif path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in (folder.cell.name, ".lock"):
+                path.unlink()
     folder.status.unlink(missing_ok=True)
 
 
-def describe(cell: Cell, kind: type[Problem], planned: float) -> dict[str, Any]:
+def describe(cell: Cell, kind: type[Problem], planned: int) -> dict[str, Any]:
     """What `cell.json` says.
 
     Args:
         cell: the cell.
         kind: its problem.
-        planned: when it was last planned, in seconds since 1970; tables show the latest configuration.
+        planned: the number of the plan that it was last part of; tables show the latest configuration.
     """
     return {
         "run_id": cell.run_id,
@@ -203,7 +243,7 @@ def describe(cell: Cell, kind: type[Problem], planned: float) -> dict[str, Any]:
         "preset": cell.preset,
         "headline": kind.headline,
         "higher_is_better": kind.higher_is_better,
-        "sizes_id": digest(cell.identity["sizes"]),
+        "sizes_id": digest(cell.setting),
         "configuration_id": digest({**cell.identity, "seeds": None}),
         "identity": json.loads(json.dumps(cell.identity, default=_plain)),
     }

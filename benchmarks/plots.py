@@ -1,6 +1,6 @@
 """Figures from tables: one function a figure, DataFrame in, Figure out. Needs no torch.
 
-Every figure that shows a number says over how many seeds, how many of them diverged, and what its band is.
+Every figure that shows a number says over how many seeds, how many of them diverged or failed, and what its band is.
 """
 
 from __future__ import annotations
@@ -10,21 +10,24 @@ from contextlib import contextmanager
 from functools import wraps
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ParamSpec, TypeAlias
+from textwrap import wrap
+from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from benchmarks import record, table
+from benchmarks import record
+from benchmarks.looks import Look, looks
 
 AXES = {"gradients": "gradient evaluations", "seconds": "training seconds", "steps": "optimizer steps"}
 COLUMNS = {"gradients": "gradients", "seconds": "train_time_s", "steps": "step"}
 LOG_RATIO = 30.0  # values that are positive and span more than this go on a logarithmic axis
-MOMENTS = 5  # columns of a grid of samples over training
 SHARES = (
     "recall",
     "precision",
@@ -35,9 +38,10 @@ SHARES = (
     "fair_modes",
     "modes",
 )  # never logarithmic
+TICKS = 6  # on an axis, at most
+LETTERS, LINE = 13, 0.19  # letters in an inch, inches of a line
 REACH = 3.0  # how many times its start's coordinates a phase portrait shows
 P = ParamSpec("P")
-Place: TypeAlias = tuple[str, str]  # row and column of a grid
 
 
 @contextmanager
@@ -47,19 +51,22 @@ def style() -> Iterator[None]:
         **sns.axes_style("whitegrid"),
         **sns.plotting_context("paper"),
         **{"svg.hashsalt": "minimax", "svg.fonttype": "none", "figure.dpi": 120, "axes.titlesize": "medium"},
+        "text.parse_math": False,  # a dollar in a name is a dollar
         **{"legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False, "grid.alpha": 0.5},
     }
     with mpl.rc_context(rc):
         yield
 
 
-def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Give a figure the common look."""
+
     @wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with style():
             return draw(*args, **kwargs)
 
-    return styled
+    return drawn
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
@@ -79,25 +86,22 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     return out
 
 
-def colours(labels: Sequence[str]) -> dict[str, Any]:
-    """One colour an optimizer, the same in every figure of the same labels."""
-    names = sorted(set(labels))
-    palette = sns.color_palette("colorblind" if len(names) <= 10 else "husl", len(names))
-    return dict(zip(names, palette, strict=True))
-
-
 def legend_of(runs: pd.DataFrame) -> dict[str, str]:
-    """label -> label with its number of seeds and of divergences."""
+    """label -> label with its number of seeds, and how many of them diverged or failed."""
     out = {}
     for label, group in runs.groupby("label"):
         lost = int((group.status == "diverged").sum())
-        out[str(label)] = f"{label} (n = {len(group)}{f', {lost} diverged' if lost else ''})"
+        failed = int((~group.status.isin(record.PLAYED)).sum())
+        counts = [f"n = {len(group)}", f"{lost} diverged" * bool(lost), f"{failed} failed or unfinished" * bool(failed)]
+        out[str(label)] = f"{label} ({', '.join(filter(None, counts))})"
     return out
 
 
-@_styled
+@styled
 def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics: Sequence[str], axis: str) -> Figure:
     """Metrics over the budget: median over seeds, interquartile band, a thin line a seed, ✗ where a seed diverged.
+
+    The median and the band end where fewer than half of the seeds are left.
 
     Args:
         rows: the curves of one problem.
@@ -106,111 +110,153 @@ def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics
         metrics: one panel each.
         axis: gradients, seconds or steps.
     """
-    figure = Figure(figsize=(4.2 * len(metrics) + 0.4, 3.8), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(metrics) + 0.4, 3.4), layout="constrained")
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
-    palette, names = colours(list(runs.label)), legend_of(runs)
+    look, names = looks(runs.label), legend_of(runs)
     for panel, metric in zip(panels, metrics, strict=True):
         shown = rows[(rows.metric == metric) & np.isfinite(rows.value.astype(float))]
-        for label, group in shown.groupby("label"):
-            _curve(panel, group, COLUMNS[axis], palette[str(label)], names[str(label)])
-        logarithmic = metric.partition("/")[0] not in SHARES and _scale(panel.set_yscale, shown.value)
+        for label, group in shown.groupby("label", observed=True):
+            _curve(panel, group, COLUMNS[axis], look[str(label)], names[str(label)])
+        logarithmic = metric.partition("/")[0] not in SHARES and _scale(panel, "y", shown.value)
         for what, value in floors[floors.metric == metric][["what", "value"]].itertuples(index=False):
             if np.isfinite(value) and (value > 0 or not logarithmic):
                 panel.axhline(value, color="0.4", linestyle=":", linewidth=1)
                 place: Any = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom", "fontsize": "small"}
                 panel.annotate(what, (1, value), color="0.4", **place)
         panel.set(xlabel=AXES[axis], ylabel=metric)
+        panel.xaxis.set_major_locator(MaxNLocator(TICKS))
     _legend_below(figure, panels)
-    figure.suptitle(f"{rows.title.iloc[0]}: median over seeds, band between the quartiles, ✗ diverged")
+    what = "median over seeds while half of them are left, band between the quartiles, ✗ diverged"
+    headed(figure, f"{rows.title.iloc[0]}: {what}")
     return figure
 
 
-def _curve(panel: Axes, group: pd.DataFrame, x: str, colour: Any, name: str) -> None:
-    for _, one in group.groupby("run_id"):
-        panel.plot(one[x], one.value, color=colour, linewidth=0.5, alpha=0.35)
+def _curve(panel: Axes, group: pd.DataFrame, x: str, look: Look, name: str) -> None:
+    seeds = group.groupby("run_id", observed=True)
+    for _, one in seeds:
+        panel.plot(one[x], one.value, color=look.colour, dashes=look.dashes, linewidth=0.5, alpha=0.35)
         if (one.status == "diverged").all():
-            panel.plot(one[x].iloc[-1], one.value.iloc[-1], "X", color=colour, markersize=7, markeredgecolor="white")
+            panel.plot(one[x].iloc[-1], one.value.iloc[-1], "X", color=look.colour, ms=7, markeredgecolor="white")
     by_step = group.groupby("step")
-    middle = pd.DataFrame({"x": by_step[x].median(), "value": by_step.value.median()})
-    panel.fill_between(
-        middle.x, by_step.value.quantile(0.25), by_step.value.quantile(0.75), color=colour, alpha=0.18, lw=0
+    kept = by_step.size() >= seeds.ngroups / 2  # a step at which one seed alone diverged has no median
+    at, middle, low, high = (
+        found[kept] for found in (by_step[x].median(), *(by_step.value.quantile(share) for share in (0.5, 0.25, 0.75)))
     )
-    sns.lineplot(data=middle, x="x", y="value", color=colour, linewidth=1.8, label=name, legend=False, ax=panel)
+    panel.fill_between(at, low, high, color=look.colour, alpha=0.18, lw=0)
+    marks: Any = {} if look.alone else {"marker": look.marker, "markersize": 4, "markevery": max(1, len(at) // 8)}
+    panel.plot(at, middle, color=look.colour, dashes=look.dashes, linewidth=1.8, label=name, **marks)
 
 
-def _scale(scale: Callable[..., Any], values: pd.Series) -> bool:
-    """Make an axis logarithmic where that shows more, linear below the smallest value; says whether it did."""
+def _scale(panel: Axes, which: str, values: pd.Series) -> bool:
+    """Make axis x or y logarithmic where that shows more, linear below the smallest value; says whether it did."""
     finite = values[np.isfinite(values.astype(float))].astype(float)
     positive = finite[finite > 0]
     wide = len(positive) > 0 and bool((finite >= 0).all()) and positive.max() / positive.min() > LOG_RATIO
-    if wide and len(positive) < len(finite):
-        scale("symlog", linthresh=positive.min())  # zeros have a place of their own
-    elif wide:
-        scale("log")
+    if wide:
+        scale, axis = (panel.set_xscale, panel.xaxis) if which == "x" else (panel.set_yscale, panel.yaxis)
+        if len(positive) < len(finite):
+            scale("symlog", linthresh=positive.min())  # zeros have a place of their own
+        else:
+            scale("log")
+        axis.get_major_locator().set_params(numticks=TICKS)  # type: ignore[call-arg]
+        plain(axis)
     return wide
 
 
+def plain(axis: Axis) -> None:
+    """Label the decades of a logarithmic axis alone, and without mathematics, which is switched off."""
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("")
+
+
+def headed(figure: Figure, text: str) -> None:
+    """A title over a figure, in as many lines as its width asks for."""
+    figure.suptitle(fitted(text, figure.get_figwidth(), 12))
+
+
+def fitted(text: str, inches: float, letters: int = 15) -> str:
+    """A text in lines that fit a width, at so many letters per inch."""
+    return "\n".join(wrap(text, max(12, int(letters * inches))))
+
+
 def _legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One legend for all panels, in as many columns as fit; the figure grows by its height."""
     found = {
         label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
     if found:
-        figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=min(3, len(found)))
+        width, height = figure.get_size_inches()
+        columns = min(len(found), max(1, int(width / (0.6 + max(map(len, found)) / LETTERS))))
+        figure.set_size_inches(width, height + LINE * -(-len(found) // columns))
+        figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
 
 
-@_styled
+@styled
 def tradeoff(runs: pd.DataFrame) -> Figure:
     """Quality at the last iterate against two sides of stability, for all optimizers on one problem.
 
     Left, how far it fell behind its own best; right, how much longer the players' path was than the way they came.
     Small dots are seeds, large ones medians; seeds that diverged have no quality and stand in the legend.
     """
-    figure = Figure(figsize=(8.4, 3.8), layout="constrained")
+    figure = Figure(figsize=(8.4, 3.4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    palette, names = colours(list(runs.label)), legend_of(runs)
+    look, names = looks(runs.label), legend_of(runs)
     measures = {"last_minus_best": "last minus best", "path_ratio": "path length / displacement"}
     kept = runs[runs.status.isin(record.PLAYED - {"diverged"})]
     for panel, (measure, words) in zip(panels, measures.items(), strict=True):
         for label in names:
             group = kept[kept.label == label]
             x, y = group[measure].astype(float), group.value.astype(float)
-            panel.scatter(x, y, color=palette[label], s=14, alpha=0.5, linewidths=0)
-            panel.scatter(x.median(), y.median(), color=palette[label], s=80, edgecolors="white", label=names[label])
+            how: Any = {"color": look[label].colour, "marker": look[label].marker}
+            panel.scatter(x, y, s=14, alpha=0.5, linewidths=0, **how)
+            panel.scatter(x.median(), y.median(), s=80, edgecolors="white", label=names[label], **how)
         panel.set(xlabel=words)
-    _scale(panels[0].set_yscale, kept.value)
+    _scale(panels[0], "y", kept.value)
     for panel, measure in zip(panels, measures, strict=True):
-        _scale(panel.set_xscale, kept[measure])
+        _scale(panel, "x", kept[measure])
     first = runs.iloc[0]
-    panels[0].set_ylabel(f"{first.headline} ({'higher' if first.higher_is_better else 'lower'} is better)")
+    panels[0].set_ylabel(f"{first.headline} ({_better(first.higher_is_better)})")
     _legend_below(figure, panels)
-    figure.suptitle(f"{first.title}: final quality against stability, dots are seeds, large dots their medians")
+    what = "final quality against stability; small dots are seeds that ended, large ones their medians"
+    headed(figure, f"{first.title}: {what}")
     return figure
 
 
-@_styled
+@styled
 def overview(summary: pd.DataFrame) -> Figure:
     """Problems × optimizers: colour is the rank by the median headline, text the median; ✗ counts diverged seeds."""
-    frame = summary.assign(rank=ranks(summary), text=[_cell(row) for row in summary.to_dict("records")])
+    records = summary.to_dict("records")
+    names = [f"{row['title']}\n{row['headline']}, {_better(row['higher_is_better'])}" for row in records]
+    frame = summary.assign(rank=ranks(summary), text=[_cell(row) for row in records], title=names)
     rank = frame.pivot(index="title", columns="label", values="rank").astype(float)
     text = frame.pivot(index="title", columns="label", values="text").fillna("")
     rows, columns = rank.shape
-    figure = Figure(figsize=(2.2 + 1.5 * columns, 1.6 + 0.5 * rows), layout="constrained")
+    labels = [fitted(label, 1.6) for label in rank.columns]
+    margin = (
+        max(map(len, rank.index.str.split("\n").str[0])) / LETTERS,
+        max(len(label) for label in labels) / LETTERS / 2,
+    )
+    figure = Figure(figsize=(2.6 + margin[0] + 1.3 * columns, 1.2 + margin[1] + 0.5 * rows), layout="constrained")
     panel = figure.subplots()
-    bar = {"label": "rank (1 is best)", "ticks": range(1, columns + 1)}
+    bar = {"label": "rank (1 is best)", "ticks": MaxNLocator(TICKS, integer=True)}
     sns.heatmap(rank, annot=text, fmt="", cmap="crest", linewidths=1, vmin=1, vmax=columns, cbar_kws=bar, ax=panel)
     panel.set(xlabel="", ylabel="")
-    panel.tick_params(axis="x", rotation=20)
+    panel.set_xticks(panel.get_xticks(), labels, rotation=30, ha="right", rotation_mode="anchor")
     panel.tick_params(axis="y", rotation=0)
     seeds = "–".join(map(str, sorted({summary.seeds.min(), summary.seeds.max()})))
-    panel.set_title(f"headline metric, median over {seeds} seeds; those that diverged, ✗, count as the worst")
+    what = "those that diverged, ✗, count as the worst, those that failed or have not ended, !, not at all"
+    headed(figure, f"headline metric, median over {seeds} seeds; {what}")
     return figure
+
+
+def _better(higher: bool) -> str:
+    return f"{'higher' if higher else 'lower'} is better"
 
 
 def _cell(row: Mapping[Any, Any]) -> str:
     value = f"{row['median']:.3g}" if np.isfinite(row["median"]) else ""
-    if row["diverged"]:
-        return f"{value}  ✗ {row['diverged']}/{row['seeds']}".strip()
-    return value or "–"
+    counts = [f"{mark} {row[name]}/{row['seeds']}" for mark, name in (("✗", "diverged"), ("!", "failed")) if row[name]]
+    return "  ".join([value, *counts]).strip() or "–"
 
 
 def ranks(summary: pd.DataFrame) -> pd.Series:
@@ -220,12 +266,13 @@ def ranks(summary: pd.DataFrame) -> pd.Series:
     return groups.rank(method="min", na_option="bottom").where(np.isfinite(signed), groups.transform("size"))
 
 
-@_styled
+@styled
 def phase(rows: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     """Phase portraits of a game of scalars: a panel an optimizer, a line a seed, ○ its start, ● its end, ✗ diverged."""
     keys = ["label", "run_id", "status", "step"]
-    wide = rows[rows.metric.isin(["x", "y"])].pivot(index=keys, columns="metric", values="value")
-    names, palette = legend_of(runs), colours(list(runs.label))
+    found = rows[rows.metric.isin(["x", "y"])].astype(dict.fromkeys(["metric", *keys[:3]], str))
+    wide = found.pivot(index=keys, columns="metric", values="value")
+    names, look = legend_of(runs), looks(runs.label)
     columns = min(5, len(names))
     count = -(-len(names) // columns)
     figure = Figure(figsize=(2.6 * columns, 2.7 * count + 0.4), layout="constrained")
@@ -233,11 +280,12 @@ def phase(rows: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     for panel, label in zip(panels, names, strict=False):
         paths = wide.loc[[label]] if label in wide.index.get_level_values("label") else wide.iloc[:0]
         for (_, _, status), path in paths.groupby(level=["label", "run_id", "status"]):
-            panel.plot(path.x, path.y, color=palette[label], linewidth=0.8, alpha=0.8)
-            panel.plot(path.x.iloc[0], path.y.iloc[0], "o", color=palette[label], markerfacecolor="white", markersize=4)
+            colour = look[label].colour
+            panel.plot(path.x, path.y, color=colour, linewidth=0.8, alpha=0.8)
+            panel.plot(path.x.iloc[0], path.y.iloc[0], "o", color=colour, markerfacecolor="white", markersize=4)
             mark = "X" if status == "diverged" else "o"
-            panel.plot(path.x.iloc[-1], path.y.iloc[-1], mark, color=palette[label], markersize=5)
-        panel.set_title(names[label].replace(" (", "\n("), fontsize="small")
+            panel.plot(path.x.iloc[-1], path.y.iloc[-1], mark, color=colour, markersize=5)
+        panel.set_title("\n".join([fitted(label, 2), names[label].removeprefix(label).strip()]), fontsize="small")
         panel.set_aspect("equal")
     reach = _reach(wide)
     panels[0].set(xlim=(-reach, reach), ylim=(-reach, reach))
@@ -245,7 +293,7 @@ def phase(rows: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         panel.set_visible(False)
     figure.supxlabel("x, the first player's first coordinate")
     figure.supylabel("y")
-    figure.suptitle(f"{rows.title.iloc[0]}: ○ start, ● end, ✗ diverged")
+    headed(figure, f"{rows.title.iloc[0]}: ○ start, ● end, ✗ diverged")
     return figure
 
 
@@ -253,109 +301,3 @@ def _reach(paths: pd.DataFrame) -> float:
     """Half the side of the square around the origin to look at: all paths, but for those that leave it far behind."""
     start = np.abs(paths.groupby(level="run_id").first().to_numpy()).max()
     return 1.1 * float(min(np.nanmax(np.abs(paths.to_numpy())), REACH * start))
-
-
-@_styled
-def training_grid(pictures: pd.DataFrame, runs: pd.DataFrame) -> Figure:
-    """Pictures over training, a row an optimizer: its median seed by the headline at the last iterate, one fixed noise.
-
-    Args:
-        pictures: those of one problem and one name.
-        runs: the problem's runs.
-    """
-    tiles: dict[Place, np.ndarray] = {}
-    share = pictures.step / pictures.groupby("run_id").step.transform("max").clip(lower=1)
-    longest = share[pictures.run_id == pictures.run_id.value_counts().index[0]].sort_values()
-    moments = longest.iloc[np.unique(np.linspace(0, len(longest) - 1, MOMENTS).round().astype(int))].to_numpy()
-    for label, group in pictures.groupby("label"):
-        seeds = ranked(runs[runs.label == label])
-        which = "median" if len(seeds) > 1 else "only"
-        mine = group[group.seed == seeds[len(seeds) // 2]]
-        for moment in moments if len(mine) else ():  # methods differ by a step in when they are evaluated
-            picture = mine.loc[(share[mine.index] - moment).abs().idxmin()]
-            tiles[f"{label}\n{which} seed ({picture.seed})", f"{100 * moment:.0f} % of its run"] = read(picture.path)
-    return _grid(tiles, f"{pictures.title.iloc[0]}: over training, from one fixed noise")
-
-
-@_styled
-def seed_grid(pictures: pd.DataFrame, runs: pd.DataFrame) -> Figure:
-    """The last pictures of the best, median and worst seed by the final headline, a column an optimizer."""
-    tiles: dict[Place, np.ndarray] = {}
-    captions: dict[Place, str] = {}
-    for label, group in pictures.groupby("label"):
-        mine = runs[runs.label == label]
-        seeds = ranked(mine)
-        which = {"best": seeds[0], "median": seeds[len(seeds) // 2], "worst": seeds[-1]}
-        if len(seeds) == 1:
-            which = {"only": seeds[0]}
-        for name, seed in which.items():
-            taken = group[group.seed == seed].sort_values("step")
-            if len(taken):
-                key = (f"{name} seed", str(label))
-                tiles[key] = read(str(taken.path.iloc[-1]))
-                captions[key] = f"seed {seed}: {table.headline(mine[mine.seed == seed]).iloc[0]:.3g}"
-    return _grid(
-        tiles, f"{pictures.title.iloc[0]}: last pictures, seeds by their final {runs.headline.iloc[0]}", captions
-    )
-
-
-def ranked(runs: pd.DataFrame) -> list[int]:
-    """The seeds of one optimizer from best to worst; those that failed come last."""
-    values = table.headline(runs)
-    signed = -values if runs.higher_is_better.iloc[0] else values
-    order = signed.sort_values(kind="stable", na_position="last").index
-    return [int(seed) for seed in runs.loc[order].seed]
-
-
-def read(path: str) -> np.ndarray:
-    """A picture as a worker wrote it: pixels, or (n, 2) points."""
-    if path.endswith(".npy"):
-        points: np.ndarray = np.load(path)
-        return points
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return np.asarray(image)
-
-
-def _grid(tiles: Mapping[Place, np.ndarray], title: str, captions: Mapping[Place, str] | None = None) -> Figure:
-    rows, columns = (list(dict.fromkeys(key[side] for key in tiles)) for side in (0, 1))
-    figure = Figure(figsize=(1.7 * len(columns) + 1.2, 1.7 * len(rows) + 0.7), layout="constrained")
-    panels = figure.subplots(len(rows), len(columns), squeeze=False)
-    window = _window([tile for tile in tiles.values() if tile.dtype != np.uint8])
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            panel = panels[i, j]
-            panel.set(xticks=[], yticks=[])
-            panel.grid(False)
-            sns.despine(ax=panel, left=True, bottom=True)
-            if (row, column) in tiles:
-                _tile(panel, tiles[row, column], window)
-                panel.set_xlabel((captions or {}).get((row, column), ""), fontsize="small")
-            if i == 0:
-                panel.set_title(column, fontsize="small")
-            if j == 0:
-                panel.set_ylabel(row, fontsize="small")
-    figure.suptitle(title)
-    return figure
-
-
-def _tile(panel: Axes, tile: np.ndarray, window: float) -> None:
-    """A picture as it is, points as their density on a square common to the whole grid."""
-    if tile.dtype == np.uint8:
-        panel.imshow(tile, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        return
-    points = tile[np.isfinite(tile).all(axis=1)]
-    counts, _, _ = np.histogram2d(points[:, 0], points[:, 1], bins=72, range=[[-window, window]] * 2)
-    # The square root keeps thin modes visible beside full ones.
-    panel.imshow(
-        np.sqrt(counts.T), origin="lower", cmap="rocket_r", extent=(-window, window) * 2, interpolation="nearest"
-    )
-
-
-def _window(clouds: Sequence[np.ndarray]) -> float:
-    """Half the side of a square around the origin that shows nearly all points of the median cloud."""
-    sizes = [
-        float(np.quantile(np.abs(cloud[np.isfinite(cloud)]), 0.995)) for cloud in clouds if np.isfinite(cloud).any()
-    ]
-    return 1.3 * float(np.median(sizes)) if sizes else 1.0

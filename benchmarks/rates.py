@@ -357,6 +357,8 @@ def compare(ax: Axes, runs: pd.DataFrame, within: float = 0.01) -> None:
         ax.annotate(f"{known.game[i]}, {known.optimizer[i]}  ", (x[i], y[i]), fontsize="x-small", ha="right")
     ax.axline((1e-2, 1e-2), (1e-1, 1e-1), color="0.5", linewidth=0.8, zorder=0)
     ax.set(xscale="log", yscale="log", xlabel="predicted decades per step", ylabel="measured")
+    for axis in (ax.xaxis, ax.yaxis):
+        plots.plain(axis)
     ax.set_title(f"-log10 of the factor per step, {len(known)} converged runs")
 
 

@@ -1,6 +1,8 @@
 """What a cell leaves on disk, and how it is written so that a kill, a crash or a full disk never leaves half a truth.
 
 `cell.json` says what is played, `curve.jsonl` is appended and flushed at every evaluation, `status.json` comes last.
+Every file carries a checksum of all bytes before it, so that what a disk has mangled is noticed: a JSON object as its
+last member `crc`, any other file as its last twelve bytes. A CRC-32 notices every flipped bit.
 """
 
 from __future__ import annotations
@@ -9,18 +11,16 @@ import errno
 import fcntl
 import json
 import os
-import struct
+import secrets
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import numpy as np
-
-SCHEMA = 1
+SCHEMA = 2
 """Version of everything under a results folder, the cells' identities included."""
 
 COLUMNS = (
@@ -32,6 +32,7 @@ COLUMNS = (
 PLAYED = frozenset({"ok", "target", "diverged"})
 FAILED = frozenset({"timeout", "oom", "error"})
 STATUSES = PLAYED | FAILED | {"interrupted", "skipped"}
+TEMPORARY = ".tmp"
 
 Row = dict[str, Any]
 
@@ -42,6 +43,10 @@ class UsageError(ValueError):
 
 class RecordError(UsageError):
     """A results folder that cannot be used; the message says why and the way out."""
+
+
+class DamagedError(ValueError):
+    """A file does not hold what was written; one sentence that names it."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,12 @@ class Curve:
         self.path, self.offset = path, offset
         with path.open("ab") as file:
             file.truncate(offset)
+        self.crc = _checksum(path, offset)[1]
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """How many bytes there are, and their checksum."""
+        return self.offset, self.crc
 
     def append(self, rows: Sequence[Row]) -> None:
         """Write the rows of one evaluation, all or none of them.
@@ -100,37 +111,127 @@ class Curve:
         Raises:
             OSError: the disk is full, say.
         """
-        data = b"".join(json.dumps({name: row[name] for name in COLUMNS}).encode() + b"\n" for row in rows)
+        lines, crc = [], self.crc
+        for row in rows:
+            lines.append(seal({name: row[name] for name in COLUMNS}, crc))
+            crc = zlib.crc32(lines[-1], crc)
+        data = b"".join(lines)
         try:
             with self.path.open("ab") as file:
                 file.write(data)
         except OSError:
             os.truncate(self.path, self.offset)
             raise
-        self.offset += len(data)
+        self.offset, self.crc = self.offset + len(data), crc
 
 
-def read_rows(path: Path, size: int | None = None) -> tuple[list[Row], bool]:
-    """The rows of a curve, and whether all of it could be read.
+def rows_of(path: Path, stamp: Sequence[int] | None = None) -> Iterator[Row]:
+    """The rows of a curve, one by one.
 
     Args:
         path: the file; a missing one has no rows.
-        size: read the first so many bytes, all of which have to be there; by default the whole file.
+        stamp: read the first so many bytes, which have to be there and have this checksum; by default the whole file.
+
+    Raises:
+        DamagedError: what comes now is not what was written, or was cut.
     """
-    data = path.read_bytes() if path.exists() else b""
-    if size is not None and len(data) < size:
-        return [], False
+    size = stamp[0] if stamp is not None else None
+    if stamp is not None and not holds(path, stamp):
+        raise DamagedError(f"{path} is damaged or was cut")
+    read = crc = 0
+    with path.open("rb") if path.exists() else BytesIO() as file:
+        for line in file:
+            if read == size:
+                return
+            row = unseal(line, crc)
+            if not line.endswith(b"\n"):
+                raise DamagedError(f"{path} ends in the middle of a row")
+            if row is None or row.keys() != set(COLUMNS):
+                raise DamagedError(f"{path} is damaged behind its first {read} bytes")
+            read, crc = read + len(line), zlib.crc32(line, crc)
+            yield row
+
+
+def holds(path: Path, stamp: Sequence[int]) -> bool:
+    """Whether a file begins with so many bytes of this checksum."""
+    return path.exists() and _checksum(path, stamp[0]) == tuple(stamp)
+
+
+def _checksum(path: Path, size: int) -> tuple[int, int]:
+    """How many of its first so many bytes a file has, and their checksum."""
+    read = crc = 0
+    with path.open("rb") as file:
+        while block := file.read(min(size - read, 2**20)):
+            read, crc = read + len(block), zlib.crc32(block, crc)
+    return read, crc
+
+
+def read_rows(path: Path, stamp: Sequence[int] | None = None) -> tuple[list[Row], bool]:
+    """The rows of a curve up to the first that is damaged, and whether all of it could be read; see `rows_of`."""
     rows: list[Row] = []
-    lines = data[:size].split(b"\n")
-    for line in lines[:-1]:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            return rows, False
-        if not isinstance(row, dict) or row.keys() != set(COLUMNS):
-            return rows, False
-        rows.append(row)
-    return rows, not lines[-1]  # a last line without its newline was cut in the middle
+    try:
+        for row in rows_of(path, stamp):
+            rows.append(row)
+    except DamagedError:
+        return rows, False
+    return rows, True
+
+
+def seal(value: Mapping[str, Any], before: int = 0, indent: int | None = None) -> bytes:
+    r"""A JSON object and a newline, its checksum its last member.
+
+    Args:
+        value: the object; it has members.
+        before: the checksum of what comes before it in the file.
+        indent: as of `json.dumps`.
+
+    >>> seal({"a": 1})
+    b'{"a": 1, "crc": 1534374893}\n'
+    """
+    body = json.dumps(value, indent=indent).encode()[:-1].rstrip()
+    return body + b', "crc": %d}\n' % zlib.crc32(body, before)
+
+
+def unseal(data: bytes, before: int = 0) -> dict[str, Any] | None:
+    """The object that `seal` has written, or None if that is not what the bytes are.
+
+    >>> unseal(seal({"a": 1})), unseal(seal({"a": 1}).replace(b"1,", b"3,"))
+    ({'a': 1}, None)
+    """
+    body, _, rest = data.rpartition(b', "crc": ')
+    if rest != b"%d}\n" % zlib.crc32(body, before):
+        return None
+    try:
+        value: dict[str, Any] = json.loads(body + b"}")
+    except (ValueError, RecursionError):  # somebody else's file
+        return None
+    return value
+
+
+def write_sealed(path: Path, data: bytes) -> None:
+    """Write bytes atomically and behind them their checksum, which PNG, npy and npz readers pass over.
+
+    Raises:
+        OSError: the disk is full, say; the old file is as it was.
+    """
+    write_atomic(path, data + _trailer(data))
+
+
+def read_sealed(path: Path) -> bytes:
+    """The bytes that `write_sealed` was given.
+
+    Raises:
+        OSError: there is no such file, say.
+        DamagedError: the file is not as it was written.
+    """
+    data = path.read_bytes()
+    if data[-12:] != _trailer(data[:-12]):
+        raise DamagedError(f"{path} is damaged")
+    return data[:-12]
+
+
+def _trailer(data: bytes) -> bytes:
+    return b"crc %08x" % zlib.crc32(data)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -140,30 +241,47 @@ def write_atomic(path: Path, data: bytes) -> None:
         OSError: the disk is full, say; the old file is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
-        with temporary.open("wb") as file:
+        with _held(temporary) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def write_json(path: Path, value: Any) -> None:
+def _held(path: Path) -> BinaryIO:
+    """A new file under a lock that goes when this process does, so that a sweep tells it from one that was left."""
+    while True:
+        file = path.open("wb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # a sweep came between
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed have left behind, in a folder and all below it."""
+    for path in folder.rglob(f".*{TEMPORARY}"):
+        with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write JSON atomically; floats keep all their digits, nan and inf are written as Python spells them."""
-    write_atomic(path, json.dumps(value, indent=1).encode() + b"\n")
+    write_atomic(path, seal(value, indent=1))
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None where there is none that can be read."""
+    """A JSON object as `write_json` has written it, or None where there is none that is whole."""
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return unseal(path.read_bytes())
+    except OSError:
         return None
-    return value if isinstance(value, dict) else None
 
 
 @contextmanager
@@ -195,62 +313,54 @@ def check_schema(folder: Path, create: bool = False) -> None:
         RecordError: it was written by another version; nothing is touched.
     """
     stamp, cells = folder / "cells" / "schema.json", folder / "cells"
-    if not cells.is_dir() or not any(cells.iterdir()):
-        if create:
-            write_json(stamp, {"schema": SCHEMA})
-        return
-    found = (read_json(stamp) or {}).get("schema")
-    if found != SCHEMA:
+    found = _schema(cells)
+    if found not in (None, SCHEMA):
         raise RecordError(
-            f"{folder} holds results of schema {found if found is not None else 'unknown'}, this version writes schema "
-            f"{SCHEMA}: choose another --results, or move the folder away."
+            f"{folder} holds results of schema {found}, this version writes schema {SCHEMA}: choose another --results, "
+            "or move the folder away."
         )
+    if create and read_json(stamp) is None:
+        write_json(stamp, {"schema": SCHEMA})
+
+
+def _schema(cells: Path) -> Any:
+    """The schema that a folder is stamped with, of its cells where the stamp is lost; None of an empty folder."""
+    if not cells.is_dir() or all(path.name.startswith(".") for path in cells.iterdir()):
+        return None
+    stamp = read_json(cells / "schema.json")
+    if stamp is not None:
+        return stamp.get("schema")
+    found = (read_json(path) for path in sorted(cells.glob("*/cell.json")))
+    return next((cell["identity"]["schema"] for cell in found if cell is not None), "unknown")
+
+
+def planned(home: Path) -> int:
+    """The number of the last plan that wrote into a suite's folder, 0 before the first; a clock might go back."""
+    cells = (read_json(path) for path in (home / "cells").glob("*/cell.json"))
+    return max((int(cell["planned"]) for cell in cells if cell is not None), default=0)
 
 
 def status_of(folder: Folder) -> str:
-    """How a cell stands: a status, `interrupted` if it was begun and has none, or `new`."""
+    """How a cell stands: a status, `interrupted` if it was begun and has no good one, or `new`."""
     status = (read_json(folder.status) or {}).get("status")
-    if status in STATUSES:
+    if status in STATUSES and damage(folder) is None:
         return str(status)
-    return "interrupted" if folder.checkpoint.exists() or folder.curve.exists() else "new"
+    begun = (folder.status, folder.checkpoint, folder.curve)
+    return "interrupted" if any(path.exists() for path in begun) else "new"
+
+
+def damage(folder: Folder) -> str | None:
+    """Why what a cell has recorded cannot be believed, None if it can. Rows that were being written are no damage."""
+    cell, status = read_json(folder.cell), read_json(folder.status)
+    if cell is None and (folder.cell.exists() or folder.status.exists() or folder.curve.exists()):
+        return f"{folder.cell} is {'damaged' if folder.cell.exists() else 'missing'}"
+    if status is None:
+        return f"{folder.status} is damaged" if folder.status.exists() else None
+    if "curve" in status and not holds(folder.curve, status["curve"]):
+        return f"{folder.curve} is damaged or was cut"
+    return None
 
 
 def full_disk(error: BaseException) -> bool:
     """Whether an error says that the disk, or this user's share of it, is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def write_picture(stem: Path, picture: np.ndarray) -> None:
-    """Write one picture: uint8 pixels as `stem.png`, (n, 2) points as `stem.npy`.
-
-    Raises:
-        ValueError: an array that is neither.
-    """
-    if picture.dtype == np.uint8 and (picture.ndim == 2 or picture.shape[2:] == (3,)):
-        write_atomic(stem.with_name(stem.name + ".png"), png(picture))
-    elif picture.ndim == 2 and picture.shape[1] == 2:
-        buffer = BytesIO()
-        np.save(buffer, picture.astype(np.float32))
-        write_atomic(stem.with_name(stem.name + ".npy"), buffer.getvalue())
-    else:
-        raise ValueError(
-            f"picture {stem.name} is {picture.dtype} of shape {picture.shape}: give uint8 (height, width) or (height, "
-            "width, 3), or (n, 2) points."
-        )
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """A picture of uint8, (height, width) or (height, width, 3), as a PNG file.
-
-    >>> png(np.zeros((2, 3), dtype=np.uint8))[1:4]
-    b'PNG'
-    """
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    height, width = pixels.shape[:2]
-    lines = np.ascontiguousarray(pixels).reshape(height, -1)
-    raw = np.hstack([np.zeros((height, 1), np.uint8), lines]).tobytes()  # 0: the line is stored unfiltered
-    header = struct.pack(">IIBBBBB", width, height, 8, 0 if pixels.ndim == 2 else 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw, 9)) + chunk(b"IEND", b"")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
+import fcntl
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.options import AXES
+from benchmarks.options import AXES, Once, Parser, filled
 from benchmarks.record import UsageError
+from benchmarks.terminal import say, settle
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,20 +29,42 @@ def write(home: Path, axis: str = AXES[0]) -> list[Path]:
         axis: the x-axis of curves: gradients, seconds or steps.
 
     Raises:
-        RecordError: the folder holds no cells, or another version has written them.
+        UsageError: there is no such folder, it holds no cells, or another version has written them.
     """
-    from benchmarks import plots, table
+    from benchmarks import plots, record, table
 
-    tables = table.load(home)
-    paths = table.write(home, tables)
-    for name, figure in figures(tables, axis):
-        paths += plots.save(figure, home / "figures" / re.sub(r"[^\w.+-]+", "-", name))
+    with alone(home):
+        record.sweep(home)
+        tables = table.load(home)
+        for note in tables.notes:
+            print(f"note: {note}", file=sys.stderr)
+        paths = table.write(home, tables)
+        for name, figure in figures(tables, axis):
+            paths += plots.save(figure, home / "figures" / re.sub(r"[^\w.+-]+", "-", name))
     return paths
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Have a suite's folder to this process; waits for another one that writes its tables and figures.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    try:
+        handle = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise UsageError(f"{home} cannot be read ({error.strerror}): name the folder of a suite's results.") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def figures(tables: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
     """Every figure that the tables have something to show in, with its name."""
-    from benchmarks import plots, table
+    from benchmarks import grids, plots, table
 
     yield "overview", plots.overview(table.summary(tables.runs))
     for title, runs in tables.runs.groupby("title"):
@@ -47,15 +72,15 @@ def figures(tables: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
         floors = tables.floors[tables.floors.title == title]
         if rows.empty:
             continue
-        metrics = panels(list(rows.metric.unique()), str(runs.headline.iloc[0]))
-        yield f"{title}-curves", plots.curves(rows, runs, floors, metrics, axis)
+        if metrics := panels(list(rows.metric.unique()), str(runs.headline.iloc[0])):
+            yield f"{title}-curves", plots.curves(rows, runs, floors, metrics, axis)
         if "value" in runs:
             yield f"{title}-tradeoff", plots.tradeoff(runs)
         if {"x", "y"} <= set(rows.metric):
             yield f"{title}-phase", plots.phase(rows, runs)
         for name, group in pictures.groupby("name"):
-            yield f"{title}-{name}-training", plots.training_grid(group, runs)
-            yield f"{title}-{name}-seeds", plots.seed_grid(group, runs)
+            yield f"{title}-{name}-training", grids.training_grid(group, runs)
+            yield f"{title}-{name}-seeds", grids.seed_grid(group, runs)
 
 
 def tensorboard(home: Path, logs: Path) -> None:
@@ -70,7 +95,7 @@ def tensorboard(home: Path, logs: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UsageError("--tensorboard needs tensorboard: pip install 'minimax-games[tensorboard]'.") from error
-    for run, rows in table.load(home).curves.groupby("run_id"):
+    for run, rows in table.load(home).curves.groupby("run_id", observed=True):
         with SummaryWriter(str(logs / str(run))) as writer:
             for metric, step, value in rows[["metric", "step", "value"]].itertuples(index=False):
                 writer.add_scalar(metric, value, step)
@@ -84,20 +109,27 @@ def panels(metrics: Sequence[str], headline: str) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = argparse.ArgumentParser("benchmarks.report", description="Tables and figures of results, once more.")
-    parser.add_argument("folder", type=Path, nargs="+", help="results/<suite>")
-    parser.add_argument("--axis", choices=AXES, default=AXES[0], help="x-axis of curves")
-    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write the curves as TensorBoard events too")
-    options = parser.parse_args(arguments)
+    settle()
+    parser = Parser("benchmarks.report", description="Tables and figures of results, once more.")
+    parser.add_argument("folder", type=filled, nargs="+", help="results/<suite>")
+    parser.add_argument("--axis", action=Once, choices=AXES, default=AXES[0], help="x-axis of curves")
+    parser.add_argument("--tensorboard", action=Once, type=filled, metavar="DIR", help="write TensorBoard events too")
+    options = parser.read(arguments)
+    logs = options["tensorboard"]
     try:
-        for folder in options.folder:
-            for path in write(folder, options.axis):
-                print(path)
-            if options.tensorboard is not None:
-                tensorboard(folder, options.tensorboard / folder.name)
+        if logs is not None and os.path.lexists(logs) and not os.path.isdir(logs):
+            raise UsageError(f"--tensorboard {logs} is no folder: name one, or one that can be made.")
+        for folder in map(Path, options["folder"]):
+            for path in write(folder, options["axis"]):
+                say(path)
+            if logs is not None:
+                tensorboard(folder, Path(logs) / folder.name)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: {error}: mend that, then run the same command again", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -14,10 +14,12 @@ from benchmarks import engine, record
 from benchmarks.options import Options, parse
 from benchmarks.record import UsageError
 from benchmarks.suites import SUITES
+from benchmarks.terminal import say, settle
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The whole command; returns its exit status."""
+    settle()
     options = parse(arguments)
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM checkpoints, as Ctrl-C does
     try:
@@ -28,12 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
+        how = "the same command" if options.force is None else "the same command, without --force,"
+        print(f"interrupted: {how} goes on from here", file=sys.stderr)
         return 130
     except OSError as error:
-        if not record.full_disk(error):
-            raise
-        print(f"error: the disk is full ({error}): make room, then run the same command again", file=sys.stderr)
+        what = f"the disk is full ({error}): make room" if record.full_disk(error) else f"{error}: mend that"
+        print(f"error: {what}, then run the same command again", file=sys.stderr)
         return 1
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -43,8 +45,9 @@ def play(options: Options) -> int:
     """Plan all suites, then play and report one after the other."""
     for name in options.suite:
         if name not in SUITES:
-            near = get_close_matches(name, SUITES, 1) or [f"one of {', '.join(SUITES)}"]
-            raise UsageError(f"{name!r} is no suite: did you mean {near[0]}?")
+            near = get_close_matches(name, SUITES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(SUITES)}."
+            raise UsageError(f"--suite {name!r} is no suite: {hint}")
     if not (options.suite or options.problem or options.imports):
         raise UsageError(f"nothing to play: name a suite ({', '.join(SUITES)}) or a problem (-p), or see --list.")
     if not options.dry_run:
@@ -65,12 +68,12 @@ def catalogue(options: Options) -> int:
     from minimax.optimizers import BY_NAME
 
     for suite, names in SUITES.items():
-        print(f"suite      {suite:20} {', '.join(names)}")
+        say(f"suite      {suite:20} {', '.join(names)}")
     for name, item in sorted(problems.discover(options.imports).items()):
         about = (item.kind.__doc__ or "").strip().splitlines() or [""]
-        print(f"problem    {name:20} {about[0]}", *(f"[{data}]" for data in item.kind.datasets))
+        say(" ".join([f"problem    {name:20} {about[0]}", *(f"[{data}]" for data in item.kind.datasets)]))
     for name, kind in BY_NAME.items():
-        print(f"optimizer  {name:20} {(kind.__doc__ or '').strip().splitlines()[0]}")
+        say(f"optimizer  {name:20} {(kind.__doc__ or '').strip().splitlines()[0]}")
     return 0
 
 

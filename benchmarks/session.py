@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
-import time
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 
-from benchmarks import engine, plan, problems, record, report, spec, terminal
-from benchmarks.data import DataError
-from benchmarks.options import Options
+from benchmarks import data as sets
+from benchmarks import engine, folders, plan, problems, record, report, spec, terminal
+from benchmarks.folders import DataError
+from benchmarks.options import Options, short
 from benchmarks.plan import Cell
 from benchmarks.problem import Problem
 from benchmarks.problems import Found
 from benchmarks.record import Folder, UsageError
 from benchmarks.suites import OPTIMIZERS, SUITES
+from benchmarks.terminal import say
 from benchmarks.worker import Task
 
 CUSTOM = "custom"
 """The results folder of problems that were named without a suite."""
+LONGEST = 200  # characters of a name below the results folder
 
 
 def plan_all(options: Options) -> list[Session]:
@@ -34,20 +39,64 @@ def plan_all(options: Options) -> list[Session]:
     Raises:
         UsageError: something that was asked for does not exist, or a results folder is of another version.
     """
+    for suite in options.suite or (CUSTOM,):
+        _check_results(options.results, options.results / suite / "cells")
+    device = _device(options.device)
     found = problems.discover(options.imports)
     specs = [one for text in options.optimizer or OPTIMIZERS for one in spec.parse(text)]
-    if options.data is not None and not options.data.startswith("folder:"):
-        spec.choose("data set", options.data, {data for item in found.values() for data in item.kind.datasets})
-    device = _device(options.device)
+    data = _data(options, found)
     preset = options.preset if options.preset != "auto" else "gpu" if device.startswith("cuda") else "cpu"
+    sizes = plan.Sizes(preset, data, options.steps, torch.device(device).type, options.threads)
     out = []
     for suite in options.suite or (CUSTOM,):
         chosen = _chosen(options, suite, found)
-        sizes = plan.Sizes(preset, options.data, options.steps)
         cells = plan.cells(chosen.values(), specs, options.seeds, sizes)
         out.append(Session(options, suite, device, chosen, cells))
         record.check_schema(out[-1].home)
+    _check_plan(options, [cell for one in out for cell in one.cells], found)
     return out
+
+
+def _check_plan(options: Options, cells: Sequence[Cell], found: dict[str, Found]) -> None:
+    """Refuse options that change nothing in this plan, and a plan that holds nothing."""
+    if not cells:
+        raise UsageError(f"--data {options.data}: none of the problems can be played on it.")
+    if options.data is not None and not any(found[cell.problem].kind.datasets for cell in cells):
+        raise UsageError(f"--data {options.data}: none of the problems takes data; leave it out.")
+    if options.force is not None and not any(plan.matches(cell, options.force) for cell in cells):
+        raise UsageError(f"--force {options.force!r} matches no run of this plan, such as {cells[0].run_id}.")
+
+
+def _check_results(given: Path, path: Path) -> None:
+    """Refuse a results folder in which `path` cannot be made or written into. Touches nothing."""
+    try:
+        there = next(one for one in (path, *path.absolute().parents) if os.path.lexists(one))
+        if not there.is_dir():
+            what = "a link to nothing" if there.is_symlink() and not there.exists() else "no folder"
+            raise UsageError(f"--results {given}: {there} is {what}; name a folder, or one that can be made.")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise UsageError(f"--results {given}: {there} cannot be written into; name another folder.")
+        os.stat(path.joinpath(*["0" * LONGEST] * 3))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"--results {short(str(given))}: {error.strerror}; name another folder.") from error
+
+
+def _data(options: Options, found: dict[str, Found]) -> str | None:
+    """The data set asked for; a folder of images by the name of its content."""
+    root = os.path.expanduser(options.data_root or ".")
+    if not (options.download or os.path.isdir(root)):
+        raise UsageError(f"--data-root {options.data_root} is no folder: name one, or fetch the data with --download.")
+    if options.data is None:
+        return None
+    if options.data.startswith("folder:"):
+        try:
+            return folders.name(folders.located(options.data))
+        except DataError as error:
+            raise UsageError(str(error)) from error
+    known = {data for item in found.values() for data in item.kind.datasets}
+    return spec.choose("data set", options.data, known | {"folder:PATH"})
 
 
 def _chosen(options: Options, suite: str, found: dict[str, Found]) -> dict[str, Found]:
@@ -59,14 +108,16 @@ def _chosen(options: Options, suite: str, found: dict[str, Found]) -> dict[str, 
 
 
 def _device(name: str | None) -> str:
+    """The device asked for, if it can be played on: the CPU, or a CUDA device."""
     if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"--device {name} is no device: {str(error).splitlines()[0]}") from error
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"--device {name} cannot be used: torch finds no CUDA device here.")
+    match = re.fullmatch(r"cpu|cuda(?::(\d{1,3}))?", name, re.ASCII)
+    if match is None:
+        raise UsageError(f"--device {name!r} is no device to play on: choose cpu, cuda, or cuda:1 and the like.")
+    if name.startswith("cuda") and int(match[1] or 0) >= torch.cuda.device_count():
+        raise UsageError(
+            f"--device {name}: torch finds {torch.cuda.device_count()} CUDA devices here; choose cpu, say."
+        )
     return name
 
 
@@ -100,13 +151,17 @@ class Session:
     @property
     def jobs(self) -> int:
         """Cells at a time."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return self.options.jobs or (1 if self.device.startswith("cuda") else cores)
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        return self.options.jobs or (1 if self.device.startswith("cuda") else max(1, cores // self.options.threads))
+
+    @property
+    def final(self) -> frozenset[str]:
+        """The statuses that leave nothing to play."""
+        return record.PLAYED if self.options.retry else record.PLAYED | record.FAILED
 
     def todo(self) -> list[Cell]:
         """The cells that are left to play."""
-        final = record.PLAYED if self.options.retry else record.PLAYED | record.FAILED
-        return [cell for cell in self.cells if self.forced(cell) or self.status(cell) not in final]
+        return [cell for cell in self.cells if self.forced(cell) or self.status(cell) not in self.final]
 
     def forced(self, cell: Cell) -> bool:
         """Whether a cell starts anew whatever there is."""
@@ -116,12 +171,17 @@ class Session:
         """How a cell stands on disk."""
         return record.status_of(self.where[cell.run_id])
 
+    def failed(self, cell: Cell) -> bool:
+        """Whether a cell has no result, unless another command is seeing to that."""
+        elsewhere = engine.busy(self.where[cell.run_id])  # asked first: what has ended since has its status
+        return not elsewhere and self.status(cell) in {"error", "oom", "interrupted", "new"}
+
     def preview(self) -> None:
         """Print the plan, its size, and how long it may take, judged by what is done."""
         todo = {cell.run_id for cell in self.todo()}
         walls: dict[str, list[float]] = {}
         for cell in self.cells:
-            print(f"{'to do' if cell.run_id in todo else 'done':6} {cell.run_id:50} {cell.title:20} {cell.spec}")
+            say(f"{'to do' if cell.run_id in todo else 'done':6} {cell.run_id:50} {cell.title:20} {cell.spec}")
             wall = (record.read_json(self.where[cell.run_id].status) or {}).get("wall_s")
             if wall is not None and cell.run_id not in todo:
                 walls.setdefault(cell.problem, []).append(wall)
@@ -130,10 +190,11 @@ class Session:
         if fresh := len(todo) - len(known):
             estimate += f", {fresh} of them of problems that have not run here yet"
         done = len(self.cells) - len(todo)
-        print(f"{self.suite}: {len(self.cells)} cells, {done} done, {len(todo)} to do ({estimate})")
+        say(f"{self.suite}: {len(self.cells)} cells, {done} done, {len(todo)} to do ({estimate})")
 
     def play(self) -> int:
         """Play what is left, then write tables and figures; returns the exit status."""
+        torch.set_num_threads(1)  # what is prepared here is read by all cells, and sums depend on the number of threads
         record.check_schema(self.home)
         todo = self.todo()
         with terminal.screen(self.board(todo), self.again) as shown:
@@ -141,12 +202,25 @@ class Session:
             ready = self.prepare(todo, shown)
             if not ready and len(todo) == len(self.cells):
                 return 1  # nothing could be prepared, and nothing is written
-            record.check_schema(self.home, create=True)
+            self.make_home()
             self.announce(ready)
             engine.play(self.tasks(ready), self.jobs, shown.hear)
         written = report.write(self.home, self.options.axis)
-        print(f"{len(written)} tables and figures in {self.home}")
-        return int(any(self.status(cell) in {"error", "oom", "interrupted", "new"} for cell in self.cells))
+        say(f"{len(written)} tables and figures in {self.home}")
+        return int(any(self.failed(cell) for cell in self.cells))
+
+    def make_home(self) -> None:
+        """Make the suite's folder.
+
+        Raises:
+            UsageError: it cannot be made.
+        """
+        try:
+            record.check_schema(self.home, create=True)
+        except OSError as error:
+            if record.full_disk(error):
+                raise
+            raise UsageError(f"--results {self.options.results}: {error.strerror}; name another folder.") from error
 
     def board(self, todo: Sequence[Cell]) -> terminal.Board:
         """How the cells stand before anything is played."""
@@ -167,44 +241,47 @@ class Session:
             if kind.prepare.__func__ is not Problem.prepare.__func__:  # type: ignore[attr-defined]
                 shown.say(f"preparing {cell.title}")
             try:
+                if str(cell.data).startswith(folders.PREFIX) and cell.data != self.decoded:
+                    raise DataError(f"--data {self.options.data} has changed just now; run the same command again.")
                 kind.prepare(cell.data, self.options.data_root, self.options.download)
                 fine[key] = True
             except Exception as error:  # one problem's missing data do not keep the others from being played
                 fine[key] = False
                 what = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
                 shown.say(f"{cell.title} cannot be prepared: {what}")
-        return [cell for cell in todo if fine[cell.problem, cell.data]]
+        ready = [cell for cell in todo if fine[cell.problem, cell.data]]
+        for cell in {(cell.problem, cell.spec): cell for cell in ready}.values():  # now the players can be counted
+            (given,), count = spec.parse(cell.spec), partial(plan.players, self.found[cell.problem].kind, cell.data)
+            spec.check(given, cell.sizes.steps, count)
+        return ready
+
+    @cached_property
+    def decoded(self) -> str:
+        """The name of what the user's folder of images holds, which then lies decoded in the cache."""
+        return sets.prepare(str(self.options.data)).stem
 
     def announce(self, ready: Sequence[Cell]) -> None:
-        """Make way for what is played, and write down what every cell is."""
-        now, going = time.time(), {cell.run_id for cell in ready}
+        """Write down what every cell is."""
+        number, going = record.planned(self.home) + 1, {cell.run_id for cell in ready}
         for cell in self.cells:
-            if cell.run_id in going:
-                plan.reset(self.where[cell.run_id], self.forced(cell))
             if cell.run_id in going or self.where[cell.run_id].cell.exists():
-                record.write_json(self.where[cell.run_id].cell, plan.describe(cell, self.found[cell.problem].kind, now))
+                record.write_json(
+                    self.where[cell.run_id].cell, plan.describe(cell, self.found[cell.problem].kind, number)
+                )
 
     def tasks(self, ready: Sequence[Cell]) -> list[Task]:
         """What the workers are told."""
         how: dict[str, Any] = {"device": self.device, "timeout": self.options.timeout, "commit": _commit()}
-        threads = 1 if self.jobs > 1 else 2
-        return [Task(cell, self.where[cell.run_id], threads=threads, **how) for cell in ready]
+        how |= {"final": self.final}
+        return [Task(cell, self.where[cell.run_id], anew=self.forced(cell), **how) for cell in ready]
 
     def again(self, cell: Cell) -> str:
         """The command that plays one cell alone, from the start."""
         asked = self.options
         words = ["python", "-m", "benchmarks.run", "-p", cell.problem, "-o", cell.spec, "--seeds", str(cell.seed)]
         words += ["--suite", self.suite] if self.suite != CUSTOM else []
-        words += [
-            "--preset",
-            cell.preset,
-            "--device",
-            self.device,
-            "--force",
-            cell.run_id,
-            "--results",
-            str(asked.results),
-        ]
+        words += ["--preset", cell.preset, "--device", self.device, "--threads", str(cell.threads)]
+        words += ["--force", cell.run_id, "--results", str(asked.results)]
         words += [word for file in asked.imports for word in ("--import", file)]
         for name, value in (("--data", asked.data), ("--data-root", asked.data_root), ("--steps", asked.steps)):
             words += [name, str(value)] if value is not None else []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import partial
 from itertools import pairwise, product
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import minimax as mm
 from benchmarks.problem import Recipe
@@ -17,6 +18,19 @@ from minimax.optimizers import BY_NAME
 
 RULES: dict[str, type[mm.Rule]] = {"sgd": mm.sgd, "rmsprop": mm.rmsprop, "adam": mm.adam}
 WORDS = {"true": True, "false": False, "none": None}
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+SETUP = {"lr": float | tuple[float, ...], "decay": bool}
+"""What a setup has beside the parameters of its optimizer and rule."""
+PLAIN: dict[Any, tuple[str, Callable[[Any], bool]]] = {
+    float: ("a number", lambda value: type(value) in (int, float)),
+    int: ("a whole number", lambda value: type(value) is int),
+    bool: ("true or false", lambda value: type(value) is bool),
+    type(None): ("none", lambda value: value is None),
+}
+"""What a parameter of such a type is called, and whether a value is of it."""
+LARGEST = 1000
+"""A whole number up to this is taken on the shortest run too; above it, up to the steps of the run."""
+SWEEP = 10_000  # optimizers in one `--optimizer`
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,8 @@ class Setup:
         """
 
         def rule(lr: float) -> mm.Rule:
-            return RULES[self.rule](mm.schedules.linear(lr, 0.0, steps) if self.decay else lr, **self.options)
+            steady = RULES[self.rule](lr, **self.options)  # which refuses a rate that a schedule would hide
+            return replace(steady, lr=mm.schedules.linear(lr, 0.0, steps)) if self.decay else steady
 
         rules = tuple(map(rule, self.lr)) if isinstance(self.lr, tuple) else rule(self.lr)
         return _maker(self.optimizer, self.fields)(rules)
@@ -94,27 +109,48 @@ def resolve(spec: Spec, recipe: Recipe) -> Setup:
         UsageError: a parameter that the problem's rule does not have, or a value that does not fit.
     """
     given = dict(spec.settings)
-    rule = choose("rule", str(given.pop("rule", recipe.rule)), RULES)
-    known, arguments = _defaults(RULES[rule]), _arguments(spec, recipe)
+    rule = choose("rule", _spell(given.pop("rule", recipe.rule)), RULES)
+    known, arguments, hints = _defaults(RULES[rule]), _arguments(spec, recipe), get_type_hints(RULES[rule]) | SETUP
     # All parameters stand in the setup, defaults too: it identifies the run, and a default may change.
     options = known | {name: value for name, value in recipe.options.items() if rule == recipe.rule or name in known}
     setup = {"lr": recipe.lr, "decay": recipe.decay}
     for name, value in given.items():
         if name in arguments:
             continue
-        if name in known:
-            options[name] = _like(known[name], value, name)
-        elif name in setup:
-            setup[name] = _like(False if name == "decay" else 0.0, value, name)
-        else:
+        if name not in known | setup:
             raise UsageError(f"{name} is no parameter of the rule {rule}: choose another with rule=adam, say.")
+        (options if name in known else setup)[name] = _fit(hints[name], value, name)
     lr: Any = tuple(map(float, setup["lr"])) if isinstance(setup["lr"], tuple) else float(setup["lr"])
     result = Setup(spec.optimizer, arguments, rule, lr, options, bool(setup["decay"]))
     try:
         result.build(1)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"--optimizer {spec.optimizer}: {error}") from error
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise UsageError(f"--optimizer {spec.optimizer}: {' '.join(str(error).split())}") from error
     return result
+
+
+def check(spec: Spec, steps: int, players: Callable[[], int | None]) -> None:
+    """Make sure that a spec fits a run.
+
+    Args:
+        spec: the optimizer.
+        steps: the run's.
+        players: says how many there are, None if that is not known yet; asked where a parameter has a value for each.
+
+    Raises:
+        UsageError: a whole number that the run cannot hold, or a tuple that does not match the players.
+    """
+    hints, most = get_type_hints(BY_NAME[spec.optimizer]) | SETUP, max(LARGEST, steps)
+    for name, value in spec.settings:
+        each = value if isinstance(value, tuple) else (value,)
+        shown = f"--optimizer {spec.optimizer}: {name}={_spell(value)}"
+        if isinstance(value, Spec):
+            check(value, steps, players)
+        elif name not in SETUP and any(type(x) is int and x > most for x in each):
+            raise UsageError(f"{shown} is more than the {steps} steps of the run: choose {most} at most.")
+        elif isinstance(value, tuple) and _for_each_player(hints.get(name)) and players() not in (None, len(value)):
+            count = f"{players()} player{'s' if players() != 1 else ''}"
+            raise UsageError(f"{shown} does not fit {count}: give one value for all, or other problems with -p.")
 
 
 def show(settings: Mapping[str, Any]) -> str:
@@ -162,6 +198,8 @@ def _parse(text: str, whole: str, around: str | None) -> list[Spec]:
         value = piece[key.end() if key else 0 :].strip()
         values = _parse(value, whole, name) if current == "inner" else [_value(value, whole)]
         settings.setdefault(current, []).extend(values)
+    if math.prod(map(len, settings.values())) > SWEEP:
+        raise UsageError(f"--optimizer {name}[...] stands for more than {SWEEP} optimizers: sweep over fewer values.")
     return [Spec(name, tuple(zip(settings, values, strict=True))) for values in product(*settings.values())]
 
 
@@ -190,7 +228,8 @@ def _arguments(spec: Spec, recipe: Recipe) -> dict[str, Any]:
     arguments = dict(own)
     if kind is mm.AlternatingGDA:
         arguments |= {"steps": recipe.steps, "order": recipe.order}
-    arguments |= {name: _like(own[name], given[name], f"{name} of {spec.optimizer}") for name in given if name in own}
+    hints = get_type_hints(kind)
+    arguments |= {name: _fit(hints[name], given[name], f"{name} of {spec.optimizer}") for name in given if name in own}
     if issubclass(kind, mm.Wrapper):
         inner = given.get("inner", Spec(kind.usual.name))
         arguments["inner"] = {"optimizer": inner.optimizer, "fields": _arguments(inner, recipe)}
@@ -221,32 +260,54 @@ def _split(text: str, whole: str) -> list[str]:
 
 def _value(text: str, whole: str) -> Any:
     if text.startswith("(") and text.endswith(")"):
-        return tuple(_value(part.strip(), whole) for part in text[1:-1].split(",") if part.strip())
+        parts = [part.strip() for part in text[1:-1].split(",")]
+        return tuple(_value(part, whole) for part in (parts[:-1] if len(parts) > 1 and not parts[-1] else parts))
     if text.lower() in WORDS:
         return WORDS[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    if re.fullmatch(r"[a-z_]\w*", text):
+    if NUMBER.fullmatch(text):
+        return _number(text, whole)
+    if re.fullmatch(r"[a-z_]\w*", text) and text not in ("nan", "inf", "infinity"):
         return text
-    raise UsageError(f"--optimizer {whole!r} is malformed: {text!r} is no number, (tuple), true, false or none.")
+    raise UsageError(f"--optimizer {whole!r} is malformed: {text!r} is no finite number, (tuple), true, false or none.")
 
 
-def _like(default: Any, value: Any, name: str) -> Any:
-    """The value with the numbers' type that the default has, so that 1 and 1.0 are one configuration."""
-    if isinstance(value, tuple):
-        first = default[0] if isinstance(default, tuple) and default else default
-        return tuple(_like(first, part, name) for part in value)
-    if isinstance(default, tuple):
-        raise UsageError(f"{name} takes a tuple such as {_spell(default)}, got {_spell(value)}.")
-    if isinstance(default, bool) is not isinstance(value, bool) and default is not None:
-        wanted = "true or false" if isinstance(default, bool) else "a number"
-        raise UsageError(f"{name} takes {wanted}, got {_spell(value)}.")
-    if isinstance(default, int | float) and not isinstance(value, int | float):
-        raise UsageError(f"{name} takes a number, got {_spell(value)}.")
-    return float(value) if isinstance(default, float) else value
+def _number(text: str, whole: str) -> int | float:
+    """A number as it is spelled: whole without point and exponent."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise UsageError(f"--optimizer {whole!r}: {text} is too large for a number.")
+    return int(text) if re.fullmatch(r"[+-]?\d+", text) else value
+
+
+def _fit(hint: Any, value: Any, name: str) -> Any:
+    """The value as one of the types that the hint allows, so that 1 and 1.0 are one configuration.
+
+    Raises:
+        UsageError: it is of none of them; the sentence says what is.
+    """
+    wanted = []
+    for kind in _alternatives(hint):
+        if kind in PLAIN:
+            words, holds = PLAIN[kind]
+            if holds(value):
+                return float(value) if kind is float else value
+            wanted.append(words)
+        elif get_origin(kind) is tuple:
+            parts = get_args(kind)
+            if isinstance(value, tuple) and value and len(value) == (len(value) if parts[-1] is ... else len(parts)):
+                return tuple(_fit(parts[0], part, name) for part in value)
+            wanted.append("a tuple, one value a player" if parts[-1] is ... else f"a tuple of {len(parts)}")
+    raise UsageError(f"{name} takes {' or '.join(wanted)}, got {_spell(value)}.")
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    """The types that a hint allows."""
+    return get_args(hint) if get_args(hint) and get_origin(hint) is not tuple else (hint,)
+
+
+def _for_each_player(hint: Any) -> bool:
+    """Whether a parameter takes a tuple with a value for each player."""
+    return any(get_origin(kind) is tuple and get_args(kind)[-1] is ... for kind in _alternatives(hint))
 
 
 def _spell(value: Any) -> str:

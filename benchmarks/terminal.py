@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +25,40 @@ MARKS = {"ok": "●", "target": "★", "diverged": "✗", "running": "▶", "int
 COLOURS = {"●": "green", "★": "bold green", "✗": "red", "▶": "cyan", "◐": "yellow", "!": "bold red", "‖": "magenta"}
 LEGEND = "★ targets met  ● done  ◐ collapsed  ✗ diverged  ! failed  ‖ interrupted  ▶ running  · to do"
 TRACE = 6  # lines of a traceback
+LOOKALIKES = str.maketrans("★●◐✗‖▶·–—’‘“”…×", "*ocx=>.--''\"\".x")
+"""What stands for a character where the output has none of its kind; the marks stay apart."""
+
+
+def settle() -> None:
+    """Make standard output and error take whatever is written: closed ones nothing, ASCII ones what looks alike."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # one of the three was closed
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="lookalike")
+
+
+def lookalike(error: UnicodeError) -> tuple[str, int]:
+    """What to write for characters that an encoding does not have."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].translate(LOOKALIKES)
+    return text.encode("ascii", "replace").decode(), error.end
+
+
+codecs.register_error("lookalike", lookalike)
+
+
+def say(text: object, out: TextIO | None = None) -> None:
+    """Print a line; where nobody reads any longer (`| head`), nowhere."""
+    out = sys.stdout if out is None else out
+    try:
+        print(text, file=out, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 @dataclass
@@ -162,7 +199,7 @@ class Plain:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        print(text, file=self.out, flush=True)
+        say(text, self.out)
 
     def hear(self, event: Event) -> None:
         """Take an event in, and print what it means to people."""
@@ -248,4 +285,5 @@ class Live(Plain):
 
 def screen(board: Board, again: Callable[[Cell], str], **options: Any) -> Plain:
     """The screen that fits standard output."""
-    return (Live if sys.stdout.isatty() else Plain)(board, again, **options)
+    able = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return (Live if able else Plain)(board, again, **options)

@@ -6,7 +6,9 @@ A worker is a process of its own that imports torch, numpy and the standard libr
 
 from __future__ import annotations
 
+import faulthandler
 import io
+import math
 import os
 import resource
 import signal
@@ -16,7 +18,8 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import parent_process
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
+from threading import Thread
 from typing import Any, NamedTuple
 
 import torch
@@ -24,13 +27,16 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 import minimax as mm
-from benchmarks import problems, record, verdict
+from benchmarks import pictures, plan, problems, record, verdict
+from benchmarks.engine import GRACE
 from benchmarks.plan import Cell, digest
 from benchmarks.quality import stability
 from benchmarks.record import Folder
 from minimax.solve import magnitude, write
 
 JUDGEMENTS = 100  # how often, at most, a run is asked whether it has diverged
+BUSY = "busy"
+"""The kind of an event that says: another process plays this cell, and nothing was touched."""
 
 
 @dataclass(frozen=True)
@@ -41,23 +47,25 @@ class Task:
         cell: what to play.
         folder: where to record it.
         device: where to compute.
-        threads: torch's threads.
         timeout: seconds for this attempt.
         pause: seconds between checkpoints, at least.
         commit: the revision of this code, if known.
+        anew: start from nothing, whatever there is.
+        final: the statuses that leave nothing to play.
     """
 
     cell: Cell
     folder: Folder
     device: str = "cpu"
-    threads: int = 1
     timeout: float = float("inf")
     pause: float = 5.0
     commit: str | None = None
+    anew: bool = False
+    final: frozenset[str] = record.PLAYED
 
 
 class Event(NamedTuple):
-    """What the terminal hears of a cell; `kind` is start, note, evaluation, or at the end its status."""
+    """What the terminal hears of a cell; `kind` is start, note, evaluation, or at the end its status, or `busy`."""
 
     run_id: str
     kind: str
@@ -77,18 +85,23 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
-        self._looked = time.monotonic()
 
     def ask(self, *_: Any) -> None:
         """Stop after this step."""
         self.asked = True
 
     def __bool__(self) -> bool:
-        if not self.asked and time.monotonic() - self._looked > 1:
-            self._looked = time.monotonic()
-            parent = parent_process()
-            self.asked = parent is not None and not parent.is_alive()
         return self.asked
+
+
+def follow(stop: Stop) -> None:
+    """Stop when the parent ends, and should this process hang, end it: nobody else would, and it holds the cell."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        stop.ask()
+        time.sleep(GRACE)
+        os._exit(1)
 
 
 def main(task: Task, connection: Connection) -> None:
@@ -96,13 +109,16 @@ def main(task: Task, connection: Connection) -> None:
     stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop.ask)
+    Thread(target=follow, args=(stop,), daemon=True).start()
     task.folder.path.mkdir(parents=True, exist_ok=True)
     with task.folder.log.open("a", buffering=1) as log:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(log.fileno(), stream.fileno())
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    torch.set_num_threads(task.threads)
+    if math.isfinite(task.timeout):
+        faulthandler.dump_traceback_later(task.timeout + 1)  # where it hangs, should it hang, for the log
+    torch.set_num_threads(task.cell.threads)
 
     def tell(event: Event) -> None:
         try:
@@ -115,18 +131,35 @@ def main(task: Task, connection: Connection) -> None:
 
 def perform(task: Task, tell: Tell, stop: Stop) -> str:
     """Play a cell to its end in this process; returns its status, which lies in its folder as well."""
-    began = time.monotonic()
     try:
         with record.locked(task.folder):
-            ended = _attempt(task, tell, stop)
-            ended |= {"wall_s": time.monotonic() - began, **_surroundings(task)}
-            record.write_json(task.folder.status, ended)
-    except (OSError, record.RecordError) as error:
+            ended = _standing(task) or _played(task, tell, stop)
+    except record.RecordError as error:
+        tell(Event(task.cell.run_id, BUSY, str(error)))
+        return BUSY
+    except OSError as error:
         ended = verdict.failure(error)
     print(f"{ended['status']}: {ended['reason']}")
     shown = {name: ended[name] for name in ("step", "steps", "value", "collapsed") if name in ended}
     tell(Event(task.cell.run_id, ended["status"], ended["reason"], trace=ended.get("traceback", ""), **shown))
     return str(ended["status"])
+
+
+def _standing(task: Task) -> dict[str, Any] | None:
+    """How a cell ended that another command has played since this one was planned."""
+    if task.anew or record.status_of(task.folder) not in task.final:
+        return None
+    return record.read_json(task.folder.status)
+
+
+def _played(task: Task, tell: Tell, stop: Stop) -> dict[str, Any]:
+    """Play a cell that this process has to itself, and write down how it ended."""
+    began = time.monotonic()
+    plan.reset(task.folder, task.anew)
+    ended = _attempt(task, tell, stop)
+    ended |= {"wall_s": time.monotonic() - began, **_surroundings(task)}
+    record.write_json(task.folder.status, ended)
+    return ended
 
 
 def _attempt(task: Task, tell: Tell, stop: Stop) -> dict[str, Any]:
@@ -136,7 +169,8 @@ def _attempt(task: Task, tell: Tell, stop: Stop) -> dict[str, Any]:
         return run.play()
     except Exception as error:
         traceback.print_exc()
-        return verdict.failure(error) | ({"step": run.step, "steps": run.steps} if run is not None else {})
+        so_far = {} if run is None else {"step": run.step, "steps": run.steps, "curve": run.curve.stamp}
+        return verdict.failure(error) | so_far
 
 
 def _surroundings(task: Task) -> dict[str, Any]:
@@ -164,9 +198,10 @@ class Run:
 
     def __init__(self, task: Task, tell: Tell, stop: Stop) -> None:
         self.task, self.cell, self.tell, self.stop = task, task.cell, tell, stop
+        self.deadline = time.monotonic() + task.timeout
         torch.manual_seed(self.cell.seed)
         self.problem = self.cell.problem_of(problems.load(self.cell.source, self.cell.problem), task.device)
-        self.floors()
+        self.references = self.floors()
         self.modules = self.problem.players(self.cell.seed)
         self.game, self.players = self.problem.game().functional(self.modules)
         self.start = magnitude(self.players)
@@ -209,7 +244,6 @@ class Run:
         count = self.cell.sizes.evaluations
         marks = {round(k * self.steps / count) for k in range(1, count)} | {self.steps}
         looks = max(1, self.steps // JUDGEMENTS)
-        deadline = time.monotonic() + self.task.timeout
         stream = mm.iterate(self.game, self.players, self.optimizer, self.draw, state=self.state)
         while self.step < self.steps:
             self.take(stream)
@@ -221,7 +255,7 @@ class Run:
             if self.stop:
                 self.save()
                 return self.ended("interrupted", f"stopped at step {self.step} of {self.steps}")
-            if time.monotonic() > deadline and self.step < self.steps:
+            if time.monotonic() > self.deadline and self.step < self.steps:
                 self.save()
                 return self.ended("timeout", f"{self.task.timeout:g} s were over at step {self.step} of {self.steps}")
             if time.monotonic() - self.saved > max(self.task.pause, 20 * self.saving):
@@ -267,7 +301,7 @@ class Run:
         players = self.current()
         metrics = self.problem.evaluate(players, self.cell.seed)
         for name, picture in self.problem.pictures(players, self.cell.seed).items():
-            record.write_picture(self.task.folder.samples / f"{name}-{self.step:08d}", picture)
+            pictures.write(self.task.folder.samples, name, self.step, picture)
         self.record_training(metrics)
         self.say("evaluation", value=metrics.get(self.problem.headline, float("nan")))
 
@@ -301,13 +335,16 @@ class Run:
         print(text)
         self.say("note", text)
 
-    def floors(self) -> None:
-        """Write the problem's reference values, once for all its cells."""
-        key = f"{self.cell.problem}-{digest([self.cell.identity['sizes'], self.cell.data])}"
-        path = self.task.folder.path.parent / "floors" / f"{key}.json"
-        if record.read_json(path) is None:
-            sizes = digest(self.cell.identity["sizes"])
-            record.write_json(path, {"title": self.cell.title, "sizes_id": sizes, "floors": self.problem.floors()})
+    def floors(self) -> dict[str, float]:
+        """The problem's reference values, computed once for all its cells."""
+        file = f"{self.cell.problem}-{digest(self.cell.setting)}.json"
+        path = self.task.folder.path.parent / "floors" / file
+        found = record.read_json(path)
+        if found is None:
+            found = {"title": self.cell.title, "floors": self.problem.floors()}
+            record.write_json(path, found)
+        floors: dict[str, float] = found["floors"]
+        return floors
 
     # ---------------------------------------------------------------------------------------------------- checkpoints
 
@@ -319,12 +356,12 @@ class Run:
             "run_id": self.cell.run_id,
             "device": self.problem.device.type,
             **{"players": self.players, "state": self.state, "buffers": buffers, "memory": self.memory},
-            **{"step": self.step, "cost": tuple(self.cost), "seconds": self.seconds, "offset": self.curve.offset},
+            **{"step": self.step, "cost": tuple(self.cost), "seconds": self.seconds, "curve": self.curve.stamp},
             **{"path": vars(self.path), "random": torch.get_rng_state()},
         }
         file = io.BytesIO()
         torch.save(saved, file)
-        record.write_atomic(self.task.folder.checkpoint, file.getvalue())
+        record.write_sealed(self.task.folder.checkpoint, file.getvalue())
         self.saved, self.saving = time.monotonic(), time.monotonic() - began
 
     def resume(self) -> int:
@@ -333,17 +370,17 @@ class Run:
         if not folder.checkpoint.exists():
             return 0
         try:
-            saved = torch.load(folder.checkpoint, weights_only=True)
+            saved = torch.load(io.BytesIO(record.read_sealed(folder.checkpoint)), weights_only=True)
             if (saved["run_id"], saved["device"]) != (self.cell.run_id, self.problem.device.type):
                 raise ValueError("it comes from another cell or device")
-            if not record.read_rows(folder.curve, saved["offset"])[1]:
+            if not record.holds(folder.curve, saved["curve"]):
                 raise ValueError("the rows it covers are damaged")
             self.restore(saved)
         except Exception as error:  # unpickling what a disk has mangled may raise anything
             self.note(f"the checkpoint cannot be used ({type(error).__name__}: {error}): starts again at step 0")
             return 0
         self.note(f"goes on at step {self.step} of {self.steps}")
-        return int(saved["offset"])
+        return int(saved["curve"][0])
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Take over what a checkpoint holds."""
@@ -361,9 +398,10 @@ class Run:
             **{"status": status, "reason": reason, "step": self.step, "steps": self.steps},
             **{"grad_evals": self.cost.gradients, "hvp_evals": self.cost.hvps, "samples": self.cost.samples},
             **{"units": self.units(self.cost), "train_time_s": self.seconds},
+            **{"curve": self.curve.stamp, "floors": self.references},
             **verdict.describe(self.problem, self.rows(), self.path, status == "diverged"),
         }
 
     def rows(self) -> list[record.Row]:
         """All that is recorded so far."""
-        return record.read_rows(self.task.folder.curve, self.curve.offset)[0]
+        return list(record.rows_of(self.task.folder.curve, self.curve.stamp))

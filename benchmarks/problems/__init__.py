@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import zlib
 from collections.abc import Iterable
@@ -35,7 +36,7 @@ def discover(files: Iterable[str] = ()) -> dict[str, Found]:
     parts = (path.relative_to(ROOT).with_suffix("").parts for path in sorted(ROOT.rglob("*.py")))
     own = [".".join((__name__, *names)) for names in parts if not names[-1].startswith("_")]
     found: dict[str, Found] = {}
-    for source in (*own, *(str(Path(file).resolve()) for file in files)):
+    for source in (*own, *dict.fromkeys(map(_located, files))):
         for kind in _problems(_module(source)):
             if kind.name in found:
                 raise UsageError(f"two problems are named {kind.name}: {found[kind.name].source} and {source}.")
@@ -55,6 +56,14 @@ def load(source: str, name: str) -> type[Problem]:
     raise UsageError(f"{source} has no problem named {name}.")
 
 
+def _located(file: str) -> str:
+    """The full path of a user's file."""
+    path = Path(os.path.expanduser(file))
+    if path.suffix != ".py" or not os.path.isfile(path):
+        raise UsageError(f"--import {file!r} is no Python file: name one, such as problems.py.")
+    return str(path.resolve())
+
+
 def _problems(module: ModuleType) -> list[type[Problem]]:
     return [
         kind
@@ -70,8 +79,9 @@ def _problems(module: ModuleType) -> list[type[Problem]]:
 def _module(source: str) -> ModuleType:
     try:
         return _from_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
-    except Exception as error:  # whatever the file raises is its author's to read
-        raise UsageError(f"{source} cannot be imported: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the file raises is its author's to read
+        what = " ".join(str(error).split())
+        raise UsageError(f"{source} cannot be imported: {type(error).__name__}: {what}") from error
 
 
 def _from_file(path: Path) -> ModuleType:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks import data
+from benchmarks import data, record
 from benchmarks.networks import seeded
 
 
@@ -95,7 +97,7 @@ def prepare(spec: str) -> Path:
     """
     images = data.load(spec)
     path, source = _file(spec), _sha(images.train, images.train_labels)
-    if path.exists() and torch.load(path, weights_only=True)["source"] == source:
+    if data.whole(path) and _content(spec)["source"] == source:
         return path
     recipe, known = _recipe(spec), images.classes > 1
     net = train(images, recipe) if known else _build(images, recipe)
@@ -107,19 +109,19 @@ def prepare(spec: str) -> Path:
         "accuracy": accuracy(net, images.test, images.test_labels) if known else math.nan,
         "state": net.state_dict(),
     }
-    return data.write(path, lambda part: torch.save(content, part))
+    written = BytesIO()
+    torch.save(content, written)
+    record.write_sealed(path, written.getvalue())
+    return path
 
 
 def load(spec: str, device: data.Device = "cpu") -> Features:
     """Read the feature network of ``spec``.
 
     Raises:
-        DataError: ``prepare(spec)`` has not run.
+        DataError: ``prepare(spec)`` has not run, or its file is damaged.
     """
-    path = _file(spec)
-    if not path.exists():
-        raise data.DataError(f"the feature network of {spec} is not trained: call features.prepare first.")
-    content = torch.load(path, weights_only=True)
+    content = _content(spec)
     net = Classifier(*content["shape"])
     net.load_state_dict(content["state"])
     digest = _sha(*net.state_dict().values())
@@ -185,6 +187,12 @@ def _evaluate(net: Classifier, images: Tensor, batch: int = 1000) -> tuple[Tenso
 
 def _recipe(spec: str) -> Recipe:
     return RECIPES.get(spec, Recipe())
+
+
+def _content(spec: str) -> dict[str, Any]:
+    missing = f"the feature network of {spec} is not trained: call features.prepare first."
+    content: dict[str, Any] = torch.load(data.read(_file(spec), missing), weights_only=True)
+    return content
 
 
 def _file(spec: str) -> Path:

@@ -100,7 +100,7 @@ def test_malformed_specs_are_refused_in_one_sentence(text, says):
         ("simultaneous[betas=0.5]", "takes a tuple"),
         ("extragradient[fresh=2]", "true or false"),
         ("consensus[gamma=-1]", "gamma must be"),
-        ("alternating[steps=0]", "positive"),
+        ("alternating[steps=0]", "steps must be"),
         ("lookahead[inner=extragradient[fresh=2]]", "fresh of extragradient takes true or false"),
         ("lookahead[inner=halpern[inner=consensus[gamma=-1]]]", "gamma must be"),
     ],
@@ -218,8 +218,12 @@ def test_problems_are_chosen_by_pattern(found):
 
 
 def test_what_cannot_be_imported_is_named(tmp_path):
-    with pytest.raises(UsageError, match=r"nowhere\.py cannot be imported"):
+    with pytest.raises(UsageError, match=r"nowhere\.py' is no Python file"):
         problems.discover([str(tmp_path / "nowhere.py")])
+    (tmp_path / "broken.py").write_text("import sys\nsys.exit('no\\nway')")
+    with pytest.raises(UsageError, match=r"broken\.py cannot be imported: SystemExit: no way"):
+        problems.discover([str(tmp_path / "broken.py")])
+    assert problems.discover([TINY, TINY])["tiny"].source == TINY
     (tmp_path / "twice.py").write_text(Path(TINY).read_text())
     with pytest.raises(UsageError, match="two problems are named"):
         problems.discover([TINY, str(tmp_path / "twice.py")])
@@ -228,7 +232,7 @@ def test_what_cannot_be_imported_is_named(tmp_path):
 def test_only_failed_and_forced_cells_start_anew(tmp_path):
     folder = record.Folder(tmp_path / "cell")
     for status, forced, kept in (("timeout", False, True), ("error", False, False), ("ok", True, False)):
-        folder.path.mkdir(exist_ok=True)
+        record.write_json(folder.cell, {"run_id": "cell"})
         folder.checkpoint.write_bytes(b"x")
         record.write_json(folder.status, {"status": status})
         plan.reset(folder, forced)

@@ -18,8 +18,10 @@ TINY = str(Path(__file__).with_name("tiny.py"))
 
 @pytest.fixture
 def command(tmp_path):
+    usual = {"--results": str(tmp_path), "-j": "2", "--device": "cpu", "--preset": "smoke"}
+
     def words(*more):
-        return ["--import", TINY, "--results", str(tmp_path), "-j", "2", "--device", "cpu", "--preset", "smoke", *more]
+        return ["--import", TINY, *(word for name in usual if name not in more for word in (name, usual[name])), *more]
 
     return words
 
@@ -113,7 +115,7 @@ def test_data_that_are_not_there_stop_their_problem_alone(command, home, untold,
         (["-p", "alone", "--data", "mnis"], "did you mean mnist"),
         (["-p", "alone", "--device", "gpu"], "no device"),
         (["-p", "alone", "--preset", "gpu"], "no preset of alone"),
-        (["--import", "nowhere.py"], "cannot be imported"),
+        (["--import", "nowhere.py"], "no Python file"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_a_sentence_and_nothing_is_written(command, tmp_path, capsys, words, says):

@@ -232,5 +232,5 @@ def test_a_cell_that_another_process_plays_is_left_alone(task):
     played = task()
     with record.locked(played.folder):
         events = []
-        assert worker.perform(played, events.append, Stop()) == "error"
+        assert worker.perform(played, events.append, Stop()) == worker.BUSY
     assert "another process" in events[-1].text and not played.folder.status.exists()

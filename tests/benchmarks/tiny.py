@@ -1,6 +1,7 @@
 """Problems for the runner's tests, which take them in with --import: a small game of modules, and ways to go wrong."""
 
 import time
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -80,11 +81,29 @@ class Slow(Tiny):
     pause = 0.005
 
 
+class Hanging(Tiny):
+    """Hangs in its third batch, whatever signals come, unless a file named `cured` lies in the working folder."""
+
+    name = "tiny-hanging"
+
+    def batch(self, seed, draw, memory=None):
+        while draw == 2 and not Path("cured").exists():
+            time.sleep(0.05)
+        return super().batch(seed, draw, memory)
+
+
 class Broken(Tiny):
     name = "tiny-broken"
 
     def evaluate(self, players, seed):
         raise ZeroDivisionError("evaluation is broken")
+
+
+class Outside(Tiny):
+    name = "tiny-outside"
+
+    def pictures(self, players, seed):
+        return {"../x": np.zeros((4, 6), dtype=np.uint8)}
 
 
 class Lost(Tiny):

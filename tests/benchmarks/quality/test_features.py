@@ -1,9 +1,10 @@
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import data
+from benchmarks import data, record
 from benchmarks.data import stream
 from benchmarks.quality import features, labels, metrics
 
@@ -57,13 +58,27 @@ def test_training_repeats_bit_for_bit_and_weights_make_the_digest(digits64: feat
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not torch.equal(one["head.weight"], other["head.weight"])
     (path,) = cache.glob("features-digits-*.pt")
+    whole = path.read_bytes()
     content = torch.load(path, weights_only=True)
     content["state"]["head.bias"][0] += 1
-    torch.save(content, path)
-    changed = features.load("digits")
-    content["state"]["head.bias"][0] -= 1
-    torch.save(content, path)
-    assert changed.digest != digits64.digest
+    changed = BytesIO()
+    torch.save(content, changed)
+    record.write_sealed(path, changed.getvalue())
+    assert features.load("digits").digest != digits64.digest
+    path.write_bytes(whole)
+
+
+def test_a_damaged_network_is_named_and_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINIMAX_CACHE", str(tmp_path))
+    monkeypatch.setitem(features.RECIPES, "digits", features.Recipe(epochs=1))
+    data.prepare("digits")
+    path = features.prepare("digits")
+    whole, digest = path.read_bytes(), features.load("digits").digest
+    for position in (0, 1000, len(whole) // 2, len(whole) - 20, len(whole) - 1):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        with pytest.raises(data.DataError, match=f"^{path} is damaged: the next run makes it anew"):
+            features.load("digits")
+    assert features.prepare("digits") == path and features.load("digits").digest == digest
 
 
 def test_features_that_are_not_trained_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,17 +90,18 @@ def test_features_that_are_not_trained_are_one_sentence(tmp_path: Path, monkeypa
 def test_images_without_classes_get_random_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = pytest.importorskip("PIL.Image")
     monkeypatch.setenv("MINIMAX_CACHE", str(tmp_path / "cache"))
-    for k in range(8):
-        image.new("L", (64, 64), 30 * k).save(tmp_path / f"{k}.png")
+    for k in range(60):
+        image.new("L", (64, 64), 4 * k).save(tmp_path / f"{k}.png")
     spec = f"folder:{tmp_path}"
     data.prepare(spec)
     first, path = features.prepare(spec), features.prepare(spec)
     assert first == path
     network = features.load(spec)
     assert network.name == "random64"
-    assert network(data.load(spec, size=32).train).shape == (7, 64)
+    assert network(data.load(spec, size=32).train).shape == (54, 64)
     digest = network.digest
-    image.new("L", (64, 64), 255).save(tmp_path / "0.png")
+    for k in range(30):
+        image.new("L", (64, 64), 255).save(tmp_path / f"{k}.png")
     data.prepare(spec)
     features.prepare(spec)
     assert features.load(spec).digest != digest  # other pictures, another scale
