@@ -400,6 +400,8 @@ class Oracle:
 
     def ignored(self, i: int) -> GameError:
         """What to raise for a loss that does not depend on its player."""
+        if torch.is_inference_mode_enabled():
+            return GameError("torch.inference_mode is on, under which there are no gradients: step outside of it.")
         return GameError(f"the loss of {self.name(i)} does not depend on that player: its gradient would be zero.")
 
     def _differentiate(self, losses: tuple[Tensor, ...], leaves: Point, create_graph: bool) -> Point:
