@@ -297,6 +297,40 @@ def test_a_damaged_state_is_refused_whole(rule: mm.Rule) -> None:
     assert same(trainer.state_dict(), saved)
 
 
+RULES = {
+    "sgd": mm.sgd(0.1),
+    "momentum": mm.sgd(0.1, momentum=0.5),
+    "rmsprop": mm.rmsprop(0.1),
+    "adam": mm.adam(0.1),
+    "amsgrad": mm.adam(0.1, amsgrad=True),
+    "torch sgd": mm.from_torch(torch.optim.SGD, lr=0.1),
+    "torch adam": mm.from_torch(torch.optim.Adam, lr=0.1),
+}
+
+
+def test_states_of_other_optimizers_are_refused() -> None:
+    """All pairs of optimizers and rules: what one has saved, after a step, another does not take."""
+    game = mm.Game(
+        lambda a, b, x: (a(x) * b(x)).sum() + a(x).square().sum(), lambda a, b, x: (b(x) - a(x)).square().sum()
+    )
+    trainers = {}
+    for name, kind in BY_NAME.items():
+        for of, rule in RULES.items():
+            if name in ("cgd", "unrolled") and of.startswith("torch"):
+                continue  # they refuse it, or only with an option
+            torch.manual_seed(1)
+            trainers[name, of] = mm.bind(game, (nn.Linear(1, 1), nn.Linear(1, 1)), kind.of(rule), check=False)
+            trainers[name, of].step(*[torch.ones(2, 1)] * trainers[name, of].optimizer.draws)
+    saved = {key: trainer.state_dict() for key, trainer in trainers.items()}
+    for key, trainer in trainers.items():
+        for other, state in saved.items():
+            if other != key:
+                with pytest.raises(ValueError, match="saved"):
+                    trainer.load_state_dict(state)
+        assert same(trainer.state_dict(), saved[key])
+        trainer.load_state_dict(saved[key])
+
+
 # ----------------------------------------------------------------------------------------------------------------- EMA
 
 
