@@ -64,6 +64,8 @@ def players(oracle: Oracle, z: Point) -> None:
                 raise GameError(f"{oracle.name(i)} holds a {leaf.layout} tensor; players are dense: use .to_dense().")
             if leaf.is_meta:
                 raise GameError(f"{oracle.name(i)} lies on the meta device and holds no numbers: make it on another.")
+            if leaf.is_inference() and not torch.is_inference_mode_enabled():
+                raise GameError(f"{oracle.name(i)} was made under torch.inference_mode: .clone() it outside of it.")
     if len(devices) > 1:
         raise GameError(f"players lie on several devices ({', '.join(sorted(map(str, devices)))}): move them to one.")
 

@@ -79,8 +79,9 @@ def compiled(optimizer: GameOptimizer) -> GameOptimizer:
     """The same optimizer, its step compiled by `torch.compile(fullgraph=True)` with static shapes.
 
     The first step with a game, and the first with batches of another shape, compile (tens of seconds for large
-    networks); schedules and step counts are tensors and cost no recompilation. The rules must be native (not
-    `from_torch`).
+    networks), up to eight shapes a game (`torch._dynamo.config.recompile_limit`); schedules and step counts are tensors
+    and cost no recompilation. The rules must be native (not `from_torch`). Random numbers that a loss draws itself, as
+    dropout does, are fresh at every evaluation, as they are eagerly, but other ones.
 
     Args:
         optimizer: the algorithm.

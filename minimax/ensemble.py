@@ -28,7 +28,7 @@ from minimax.status import (
     Standing,
     Status,
     judged,
-    ran_out,
+    played_out,
     standing_of,
     start_of,
     statuses,
@@ -192,8 +192,7 @@ def ensemble(
             rows.append((k, seen, standing.verdict))
     if seen is not None and k % every and k < steps:
         rows.append((k, seen, standing.verdict))
-    reason = f"the budget of {steps} steps is spent" if k == steps else ran_out(k, steps, optimizer.draws)
-    last = Status("budget" if k == steps else "exhausted", k, reason)
+    last = played_out(k, steps, optimizer.draws)
     ends = statuses(standing, limits, game.constraints, last, worst_missed(rows, standing))
     return Ensemble(players, ends, _records(rows), held)
 

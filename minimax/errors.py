@@ -1,5 +1,7 @@
 """The library's one exception."""
 
+import re
+
 
 class GameError(ValueError):
     """A game, its players or its batches cannot be played; the message says which and the way out."""
@@ -13,3 +15,27 @@ class Reentrant(GameError):
             "a loss holds a checkpoint with use_reentrant=True, through which nothing has second derivatives: pass "
             "use_reentrant=False to torch.utils.checkpoint.checkpoint, or play an optimizer without second derivatives."
         )
+
+
+MISSING = re.compile(
+    r"derivative for '?(?:aten::)?(\w+)'? is not implemented"
+    r"|forward AD with (?:aten::)?(\w+) that does not support it"
+    r"|(batch_norm) does not support 3rd"
+)
+CURES = {
+    "scaled_dot_product": "call it within torch.nn.attention.sdpa_kernel(SDPBackend.MATH)",
+    "batch_norm": "use nn.GroupNorm there, or BatchNorm in eval mode",
+}
+
+
+def refused(error: RuntimeError) -> BaseException:
+    """What to raise for an error of autograd: a sentence for a derivative that torch does not have, else the error."""
+    if "use_reentrant" in str(error):
+        return Reentrant()
+    found = MISSING.search(str(error))
+    if found is None:
+        return error
+    op = next(filter(None, found.groups())).strip("_").removesuffix("_backward")
+    cures = (cure for part, cure in CURES.items() if part in op)
+    cure = next(cures, "write it in other operations, or play an optimizer that takes fewer derivatives")
+    return GameError(f"torch has no derivative of that order for {op}, which a loss goes through: {cure}.")

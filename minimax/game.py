@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from minimax import tree, validation
 from minimax.errors import GameError as GameError
-from minimax.errors import Reentrant
-from minimax.graph import reentrant
+from minimax.errors import Reentrant, refused
+from minimax.graph import Fault, faults, reentrant
 from minimax.linearization import Functional, Graph, Linearization, signed
 from minimax.swap import Modules
 from minimax.tree import Point, Vector
@@ -69,6 +69,7 @@ class Game:
         self._modules: Modules | None = None
         self._held: Mapping[str, Tensor] = {}
         self.reentrant = False  # whether a loss holds reentrant checkpoints: found out while playing
+        self.faults: tuple[Fault, ...] | None = None  # of its second derivatives, likewise
         self._oracle: Callable[..., Oracle] = Oracle
 
     def _copy(self, **changes: Any) -> Game:
@@ -386,9 +387,7 @@ class Oracle:
         try:
             g = torch.autograd.grad(loss, leaves, retain_graph=retain, create_graph=create_graph, allow_unused=True)
         except RuntimeError as error:
-            if "use_reentrant" in str(error):
-                raise Reentrant() from error
-            raise
+            raise refused(error) from None
         if sum([part is None for part in g]) and reentrant(loss):  # its checkpoint hides who depends on what
             raise Reentrant()
         return g
@@ -401,6 +400,8 @@ class Oracle:
 
     def ignored(self, i: int) -> GameError:
         """What to raise for a loss that does not depend on its player."""
+        if torch.is_inference_mode_enabled():
+            return GameError("torch.inference_mode is on, under which there are no gradients: step outside of it.")
         return GameError(f"the loss of {self.name(i)} does not depend on that player: its gradient would be zero.")
 
     def _differentiate(self, losses: tuple[Tensor, ...], leaves: Point, create_graph: bool) -> Point:
@@ -422,6 +423,8 @@ class Oracle:
         leaves = tuple(_leaves(vector) for vector in z)
         with torch.enable_grad(), self.holding(leaves):
             losses = self.losses(leaves, batch)
+            if self.game.faults is None:
+                self.game.faults = faults(losses)
             field = self._differentiate(losses, leaves, create_graph=True)
         silent = self.silent()
         return self._linearization(Graph(leaves, field, lambda: silent.holding(leaves)), field, losses)
@@ -430,9 +433,12 @@ class Oracle:
         everyone = range(self.players)
 
         def counted(product: Callable[..., Point]) -> Callable[..., Point]:
-            def call(*args: Any) -> Point:
+            def call(of: Sequence[int], by: Sequence[int], v: Point) -> Point:
                 self.hvps += 1
-                return product(*args)
+                for fault in self.game.faults or ():
+                    if fault.mixed or any(i in by for i in of):
+                        raise GameError(fault.sentence)
+                return product(of, by, v)
 
             return call
 

@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from minimax import tree
 from minimax.errors import GameError
 from minimax.game import Game, Oracle, Players
-from minimax.graph import nodes, reached, reentrant
+from minimax.graph import faults, nodes, reached, reentrant
 from minimax.tree import Point
 
 
@@ -47,6 +47,7 @@ def inspect(game: Game, players: Players, batch: Any) -> None:
         seen, hidden = reached(loss), reentrant(loss)
         if hidden:
             oracle.game.reentrant = True
+        oracle.game.faults = (*(oracle.game.faults or ()), *faults([loss]))
         _refuse_others(game, seen)
         if not hidden and not any(id(leaf) in seen for leaf in z[i]):
             raise oracle.ignored(i)

@@ -88,7 +88,7 @@ def cg(
         x: where to start.
         r: the residual there.
         size: the squared norm of the right side; done when |r|² <= tolerance² size.
-        tolerance: relative to the right side.
+        tolerance: relative to the right side; not below the rounding of one number.
         iterations: at most so many.
         weight: of the inner product, a number or a tensor like r.
         lift: see the top of the file.
@@ -99,6 +99,7 @@ def cg(
         >>> cg(lambda p: torch.tensor([2.0, 1.0]) * p, torch.zeros(2), b, b @ b, 1e-6, 10).x
         tensor([2., 3.])
     """
+    tolerance = max(tolerance, torch.finfo(r.dtype).eps)  # further on the squares underflow, and 1/0 is a NaN
     p, rr, taken = r, inner(r, r, weight), size.new_zeros((), dtype=torch.int64)
     begin, b, peak, rounding = x, r, rr, torch.finfo(rr.dtype).eps ** 2
     afresh = afresh or (lambda x: (x, b - apply(x - begin)))
@@ -145,7 +146,9 @@ def gcr(
     Source: Eisenstat, Elman & Schultz, Variational iterative methods for nonsymmetric systems, 1983.
     """
     basis: list[tuple[Tensor, Tensor]] = []
+    tolerance = max(tolerance, torch.finfo(r.dtype).eps)  # further on the squares underflow, and 1/0 is a NaN
     p, rr, taken = r, inner(r, r, weight), size.new_zeros((), dtype=torch.int64)
+    least = torch.finfo(rr.dtype).eps ** 2 * rr  # what rounding may hide
     for _ in range(iterations):
         if _done(rr, size, tolerance):
             break
@@ -162,7 +165,7 @@ def gcr(
         x, r = x + α * full, r - α * q
         p = torch.where(α * α > 1e-6 * rr, r, q)
         rr, taken = inner(r, r, weight), taken + going
-    return Solved(x, (rr * reciprocal(size)).sqrt(), taken)
+    return Solved(x, (torch.maximum(rr, least) * reciprocal(size)).sqrt(), taken)
 
 
 def _done(rr: Tensor, size: Tensor, tolerance: float) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from minimax import tree
+from minimax.errors import refused
 from minimax.tree import Point, Vector
 
 
@@ -117,8 +118,8 @@ def backward(outputs: Vector, inputs: Vector, cotangents: Vector, create_graph: 
     live = [(out, cotangent) for out, cotangent in zip(outputs, cotangents, strict=True) if out.requires_grad]
     if not live:  # a field that does not depend on these players, say that of a linear loss
         return [torch.zeros_like(x) for x in inputs]
-    return list(
-        torch.autograd.grad(
+    try:
+        g = torch.autograd.grad(
             [out for out, _ in live],
             inputs,
             [cotangent for _, cotangent in live],
@@ -126,4 +127,6 @@ def backward(outputs: Vector, inputs: Vector, cotangents: Vector, create_graph: 
             create_graph=create_graph,
             materialize_grads=True,
         )
-    )
+    except RuntimeError as error:
+        raise refused(error) from None
+    return list(g)

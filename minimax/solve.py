@@ -18,7 +18,7 @@ from minimax.game import Game, GameError, Players
 from minimax.inspection import inspect, refuse_cuts
 from minimax.optimizer import Cost, GameOptimizer, Info, State, checked
 from minimax.saving import expected, mismatch
-from minimax.status import Limits, Status, measure, missed, not_finite, ran_out, start_of
+from minimax.status import Limits, Status, measure, missed, not_finite, played_out, start_of
 from minimax.status import magnitude as magnitude
 from minimax.validation import flag, shown, whole
 
@@ -279,11 +279,7 @@ def solve(
     if status is None and it.step > watch.seen:
         status = watch.look(it)
     if status is None:
-        status = (
-            Status("budget", it.step, f"the budget of {steps} steps is spent")
-            if it.step == steps
-            else Status("exhausted", it.step, ran_out(it.step, steps, optimizer.draws))
-        )
+        status = played_out(it.step, steps, optimizer.draws)
     if status.kind == "diverged":
         game.commit(watch.good.info.buffers)
     good, status = watch.good, replace(status, reason=status.reason + missed(watch.missed))

@@ -122,12 +122,20 @@ def missed(worst: float) -> str:
     return f"; its linear solves left residuals of up to {worst:.2g}, far off: raise iterations, or use float64"
 
 
-def ran_out(played: int, steps: int, each: int) -> str:
-    """Why a run ended before its budget."""
+def played_out(played: int, steps: int, each: int) -> Status:
+    """The end of a run that nothing stopped: its budget is spent, or its batches have run out.
+
+    Args:
+        played: the steps taken.
+        steps: the budget.
+        each: how many batches a step takes.
+    """
+    if played == steps:
+        return Status("budget", played, f"the budget of {steps} steps is spent")
     if played:
-        return f"the batches ran out before {steps} steps; pass more, or a function"
+        return Status("exhausted", played, f"the batches ran out before {steps} steps; pass more, or a function")
     some = "a batch" if each == 1 else f"the {each} batches that a step takes"
-    return f"there was not {some}: is the DataLoader empty, or the iterator used up"
+    return Status("exhausted", 0, f"there was not {some}: is the DataLoader empty, or the iterator used up")
 
 
 def not_finite(it: Iterate) -> str:

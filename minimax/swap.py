@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
+from torch.nn.parameter import is_lazy
 
 from minimax.errors import GameError
 from minimax.tree import Point
@@ -177,15 +177,18 @@ def _refuse(owner: nn.Module, where: str) -> None:
         raise GameError(f"{where} is a torch.jit module, whose parameters cannot be swapped: pass the plain module.")
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag) and owner.sparse:
         raise GameError(f"{where} has sparse gradients, which no rule takes: build it with sparse=False.")
+    for key, held in (*owner._parameters.items(), *owner._buffers.items()):
+        if held is None:
+            continue
+        if is_lazy(held):
+            raise GameError(f"{where}.{key} has no shape yet: run a batch through the lazy module first.")
+        if held.is_meta:
+            raise GameError(f"{where}.{key} lies on the meta device and has no values: use .to_empty first.")
+        if held.is_inference():
+            raise GameError(f"{where}.{key} was made under torch.inference_mode: build the module outside of it.")
     for key, p in owner._parameters.items():
         if p is None:
             continue
-        if isinstance(p, UninitializedParameter):
-            raise GameError(f"{where}.{key} has no shape yet: run a batch through the lazy module first.")
-        if p.is_meta:
-            raise GameError(f"{where}.{key} lies on the meta device and has no values: use .to_empty first.")
-        if p.is_inference():
-            raise GameError(f"{where}.{key} was made under torch.inference_mode: build the module outside of it.")
         if type(p.data).__name__ == "DTensor":
             raise GameError(f"{where}.{key} is a DTensor: pass a module that is not sharded (see scaling).")
         if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):

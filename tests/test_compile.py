@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.optim.lr_scheduler import StepLR
 from torch.utils import _pytree as pytree
 
 import minimax as mm
@@ -153,3 +155,52 @@ def test_a_game_that_was_compiled_is_not_kept(quick: list[dict]) -> None:
     del game
     gc.collect()
     assert kept() is None
+
+
+def joint(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    fake = d(g(batch["noise"]))
+    return softplus(-fake).mean(), softplus(-d(batch["real"])).mean() + softplus(fake).mean()
+
+
+CRITICS = {
+    "batch norm": lambda: nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 1)),
+    "spectral norm": lambda: nn.Sequential(spectral_norm(nn.Linear(2, 8)), nn.Tanh(), spectral_norm(nn.Linear(8, 1))),
+    "old spectral norm": lambda: nn.Sequential(nn.utils.spectral_norm(nn.Linear(2, 8)), nn.Tanh(), nn.Linear(8, 1)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.torch.nn.utils.spectral_norm. is deprecated")
+@pytest.mark.parametrize("kind", [mm.SimultaneousGDA, mm.ExtraGradient, mm.ConsensusOptimization])
+@pytest.mark.parametrize("game", [mm.Game(loss_g, loss_d), mm.Game(joint)], ids=["apart", "joint"])
+@pytest.mark.parametrize("critic", CRITICS)
+def test_buffers_play_like_eager(critic: str, game: mm.Game, kind: object, quick: list[dict]) -> None:
+    ends = []
+    for compile in (False, True):
+        torch.manual_seed(0)
+        g = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+        trainer = mm.bind(game, (g.double(), CRITICS[critic]().double()), kind(mm.sgd(0.1)), compile=compile)
+        for k in range(3):
+            trainer.step({name: value.double() for name, value in batch(k).items()})
+        ends.append([module.state_dict() for module in trainer.modules])
+    torch.testing.assert_close(ends[1], ends[0], rtol=1e-10, atol=1e-12)
+    passes = {mm.SimultaneousGDA: 3, mm.ExtraGradient: 6, mm.ConsensusOptimization: 3}[kind]
+    assert ends[1][0]["1.num_batches_tracked"] == passes * (1 if game._losses == (joint,) else 2)
+
+
+def test_torch_schedules_compile(quick: list[dict]) -> None:
+    rate = mm.schedules.from_torch(StepLR, 0.4, steps=5, step_size=2, gamma=0.5)
+    play = partial(mm.solve, bilinear(1.0), (torch.tensor(1.0), torch.tensor(2.0)), mm.ExtraGradient(mm.sgd(rate)))
+    torch.testing.assert_close(play(steps=8, compile=True).players, play(steps=8).players)
+
+
+def test_dropout_is_drawn_by_the_compiled_step(quick: list[dict]) -> None:
+    def masked(x: Tensor, y: Tensor) -> Tensor:
+        return nn.functional.dropout(x, 0.5).sum() * y.sum()
+
+    game, z = mm.zero_sum(masked), (torch.ones(64), torch.ones(1))
+    optimizer = mm.compiled(mm.SimultaneousGDA(mm.sgd(0.0)))
+    state = optimizer.init(game, z)
+    losses = [float(optimizer.step(game, z, state)[2].losses[0]) for _ in range(3)]
+    assert len(set(losses)) == 3
+    with pytest.raises(RuntimeError, match="called random operation"):
+        mm.ensemble(game, mm.SimultaneousGDA(mm.sgd(0.1)), [z] * 2, steps=1)

@@ -132,3 +132,12 @@ def test_what_was_far_off_is_told() -> None:
         told = solved.told(1e-8)
         assert told["residual"] is solved.residual and told["iterations"] is solved.iterations
         assert float(told["missed"]) == (float(solved.residual) if far else 0) and (solved.residual > 1e-4) == far
+
+
+@pytest.mark.parametrize("solver", [cg, gcr])
+def test_iterations_beyond_the_solution_do_no_harm(solver) -> None:
+    """Without a tolerance the squares of what is left underflow."""
+    A, b = torch.diag(torch.linspace(1 - 1e-4, 1 + 1e-4, 30)).float(), torch.full((30,), 1e-4).float()
+    solved = solver(lambda p: A @ p, torch.zeros(30).float(), b, b @ b, 0.0, 40)
+    torch.testing.assert_close(solved.x, b / A.diagonal())
+    assert bool(torch.isfinite(solved.residual)) and float(solved.residual) < 1e-5

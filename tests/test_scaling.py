@@ -25,6 +25,8 @@ from minimax.scaling import accumulate, autocast, averaged, broadcast, data_para
 
 STEPS, BATCH = 3, 8
 
+pytestmark = pytest.mark.timeout(400)  # two processes start, and import torch, while other tests run
+
 
 def payoff(x: dict, y: dict, batch: Tensor) -> Tensor:
     u, v = batch @ x["w"] + x["b"], batch @ y["w"] + y["b"]

@@ -24,9 +24,10 @@ class CompetitiveGradientDescent(Ruled):
 
     H_o is DF without its own-player blocks. With any rule, (I + A H_o) Δ = d for its displacement d and its metric A
     (d = -A m, m the mean gradient): `sgd` is CGD, `adam(h, betas=(0, 0.99))` is ACGD. On bilinear games CGD is the
-    proximal point method for every h. Two players are reduced to the smaller one's system; in zero-sum games that
-    one is positive definite and solved by conjugate gradients, in others by GCR. Each solve starts at d plus the last
-    step's correction Δ - d, which a new batch changes less than Δ itself.
+    proximal point method for every h, as far as rounding lets a system of condition 1 + h²σ² be solved: in float32 to
+    about hσ = 100. Two players are reduced to the smaller one's system; in zero-sum games that one is positive definite
+    and solved by conjugate gradients, in others by GCR. Each solve starts at d plus the last step's correction Δ - d,
+    which a new batch changes less than Δ itself.
 
     Cost per step: one gradient per player, and 2 + 2k products for k iterations (n players: n(n-1)(1 + k)). Where
     rounding has lost the residual, 2 more compute it anew. The residual |d - (I + A H_o) Δ| / |d|, in the norm of

@@ -18,6 +18,8 @@ from tests.clients.gan import SIZE, batch, loss_d, loss_g, networks
 
 STEPS = 24
 
+pytestmark = pytest.mark.timeout(400)  # two processes start, and import torch, while other tests run
+
 Track = list[dict[str, Tensor]]
 
 

@@ -181,7 +181,7 @@ def test_the_residual_told_is_the_residual_in_float32_too(h: float) -> None:
     A = torch.randn(8, 8)
     game, z = games.bilinear(A.float()).game, tuple(torch.randn(2, 8).float())
     J = mm.diagnostics.jacobian(games.bilinear(A).game, games.bilinear(A).start)
-    optimizer = mm.CompetitiveGradientDescent(mm.sgd(h))
+    optimizer = mm.CompetitiveGradientDescent(mm.sgd(h), iterations=100)
     state = optimizer.init(game, z)
     for _ in range(4):
         before = torch.cat(z).double()
