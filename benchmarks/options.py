@@ -15,6 +15,7 @@ from benchmarks.suites import SUITES
 
 AXES = ("gradients", "seconds", "steps")
 SEEDS = 1000  # in one command
+GIVEN = " given"  # what an option's own name cannot be
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,14 @@ class Options:
 class Parser(argparse.ArgumentParser):
     """A parser that refuses in one line, as everything here does."""
 
-    @property
-    def known(self) -> list[str]:
-        """The names of all options."""
-        return list(self._option_string_actions)
+    def read(self, arguments: Sequence[str] | None) -> dict[str, Any]:
+        """The options by name."""
+        found, unknown = self.parse_known_args(arguments)
+        if unknown:
+            near = get_close_matches(unknown[0].partition("=")[0], self._option_string_actions, 1)
+            hint = f"did you mean {near[0]}?" if near else "options begin with a dash, and values follow theirs"
+            self.error(f"{short(unknown[0])} is no option: {hint}")
+        return {name: value for name, value in vars(found).items() if name != GIVEN}
 
     def error(self, message: str) -> Never:
         """Say what is wrong and leave with status 2."""
@@ -61,7 +66,7 @@ class Once(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
         """Take the value, the first time."""
-        given = vars(namespace).setdefault("given", set())
+        given = vars(namespace).setdefault(GIVEN, set())
         if self.dest in given:
             raise argparse.ArgumentError(self, f"is given twice, the second time with {values!r}: give it once")
         given.add(self.dest)
@@ -158,12 +163,6 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     flag("-n", "--dry-run", help="print the plan, its size and an estimate")
     one("--force", metavar="GLOB", help="play cells whose run id matches again from the start")
     one("--retry", choices=("failed",), help="play cells again that ended in error, oom or timeout")
-    found, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        near = get_close_matches(unknown[0].partition("=")[0], parser.known, 1)
-        hint = f"did you mean {near[0]}?" if near else "options begin with a dash"
-        parser.error(f"{short(unknown[0])} is no option: {hint}")
-    values = vars(found)
-    values.pop("given", None)
+    values = parser.read(arguments)
     unique: dict[str, Any] = {name: tuple(dict.fromkeys(x)) if isinstance(x, list) else x for name, x in values.items()}
     return Options(**unique | {"results": Path(unique["results"])})

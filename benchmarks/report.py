@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.options import AXES, Parser
+from benchmarks.options import AXES, Once, Parser, filled
 from benchmarks.record import UsageError
 from benchmarks.terminal import say, settle
 
@@ -26,18 +29,37 @@ def write(home: Path, axis: str = AXES[0]) -> list[Path]:
         axis: the x-axis of curves: gradients, seconds or steps.
 
     Raises:
-        RecordError: the folder holds no cells, or another version has written them.
+        UsageError: there is no such folder, it holds no cells, or another version has written them.
     """
     from benchmarks import plots, record, table
 
-    record.sweep(home)
-    tables = table.load(home)
-    for note in tables.notes:
-        print(f"note: {note}", file=sys.stderr)
-    paths = table.write(home, tables)
-    for name, figure in figures(tables, axis):
-        paths += plots.save(figure, home / "figures" / re.sub(r"[^\w.+-]+", "-", name))
+    with alone(home):
+        record.sweep(home)
+        tables = table.load(home)
+        for note in tables.notes:
+            print(f"note: {note}", file=sys.stderr)
+        paths = table.write(home, tables)
+        for name, figure in figures(tables, axis):
+            paths += plots.save(figure, home / "figures" / re.sub(r"[^\w.+-]+", "-", name))
     return paths
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Have a suite's folder to this process; waits for another one that writes its tables and figures.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    try:
+        handle = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise UsageError(f"{home} cannot be read ({error.strerror}): name the folder of a suite's results.") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def figures(tables: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
@@ -89,16 +111,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     settle()
     parser = Parser("benchmarks.report", description="Tables and figures of results, once more.")
-    parser.add_argument("folder", type=Path, nargs="+", help="results/<suite>")
-    parser.add_argument("--axis", choices=AXES, default=AXES[0], help="x-axis of curves")
-    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write the curves as TensorBoard events too")
-    options = parser.parse_args(arguments)
+    parser.add_argument("folder", type=filled, nargs="+", help="results/<suite>")
+    parser.add_argument("--axis", action=Once, choices=AXES, default=AXES[0], help="x-axis of curves")
+    parser.add_argument("--tensorboard", action=Once, type=filled, metavar="DIR", help="write TensorBoard events too")
+    options = parser.read(arguments)
+    logs = options["tensorboard"]
     try:
-        for folder in options.folder:
-            for path in write(folder, options.axis):
+        if logs is not None and os.path.lexists(logs) and not os.path.isdir(logs):
+            raise UsageError(f"--tensorboard {logs} is no folder: name one, or one that can be made.")
+        for folder in map(Path, options["folder"]):
+            for path in write(folder, options["axis"]):
                 say(path)
-            if options.tensorboard is not None:
-                tensorboard(folder, options.tensorboard / folder.name)
+            if logs is not None:
+                tensorboard(folder, Path(logs) / folder.name)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -173,6 +171,11 @@ class Session:
         """How a cell stands on disk."""
         return record.status_of(self.where[cell.run_id])
 
+    def failed(self, cell: Cell) -> bool:
+        """Whether a cell has no result, unless another command is seeing to that."""
+        elsewhere = engine.busy(self.where[cell.run_id])  # asked first: what has ended since has its status
+        return not elsewhere and self.status(cell) in {"error", "oom", "interrupted", "new"}
+
     def preview(self) -> None:
         """Print the plan, its size, and how long it may take, judged by what is done."""
         todo = {cell.run_id for cell in self.todo()}
@@ -191,6 +194,7 @@ class Session:
 
     def play(self) -> int:
         """Play what is left, then write tables and figures; returns the exit status."""
+        torch.set_num_threads(1)  # what is prepared here is read by all cells, and sums depend on the number of threads
         record.check_schema(self.home)
         todo = self.todo()
         with terminal.screen(self.board(todo), self.again) as shown:
@@ -201,10 +205,9 @@ class Session:
             self.make_home()
             self.announce(ready)
             engine.play(self.tasks(ready), self.jobs, shown.hear)
-        with alone(self.home):
-            written = report.write(self.home, self.options.axis)
+        written = report.write(self.home, self.options.axis)
         say(f"{len(written)} tables and figures in {self.home}")
-        return int(any(self.status(cell) in {"error", "oom", "interrupted", "new"} for cell in self.cells))
+        return int(any(self.failed(cell) for cell in self.cells))
 
     def make_home(self) -> None:
         """Make the suite's folder.
@@ -283,17 +286,6 @@ class Session:
         for name, value in (("--data", asked.data), ("--data-root", asked.data_root), ("--steps", asked.steps)):
             words += [name, str(value)] if value is not None else []
         return shlex.join(words)
-
-
-@contextmanager
-def alone(home: Path) -> Iterator[None]:
-    """Have the tables and figures of a suite to this process; waits for another command that is writing them."""
-    handle = os.open(home, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _commit() -> str | None:

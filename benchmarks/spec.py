@@ -149,7 +149,8 @@ def check(spec: Spec, steps: int, players: Callable[[], int | None]) -> None:
         elif name not in SETUP and any(type(x) is int and x > most for x in each):
             raise UsageError(f"{shown} is more than the {steps} steps of the run: choose {most} at most.")
         elif isinstance(value, tuple) and _for_each_player(hints.get(name)) and players() not in (None, len(value)):
-            raise UsageError(f"{shown} does not fit {players()} players: give one value for all, or one for each.")
+            count = f"{players()} player{'s' if players() != 1 else ''}"
+            raise UsageError(f"{shown} does not fit {count}: give one value for all, or other problems with -p.")
 
 
 def show(settings: Mapping[str, Any]) -> str:

@@ -18,7 +18,8 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import parent_process
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
+from threading import Thread
 from typing import Any, NamedTuple
 
 import torch
@@ -27,6 +28,7 @@ from torch.utils import _pytree as pytree
 
 import minimax as mm
 from benchmarks import pictures, plan, problems, record, verdict
+from benchmarks.engine import GRACE
 from benchmarks.plan import Cell, digest
 from benchmarks.quality import stability
 from benchmarks.record import Folder
@@ -83,18 +85,23 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
-        self._looked = time.monotonic()
 
     def ask(self, *_: Any) -> None:
         """Stop after this step."""
         self.asked = True
 
     def __bool__(self) -> bool:
-        if not self.asked and time.monotonic() - self._looked > 1:
-            self._looked = time.monotonic()
-            parent = parent_process()
-            self.asked = parent is not None and not parent.is_alive()
         return self.asked
+
+
+def follow(stop: Stop) -> None:
+    """Stop when the parent ends, and should this process hang, end it: nobody else would, and it holds the cell."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        stop.ask()
+        time.sleep(GRACE)
+        os._exit(1)
 
 
 def main(task: Task, connection: Connection) -> None:
@@ -102,6 +109,7 @@ def main(task: Task, connection: Connection) -> None:
     stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop.ask)
+    Thread(target=follow, args=(stop,), daemon=True).start()
     task.folder.path.mkdir(parents=True, exist_ok=True)
     with task.folder.log.open("a", buffering=1) as log:
         for stream in (sys.stdout, sys.stderr):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import run
+from benchmarks import report, run
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 HERE = os.fspath(Path(__file__).parent)
@@ -195,9 +195,14 @@ SPECS = [
     ("simultaneous[rule=sgd;momentum=nan]", "is malformed"),
     ("consensus[gamma=inf]", "is malformed"),
     ("consensus[gamma=-1]", "gamma must be"),
+    ("extragradient[explore=-1]", "explore must be"),
+    ("averaging[power=-1]", "power must be"),
+    ("svre[iterations=0]", "iterations must be"),
+    ("golden-ratio[phi=5]", "phi must be"),
+    ("simultaneous[rule=rmsprop;eps=-1]", "eps must be"),
     # values: tuples
     ("simultaneous[lr=()]", "is malformed"),
-    ("simultaneous[lr=(0.1)]", "lr=(0.1) does not fit 2 players: give one value for all, or one for each"),
+    ("simultaneous[lr=(0.1)]", "lr=(0.1) does not fit 2 players: give one value for all, or other"),
     ("simultaneous[lr=(1,2,3)]", "lr=(1,2,3) does not fit 2 players"),
     ("simultaneous[lr=(1,)]", "lr=(1) does not fit 2 players"),
     ("simultaneous[lr=(1,-2)]", "lr must be"),
@@ -248,10 +253,10 @@ def refused(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINIMAX_CACHE", str(tmp_path / "cache"))
 
-    def check(words):
+    def check(words, main=run.main):
         began = time.monotonic()
         try:
-            status = run.main(words)
+            status = main(words)
         except SystemExit as error:
             status = error.code
         out, err = capsys.readouterr()
@@ -274,13 +279,33 @@ def words_of(line):
             out.append("")
         else:
             out[-1] += sign
-    return [word for k, word in enumerate(out) if word or (k and out[k - 1].startswith("-"))]
+    return [word for k, word in enumerate(out) if word or (k and out[k - 1].startswith("-")) or line == "''"]
 
 
 @pytest.mark.parametrize("line, says", OPTIONS, ids=[line[:60] for line, _ in OPTIONS])
 def test_options_that_make_no_sense(refused, line, says):
     own = [] if "--import" in line or line in ("", "--seeds 0") else ["--import", TINY]
     assert says in refused([*own, *words_of(line)])
+
+
+REPORTS = [
+    ("", "arguments are required: folder"),
+    ("''", "argument folder: '' says nothing"),
+    ("nowhere", "nowhere cannot be read (No such file or directory): name the folder of a suite's results"),
+    (TINY, "tiny.py cannot be read (Not a directory)"),
+    ("/dev/null", "/dev/null cannot be read (Not a directory)"),
+    (HERE, "holds no cells"),
+    ("x" * 300, "cannot be read (File name too long)"),
+    (f"{HERE} --axis time", "argument --axis: invalid choice: 'time'"),
+    (f"{HERE} --axis steps --axis steps", "is given twice"),
+    (f"{HERE} --tensorboard {TINY}", "tiny.py is no folder"),
+    (f"{HERE} --tensorbord logs", "'--tensorbord' is no option: did you mean --tensorboard?"),
+]
+
+
+@pytest.mark.parametrize("line, says", REPORTS, ids=[line[:60] for line, _ in REPORTS])
+def test_reports_that_make_no_sense(refused, line, says):
+    assert says in refused(words_of(line), report.main)
 
 
 @pytest.mark.parametrize("text, says", SPECS, ids=[text[:60] for text, _ in SPECS])
@@ -301,7 +326,6 @@ PLACES = {
     "cells that are a link": lambda root: link(root / "custom" / "cells", root / "nowhere").parents[1],
     "device": lambda root: Path("/dev/null"),
     "process": lambda root: Path("/proc/self/nothing"),
-    "read only": lambda root: locked(root / "locked"),
 }
 
 
@@ -316,22 +340,21 @@ def pipe(path):
     return path
 
 
-def locked(path):
-    path.mkdir(mode=0o500)
-    if os.access(path, os.W_OK):
-        pytest.skip("this user may write everywhere")
-    return path
-
-
 @pytest.mark.parametrize("place", PLACES)
 def test_places_that_take_no_results(place, tmp_path, capsys):
     path = PLACES[place](tmp_path)
     before = sorted(tmp_path.rglob("*"))
     words = ["--import", TINY, "-p", "alone", "-o", "simultaneous", "--device", "cpu", "--results", str(path)]
     assert run.main(words) == 2
-    _, err = capsys.readouterr()
+    err = capsys.readouterr().err
     assert err.startswith("error: --results ") and err.count("\n") == 1 and "name " in err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_place_that_may_not_be_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)  # who runs this may be allowed everything
+    assert run.main(["--import", TINY, "-p", "alone", "--device", "cpu", "--results", str(tmp_path / "out")]) == 2
+    assert f"{tmp_path} cannot be written into; name another folder" in capsys.readouterr().err
 
 
 def test_folders_of_other_things_than_images_are_passed_over_or_refused(tmp_path, capsys, monkeypatch):

@@ -100,7 +100,7 @@ def test_malformed_specs_are_refused_in_one_sentence(text, says):
         ("simultaneous[betas=0.5]", "takes a tuple"),
         ("extragradient[fresh=2]", "true or false"),
         ("consensus[gamma=-1]", "gamma must be"),
-        ("alternating[steps=0]", "positive"),
+        ("alternating[steps=0]", "steps must be"),
         ("lookahead[inner=extragradient[fresh=2]]", "fresh of extragradient takes true or false"),
         ("lookahead[inner=halpern[inner=consensus[gamma=-1]]]", "gamma must be"),
     ],

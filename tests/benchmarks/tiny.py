@@ -1,6 +1,7 @@
 """Problems for the runner's tests, which take them in with --import: a small game of modules, and ways to go wrong."""
 
 import time
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -78,6 +79,17 @@ class Tiny(Problem):
 class Slow(Tiny):
     name = "tiny-slow"
     pause = 0.005
+
+
+class Hanging(Tiny):
+    """Hangs in its third batch, whatever signals come, unless a file named `cured` lies in the working folder."""
+
+    name = "tiny-hanging"
+
+    def batch(self, seed, draw, memory=None):
+        while draw == 2 and not Path("cured").exists():
+            time.sleep(0.05)
+        return super().batch(seed, draw, memory)
 
 
 class Broken(Tiny):
