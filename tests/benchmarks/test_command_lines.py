@@ -351,6 +351,23 @@ def test_places_that_take_no_results(place, tmp_path, capsys):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    "code, says",
+    [
+        ("", "holds no problem: name one with -p"),
+        ("def broken(:\n  pass", "own.py cannot be imported: SyntaxError"),
+        ("raise SystemExit('no\\nway')", "own.py cannot be imported: SystemExit: no way"),
+        ("import nothing_of_that_name", "own.py cannot be imported: ModuleNotFoundError"),
+        ("1 / 0", "own.py cannot be imported: ZeroDivisionError"),
+    ],
+)
+def test_files_without_a_problem(code, says, tmp_path, capsys):
+    (tmp_path / "own.py").write_text(code)
+    assert run.main(["--import", str(tmp_path / "own.py"), "--results", str(tmp_path / "out"), "--device", "cpu"]) == 2
+    err = capsys.readouterr().err
+    assert says in err and err.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
 def test_a_place_that_may_not_be_written(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)  # who runs this may be allowed everything
     assert run.main(["--import", TINY, "-p", "alone", "--device", "cpu", "--results", str(tmp_path / "out")]) == 2
