@@ -185,6 +185,7 @@ SPECS = [
         for value in ("inf", "-inf", "nan", "NaN", "Infinity", "1e", "1,,2", "0x1", "1_0", "٣", "½", "1 2", "--1", "$x")
     ),
     ("simultaneous[lr=1e999]", "1e999 is too large for a number"),
+    ("simultaneous[lr=1e-999]", "1e-999 is too small for a number"),
     (f"simultaneous[lr={'9' * 400}]", "is too large for a number"),
     ("simultaneous[lr=fast]", "lr takes a number or a tuple, one value a player, got fast"),
     ("simultaneous[lr=true]", "lr takes a number or a tuple, one value a player, got true"),
