@@ -344,7 +344,11 @@ class Oracle:
         """F(z) and the losses. One gradient per player; a shared payoff or joint losses share the forward pass."""
         apart = tree.transformed() and self.signs is None
         if len(self.game._losses) > 1 or self.game.reentrant or apart:
-            pairs = [self.gradient(z, i, batch) for i in range(self.players)]
+            before, pairs = self.buffers, []
+            for i in range(self.players):
+                if len(self.game._losses) == 1:  # the same forward pass every time: it counts once in the buffers
+                    self.buffers = before
+                pairs.append(self.gradient(z, i, batch))
             return tuple(g for g, _ in pairs), tuple(loss for _, loss in pairs)
         self.gradients += self.players
         signs = self.signs

@@ -100,15 +100,17 @@ def cg(
         tensor([2., 3.])
     """
     p, rr, taken = r, inner(r, r, weight), size.new_zeros((), dtype=torch.int64)
-    begin, b, drift = x, r, _drift(rr)
+    begin, b, peak, rounding = x, r, rr, torch.finfo(rr.dtype).eps ** 2
     afresh = afresh or (lambda x: (x, b - apply(x - begin)))
     for _ in range(iterations):
         if _done(rr, size, tolerance):
-            if not drift > tolerance**2 * size:
+            if not rounding * peak > tolerance**2 * size:
                 break
             x, r = afresh(x)  # rounding has lost the residual, as in float32 if B is badly conditioned
             p, rr = r, inner(r, r, weight)
-            drift = _drift(rr)
+            peak = rr
+            if _done(rr, size, tolerance):
+                break
         going = ~(rr <= tolerance**2 * size)  # a NaN goes on, and spreads to x
         full = p if lift is None else lift(p)
         Bp = apply(full)
@@ -116,8 +118,8 @@ def cg(
         x, r = x + α * full, r - α * Bp
         new = inner(r, r, weight)
         p = r + torch.where(going, new * reciprocal(rr), 0) * p
-        rr, taken, drift = new, taken + going, torch.maximum(drift, _drift(new))
-    return Solved(x, (torch.maximum(rr, drift) * reciprocal(size)).sqrt(), taken)
+        rr, taken, peak = new, taken + going, torch.maximum(peak, new)
+    return Solved(x, (torch.maximum(rr, rounding * peak) * reciprocal(size)).sqrt(), taken)
 
 
 def gcr(
@@ -161,11 +163,6 @@ def gcr(
         p = torch.where(α * α > 1e-6 * rr, r, q)
         rr, taken = inner(r, r, weight), taken + going
     return Solved(x, (rr * reciprocal(size)).sqrt(), taken)
-
-
-def _drift(rr: Tensor) -> Tensor:
-    """How large |b - B x|² may be when a recursion that has met rr says it is 0."""
-    return torch.finfo(rr.dtype).eps ** 2 * rr
 
 
 def _done(rr: Tensor, size: Tensor, tolerance: float) -> bool:

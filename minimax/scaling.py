@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -215,7 +216,7 @@ class _Averaging(Around):
         self.gradients += self.players
         parts = self.parts(z, batch)
         first = self.inner.linearize(z, parts[0])
-        start = self.inner.silent()
+        start, draws = self.inner.silent(), _Draws(z)
 
         def everywhere(inner: Oracle) -> Iterator[Linearization]:
             yield first
@@ -226,7 +227,8 @@ class _Averaging(Around):
             def product(*args: Any) -> Any:
                 self.hvps += 1
                 again = start.silent()  # the same forward passes, which have been counted in the buffers
-                return self._merged(getattr(local, name)(*args) for local in everywhere(again))
+                with draws.again():
+                    return self._merged(getattr(local, name)(*args) for local in everywhere(again))
 
             return product
 
@@ -253,6 +255,28 @@ class _Averaging(Around):
         mean = self.merge(total if count == 1 else tree.scale(1 / count, total))
         out: T = pytree.tree_unflatten(mean, spec)
         return out
+
+
+class _Draws:
+    """Where torch's random number generators stand, so that what is evaluated again, dropout say, draws the same."""
+
+    def __init__(self, z: Point) -> None:
+        known = not tree.transformed()  # in a graph no generator can be read
+        devices = {leaf.device for leaf in tree.join(z) if known and leaf.is_cuda}
+        self.cpu = torch.get_rng_state() if known else None
+        self.cuda = {device: torch.cuda.get_rng_state(device) for device in devices}
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Draws from there, and goes on from where it was afterwards."""
+        if self.cpu is None:
+            yield
+            return
+        with torch.random.fork_rng(self.cuda):
+            torch.set_rng_state(self.cpu)
+            for device, state in self.cuda.items():
+                torch.cuda.set_rng_state(state, device)
+            yield
 
 
 def averaged(

@@ -111,3 +111,24 @@ def test_ravel_and_back() -> None:
     x = [torch.tensor(2.0), torch.arange(6.0).reshape(2, 3), torch.ones(2, dtype=torch.float32)]
     back = unravel(ravel(x), x)
     assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(x, back, strict=True))
+
+
+def test_a_residual_that_rounding_lost_is_computed_anew() -> None:
+    """From a far start the recursion ends at 1e-7 while x is still wrong in every digit."""
+    A = torch.diag(torch.logspace(0, 5, 6)).float()
+    b, x = torch.ones(6).float(), 1e4 * torch.ones(6).float()
+    told = cg(lambda p: A @ p, x, b - A @ x, b @ b, 1e-5, 60, afresh=lambda x: (x, b - A @ x))
+    residual = (b.double() - A.double() @ told.x.double()).norm() / b.double().norm()
+    assert float(residual) <= 2e-5 and float(told.residual) <= 1e-5
+    short = cg(lambda p: A @ p, x, b - A @ x, b @ b, 1e-5, 6)
+    residual = (b.double() - A.double() @ short.x.double()).norm() / b.double().norm()
+    assert float(short.residual) >= float(residual) / 4
+
+
+def test_what_was_far_off_is_told() -> None:
+    A, b = torch.diag(torch.linspace(1, 300, 40)), torch.ones(40)
+    for iterations, far in ((3, True), (80, False)):
+        solved = cg(lambda p: A @ p, torch.zeros(40), b, b @ b, 1e-8, iterations)
+        told = solved.told(1e-8)
+        assert told["residual"] is solved.residual and told["iterations"] is solved.iterations
+        assert float(told["missed"]) == (float(solved.residual) if far else 0) and (solved.residual > 1e-4) == far

@@ -341,6 +341,25 @@ def test_products_on_micro_batches_see_the_buffers_of_their_pass() -> None:
     torch.testing.assert_close(pytree.tree_leaves(found), mean, rtol=1e-10, atol=1e-12)
 
 
+def test_products_on_micro_batches_draw_what_their_pass_drew() -> None:
+    """Dropout: a product is that of the field that was measured, mask by mask, and leaves the generator alone."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Softplus(), nn.Linear(8, 1)).double()
+    game, z = mm.Game(lambda m, b: m(b).square().mean()).functional((net,))
+    parts, v = batch(0).chunk(4), tuple({name: x.cos() for name, x in player.items()} for player in z)
+    oracle, point = accumulate(game, 4).enter(z)
+    torch.manual_seed(1)
+    local = oracle.linearize(point, batch(0))
+    after = torch.get_rng_state()
+    found = [local.jvp(game.enter(v)[1]) for _ in range(2)]
+    assert torch.equal(torch.get_rng_state(), after)
+    torch.manual_seed(1)
+    one = [game.enter(z)[0].linearize(point, part) for part in parts]
+    expected = [sum(leaves) / 4 for leaves in zip(*[part.jvp(game.enter(v)[1])[0] for part in one], strict=True)]
+    for product in found:
+        torch.testing.assert_close(product[0], expected, rtol=1e-10, atol=1e-12)
+
+
 def test_autocast_rounds_products_and_nothing_else() -> None:
     x, y = torch.randn(4, 8), torch.randn(8, 4)
     seen = []

@@ -11,7 +11,9 @@ from minimax import validation
 NO_NUMBERS = [None, True, "0.1", 1j, [0.1], (0.1,), {}, torch.optim.SGD, torch.tensor(0.1), lambda step: 0.1]
 
 
-@pytest.mark.parametrize("value", [*NO_NUMBERS, math.nan, math.inf, -math.inf, 10**400], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [*NO_NUMBERS, math.nan, math.inf, -math.inf, 10**400], ids=lambda value: type(value).__name__
+)
 def test_no_real_numbers(value: object) -> None:
     with pytest.raises(ValueError, match=r"^rate must be a finite number, got .*[^.]\.$"):
         validation.real("rate", value)

@@ -28,8 +28,8 @@ class CompetitiveGradientDescent(Ruled):
     one is positive definite and solved by conjugate gradients, in others by GCR. Each solve starts at d plus the last
     step's correction Δ - d, which a new batch changes less than Δ itself.
 
-    Cost per step: one gradient per player, and 2 + 2k products for k iterations (n players: n(n-1)(1 + k)); 2 more
-    where rounding has lost the residual, to compute it anew. The residual |d - (I + A H_o) Δ| / |d|, in the norm of
+    Cost per step: one gradient per player, and 2 + 2k products for k iterations (n players: n(n-1)(1 + k)). Where
+    rounding has lost the residual, 2 more compute it anew. The residual |d - (I + A H_o) Δ| / |d|, in the norm of
     A⁻¹, and k are in `Info.extra`. Far from 0 the step is not the method's; then the `Status` of a run says so.
 
     Args:

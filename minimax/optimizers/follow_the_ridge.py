@@ -25,7 +25,7 @@ class FollowTheRidge(Implicit):
     as f_yy may be indefinite.
 
     Cost per step: two gradients and 2 + 2k Hessian-vector products for k iterations. The relative residual of the
-    normal equations and k are in `Info.extra`.
+    normal equations and k are in `Info.extra`; if it is far off the tolerance, the `Status` of a run says so.
 
     Args:
         rule: one rule for both players, or a tuple with one each.

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from tests.clients.loops import SCHEDULES, Modules, Schedule
+from tests.clients.loops import SCHEDULES, Modules, Schedule, values
 
 Step = Callable[[int], Any]
 
@@ -51,12 +51,6 @@ def side_by_side() -> Callable[..., None]:
             assert all((after[name] - before[name]).abs().max() > 1e-6 for name in after), "nothing was trained"
 
     return play
-
-
-def values(module: nn.Module, buffers: bool) -> dict[str, Tensor]:
-    """The module's tensors by name."""
-    named = dict(module.named_parameters()) | (dict(module.named_buffers()) if buffers else {})
-    return {name: tensor.detach() for name, tensor in named.items()}
 
 
 @pytest.fixture(params=SCHEDULES)

@@ -14,6 +14,12 @@ import minimax as mm
 Modules = Sequence[nn.Module]
 
 
+def values(module: nn.Module, buffers: bool) -> dict[str, Tensor]:
+    """The module's tensors by name."""
+    named = dict(module.named_parameters()) | (dict(module.named_buffers()) if buffers else {})
+    return {name: tensor.detach() for name, tensor in named.items()}
+
+
 class ByHand:
     """A schedule in plain torch: one optimizer per module, every player's loss by its own forward pass."""
 

@@ -213,3 +213,14 @@ def test_networks_keep_ten_iterations() -> None:
     game, start = mm.zero_sum(lambda x, y: (x * y * torch.linspace(0, 9, 600)).sum()), (torch.ones(600),) * 2
     _, info = play(mm.CompetitiveGradientDescent(mm.sgd(1.0), tolerance=0.0), game, start)
     assert int(info.extra["iterations"]) == 10
+
+
+@pytest.mark.parametrize("kind", [mm.StackelbergGradient, mm.FollowTheRidge])
+def test_leaders_and_followers_tell_too(kind: type) -> None:
+    """Thirty curvatures take thirty iterations."""
+    curved = torch.logspace(-2, 2, 30)
+    game = mm.zero_sum(lambda x, y: (x**2).sum() + (x * y).sum() - (curved * y**2).sum())
+    start = (torch.ones(30), torch.ones(30))
+    for iterations, missed in ((5, True), (200, False)):
+        solution = mm.solve(game, start, kind(mm.sgd(1e-3), iterations=iterations), steps=3)
+        assert ("its linear solves left residuals of up to" in str(solution.status)) is missed
