@@ -274,8 +274,8 @@ def _value(text: str, whole: str) -> Any:
 def _number(text: str, whole: str) -> int | float:
     """A number as it is spelled: whole without point and exponent."""
     value = float(text)
-    if not math.isfinite(value):
-        raise UsageError(f"--optimizer {whole!r}: {text} is too large for a number.")
+    if not math.isfinite(value) or (value == 0 and re.search("[1-9]", text.lower().partition("e")[0])):
+        raise UsageError(f"--optimizer {whole!r}: {text} is too {'small' if value == 0 else 'large'} for a number.")
     return int(text) if re.fullmatch(r"[+-]?\d+", text) else value
 
 
@@ -314,5 +314,5 @@ def _spell(value: Any) -> str:
     if isinstance(value, tuple):
         return f"({','.join(map(_spell, value))})"
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)  # short, but never another number
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)

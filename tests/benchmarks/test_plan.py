@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minimax as mm
 from benchmarks import plan, problems, record, spec
@@ -132,6 +134,13 @@ def test_sweeps_inside_a_wrapper_multiply_and_are_spelled_as_they_are_read(text,
     specs = spec.parse(text)
     assert [str(one) for one in specs] == [f"halpern[inner={inner}]" for inner in expected]
     assert [one for shown in specs for one in spec.parse(str(shown))] == specs
+
+
+@given(st.floats(min_value=0, allow_nan=False, allow_infinity=False))
+def test_a_spec_shows_the_very_numbers_it_was_given(lr):
+    (one,) = spec.parse(f"simultaneous[lr={lr!r}]")
+    (again,) = spec.parse(str(one))
+    assert float(dict(again.settings)["lr"]) == lr
 
 
 def test_one_rule_and_the_recipe_reach_every_level_of_a_wrapper():
