@@ -7,8 +7,6 @@ in its folder and, for the terminal, as `Event`s. `benchmarks.process` gives it 
 from __future__ import annotations
 
 import io
-import resource
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -114,7 +112,7 @@ def _played(task: Task, tell: Tell, stop: Stop) -> dict[str, Any]:
     began = time.monotonic()
     plan.reset(task.folder, task.anew)
     ended = _attempt(task, tell, stop)
-    ended |= {"wall_s": time.monotonic() - began, **_surroundings(task)}
+    ended |= {"wall_s": time.monotonic() - began, **verdict.surroundings(task.device, task.commit)}
     record.write_json(task.folder.status, ended)
     return ended
 
@@ -128,20 +126,6 @@ def _attempt(task: Task, tell: Tell, stop: Stop) -> dict[str, Any]:
         traceback.print_exc()
         so_far = {} if run is None else {"step": run.step, "steps": run.steps, "curve": run.curve.stamp}
         return verdict.failure(error) | so_far
-
-
-def _surroundings(task: Task) -> dict[str, Any]:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    cuda = task.device.startswith("cuda")
-    return {
-        "peak_mib": peak / (2**20 if sys.platform == "darwin" else 2**10),  # bytes there, KiB elsewhere
-        "peak_device_mib": torch.cuda.max_memory_allocated() / 2**20 if cuda else 0.0,
-        "device": torch.cuda.get_device_name() if cuda else "cpu",
-        "threads": torch.get_num_threads(),
-        "torch": str(torch.__version__),
-        "python": sys.version.split()[0],
-        "commit": task.commit,
-    }
 
 
 class Run:
