@@ -146,7 +146,7 @@ def check(spec: Spec, steps: int, players: Callable[[], int | None]) -> None:
         shown = f"--optimizer {spec.optimizer}: {name}={_spell(value)}"
         if isinstance(value, Spec):
             check(value, steps, players)
-        elif name not in SETUP and any(type(x) is int and x > most for x in each):
+        elif _counts(hints.get(name)) and any(type(x) is int and x > most for x in each):
             raise UsageError(f"{shown} is more than the {steps} steps of the run: choose {most} at most.")
         elif isinstance(value, tuple) and _for_each_player(hints.get(name)) and players() not in (None, len(value)):
             count = f"{players()} player{'s' if players() != 1 else ''}"
@@ -303,6 +303,11 @@ def _fit(hint: Any, value: Any, name: str) -> Any:
 def _alternatives(hint: Any) -> tuple[Any, ...]:
     """The types that a hint allows."""
     return get_args(hint) if get_args(hint) and get_origin(hint) is not tuple else (hint,)
+
+
+def _counts(hint: Any) -> bool:
+    """Whether a parameter is a whole number: of steps, batches, iterations, players."""
+    return any(int in (kind, *get_args(kind)) for kind in _alternatives(hint))
 
 
 def _for_each_player(hint: Any) -> bool:

@@ -263,7 +263,7 @@ def refused(tmp_path, capsys, monkeypatch):
         out, err = capsys.readouterr()
         assert status == 2 and out == ""
         assert err.startswith("error: ") and err.count("\n") == 1 and "Traceback" not in err
-        assert len(err) < 1000 and time.monotonic() - began < 10
+        assert len(err) < 1000 and time.monotonic() - began < 30  # whatever else the machine does
         assert not list(tmp_path.iterdir())
         return err
 
