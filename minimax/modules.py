@@ -221,7 +221,8 @@ class Trainer:
         Raises:
             GameError: it is not, and neither were the `skips` before it.
         """
-        norms = torch._foreach_norm(pytree.tree_leaves(new))
+        values = new.values() if isinstance(new, Mapping) else new
+        norms = torch._foreach_norm([leaf for value in values for leaf in tree.flatten(value)[0]])
         if math.isfinite(torch.stack([*norms, *info.losses]).sum().item()):
             self._in_a_row = 0
             return True

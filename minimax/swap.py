@@ -62,6 +62,7 @@ class Modules:
                         self.buffers[f"{i}.{prefix}.{key}"] = (owner._buffers, key)
         self._refuse_shared_memory()
         self._owners = [owner for module in modules if module is not None for owner in module.modules()]
+        self._layers = [(owner._modules, owner._parameters) for owner in self._owners]
         self._bound, self._seen = list(self._fingerprint()), self._glance()
 
     # ------------------------------------------------------------------------------------ the modules as they stand
@@ -100,12 +101,14 @@ class Modules:
 
     def _glance(self) -> list[Any]:
         """What cannot stay the same if the fingerprint changes; a tenth of its time, which counts in small steps."""
-        seen: list[Any] = [len(owner._modules) + len(owner._parameters) for owner in self._owners]
-        for owner in self._owners:
-            for p in owner._parameters.values():
+        seen: list[Any] = []
+        for children, parameters in self._layers:
+            seen += (len(children), len(parameters))
+            for p in parameters.values():
                 if p is not None:
                     seen += (id(p), p.data_ptr(), p.requires_grad, p._backward_hooks, p._post_accumulate_grad_hooks)
-        seen += [id(child) for owner in self._owners for child in owner._modules.values()]
+            if children:
+                seen += map(id, children.values())
         return seen
 
     def _fingerprint(self) -> Iterator[tuple[Any, ...]]:
