@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -222,8 +221,10 @@ class Trainer:
             GameError: it is not, and neither were the `skips` before it.
         """
         values = new.values() if isinstance(new, Mapping) else new
-        norms = torch._foreach_norm([leaf for value in values for leaf in tree.flatten(value)[0]])
-        if math.isfinite(torch.stack([*norms, *info.losses]).sum().item()):
+        seen = [*info.losses, *(leaf for value in values for leaf in tree.flatten(value)[0])]
+        found, one = (seen[-1].new_full((), k, dtype=torch.float32) for k in (0, 1))
+        torch._amp_foreach_non_finite_check_and_unscale_(seen, found, one)  # what GradScaler asks with: one pass
+        if not found.item():
             self._in_a_row = 0
             return True
         self.skipped, self._in_a_row = self.skipped + 1, self._in_a_row + 1
@@ -248,7 +249,6 @@ class Trainer:
                         return f"the {what} of players[{key!r}]{path} is not"
         return "the players together are too large"
 
-    @torch.no_grad()
     def _write(self, new: Players) -> None:
         modules, keys = self.game.modules, list(new) if isinstance(new, Mapping) else range(len(new))
         for i, key in enumerate(keys):
