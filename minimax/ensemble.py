@@ -276,7 +276,9 @@ def _inspect(game: Game, players: Players, held: Any, drawn: Any, draws: int, ow
     """Look at the losses once, outside of vmap, where nothing can be seen of graphs."""
     batch = drawn[0] if draws > 1 else drawn
     players, held = pytree.tree_map(lambda leaf: leaf[0], (players, held))
-    inspect(game.holding(held), players, pytree.tree_map(lambda leaf: leaf[0], batch) if own_batches else batch)
+    first = game.holding(held)
+    inspect(first, players, pytree.tree_map(lambda leaf: leaf[0], batch) if own_batches else batch)
+    game.faults = first.faults
 
 
 def _check_members(members: Sequence[Players]) -> None:
