@@ -77,8 +77,8 @@ def batch() -> Batch:
 
 
 def error(critic: nn.Module, penalty: float = 0.0) -> float:
-    """The product of DF with a vector against differences of the field."""
-    drawn, step = batch(), 1e-5
+    """The product of DF with a vector against differences of the field, to fourth order in the step."""
+    drawn, h = batch(), 1e-4
     functional, z = game(penalty).functional((nn.Linear(4, 4), critic))
     v = tuple({name: torch.randn_like(leaf) for name, leaf in player.items()} for player in z)
 
@@ -86,7 +86,7 @@ def error(critic: nn.Module, penalty: float = 0.0) -> float:
         moved = tuple({name: leaf + t * v_i[name] for name, leaf in z_i.items()} for z_i, v_i in zip(z, v, strict=True))
         return flat(functional.field(moved, drawn))
 
-    difference = (field(step) - field(-step)) / (2 * step)
+    difference = (8 * (field(h) - field(-h)) - (field(2 * h) - field(-2 * h))) / (12 * h)
     return float((flat(functional.jvp(z, v, drawn)) - difference).abs().max() / difference.abs().max())
 
 
@@ -118,16 +118,16 @@ def test_fused_attention(optimizer: mm.GameOptimizer, penalty: float) -> None:
 @pytest.mark.parametrize(
     "critic, penalty",
     [
-        (Composed(), 0.0),
-        (Composed(), 1.0),
-        (weighted(composed), 0.0),
-        (normed(nn.LayerNorm), 0.0),
-        (normed(nn.BatchNorm1d), 0.0),
-        (normed(lambda features: nn.GroupNorm(1, features)), 1.0),
+        (Composed, 0.0),
+        (Composed, 1.0),
+        (lambda: weighted(composed), 0.0),
+        (lambda: normed(nn.LayerNorm), 0.0),
+        (lambda: normed(nn.BatchNorm1d), 0.0),
+        (lambda: normed(lambda features: nn.GroupNorm(1, features)), 1.0),
     ],
 )
-def test_what_is_played_is_right(critic: nn.Module, penalty: float) -> None:
-    assert error(critic.double(), penalty) < 1e-6
+def test_what_is_played_is_right(critic: Callable[[], nn.Module], penalty: float) -> None:
+    assert error(critic(), penalty) < 1e-6
 
 
 @pytest.mark.parametrize("norm", [weight_norm, nn.utils.weight_norm])
@@ -158,11 +158,11 @@ def test_third_derivatives_through_norms() -> None:
     step(normed(nn.BatchNorm1d), mm.ExtraGradient(mm.sgd(0.1)), penalty=1.0)
 
 
-@pytest.mark.parametrize("critic, penalty", [(weighted(weight_norm), 0.0), (normed(nn.LayerNorm), 1.0)])
-def test_torch_is_still_wrong(critic: nn.Module, penalty: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("critic, penalty", [(lambda: weighted(weight_norm), 0.0), (lambda: normed(nn.LayerNorm), 1.0)])
+def test_torch_is_still_wrong(critic: Callable[[], nn.Module], penalty: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where this fails, torch has been mended: take the entry out of `minimax.graph.FAULTS`."""
     monkeypatch.setattr("minimax.graph.FAULTS", {})
-    assert error(critic.double(), penalty) > 1e-3
+    assert error(critic(), penalty) > 1e-3
 
 
 def test_compiled_steps_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
