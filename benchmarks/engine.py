@@ -17,7 +17,7 @@ from benchmarks import record
 if TYPE_CHECKING:
     from benchmarks.worker import Event, Task
 
-PRELOAD = ["torch", "benchmarks.worker"]
+PRELOAD = ["torch", "benchmarks.process"]
 GRACE = 30.0  # seconds after which a worker that does not stop by itself is killed
 
 
@@ -94,12 +94,12 @@ class _Pool:
 
     def start(self, task: Task) -> None:
         """Fork the worker of a task."""
-        from benchmarks import worker
+        from benchmarks.process import main
 
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOAD)
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=worker.main, args=(task, sender), name=task.cell.run_id)
+        process = context.Process(target=main, args=(task, sender), name=task.cell.run_id)
         process.start()
         sender.close()  # the worker has the only one left, so its end is the end of the pipe
         self.running[receiver] = _Running(task, process, time.monotonic())

@@ -57,7 +57,9 @@ def seed_grid(taken: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         mine = runs[runs.label == label]
         seeds = ranked(mine)
         which = {"best": seeds[0], "median": seeds[len(seeds) // 2], "worst": seeds[-1]}
-        if len(seeds) == 1:
+        if len(seeds) == 2:
+            del which["median"]
+        elif len(seeds) == 1:
             which = {"only": seeds[0]}
         for name, seed in which.items():
             its = group[group.seed == seed].sort_values("step")

@@ -124,7 +124,7 @@ def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics
                 place: Any = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom", "fontsize": "small"}
                 panel.annotate(what, (1, value), color="0.4", **place)
         panel.set(xlabel=AXES[axis], ylabel=metric)
-        panel.xaxis.set_major_locator(MaxNLocator(TICKS))
+        panel.xaxis.set_major_locator(MaxNLocator(TICKS, integer=axis != "seconds"))
     _legend_below(figure, panels)
     what = "median over seeds while half of them are left, band between the quartiles, ✗ diverged"
     headed(figure, f"{rows.title.iloc[0]}: {what}")
@@ -143,7 +143,8 @@ def _curve(panel: Axes, group: pd.DataFrame, x: str, look: Look, name: str) -> N
         found[kept] for found in (by_step[x].median(), *(by_step.value.quantile(share) for share in (0.5, 0.25, 0.75)))
     )
     panel.fill_between(at, low, high, color=look.colour, alpha=0.18, lw=0)
-    marks: Any = {} if look.alone else {"marker": look.marker, "markersize": 4, "markevery": max(1, len(at) // 8)}
+    marked = not look.alone or len(at) == 1  # one point is no line
+    marks: Any = {"marker": look.marker, "markersize": 4, "markevery": max(1, len(at) // 8)} if marked else {}
     panel.plot(at, middle, color=look.colour, dashes=look.dashes, linewidth=1.8, label=name, **marks)
 
 

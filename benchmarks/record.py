@@ -186,7 +186,7 @@ def seal(value: Mapping[str, Any], before: int = 0, indent: int | None = None) -
         indent: as of `json.dumps`.
 
     >>> seal({"a": 1})
-    b'{"a": 1, "crc": 1534374893}\n'
+    b'{"a": 1, "crc": 2057863684}\n'
     """
     body = json.dumps(value, indent=indent).encode()[:-1].rstrip()
     return body + b', "crc": %d}\n' % zlib.crc32(body, before)

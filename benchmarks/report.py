@@ -31,9 +31,9 @@ def write(home: Path, axis: str = AXES[0]) -> list[Path]:
     Raises:
         UsageError: there is no such folder, it holds no cells, or another version has written them.
     """
-    from benchmarks import plots, record, table
-
     with alone(home):
+        from benchmarks import plots, record, table  # only now: they take seconds
+
         record.sweep(home)
         tables = table.load(home)
         for note in tables.notes:

@@ -59,8 +59,10 @@ def plan_all(options: Options) -> list[Session]:
 
 def _check_plan(options: Options, cells: Sequence[Cell], found: dict[str, Found]) -> None:
     """Refuse options that change nothing in this plan, and a plan that holds nothing."""
+    if not cells and options.data is None:
+        raise UsageError(f"--import {', '.join(options.imports)} holds no problem: name one with -p.")
     if not cells:
-        raise UsageError(f"--data {options.data}: none of the problems can be played on it.")
+        raise UsageError(f"--data {options.data}: none of the problems can be played on it; choose others with -p.")
     if options.data is not None and not any(found[cell.problem].kind.datasets for cell in cells):
         raise UsageError(f"--data {options.data}: none of the problems takes data; leave it out.")
     if options.force is not None and not any(plan.matches(cell, options.force) for cell in cells):
@@ -103,7 +105,7 @@ def _chosen(options: Options, suite: str, found: dict[str, Found]) -> dict[str, 
     if suite != CUSTOM:
         members = plan.choose(found, SUITES[suite])
         return plan.choose(members, options.problem) if options.problem else members
-    own = {str(Path(file).resolve()) for file in options.imports}
+    own = set(map(problems.located, options.imports))
     return plan.choose(found, options.problem or [name for name, item in found.items() if item.source in own])
 
 

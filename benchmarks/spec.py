@@ -146,7 +146,7 @@ def check(spec: Spec, steps: int, players: Callable[[], int | None]) -> None:
         shown = f"--optimizer {spec.optimizer}: {name}={_spell(value)}"
         if isinstance(value, Spec):
             check(value, steps, players)
-        elif name not in SETUP and any(type(x) is int and x > most for x in each):
+        elif _counts(hints.get(name)) and any(type(x) is int and x > most for x in each):
             raise UsageError(f"{shown} is more than the {steps} steps of the run: choose {most} at most.")
         elif isinstance(value, tuple) and _for_each_player(hints.get(name)) and players() not in (None, len(value)):
             count = f"{players()} player{'s' if players() != 1 else ''}"
@@ -274,8 +274,8 @@ def _value(text: str, whole: str) -> Any:
 def _number(text: str, whole: str) -> int | float:
     """A number as it is spelled: whole without point and exponent."""
     value = float(text)
-    if not math.isfinite(value):
-        raise UsageError(f"--optimizer {whole!r}: {text} is too large for a number.")
+    if not math.isfinite(value) or (value == 0 and re.search("[1-9]", text.lower().partition("e")[0])):
+        raise UsageError(f"--optimizer {whole!r}: {text} is too {'small' if value == 0 else 'large'} for a number.")
     return int(text) if re.fullmatch(r"[+-]?\d+", text) else value
 
 
@@ -305,6 +305,11 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_args(hint) and get_origin(hint) is not tuple else (hint,)
 
 
+def _counts(hint: Any) -> bool:
+    """Whether a parameter is a whole number: of steps, batches, iterations, players."""
+    return any(int in (kind, *get_args(kind)) for kind in _alternatives(hint))
+
+
 def _for_each_player(hint: Any) -> bool:
     """Whether a parameter takes a tuple with a value for each player."""
     return any(get_origin(kind) is tuple and get_args(kind)[-1] is ... for kind in _alternatives(hint))
@@ -314,5 +319,5 @@ def _spell(value: Any) -> str:
     if isinstance(value, tuple):
         return f"({','.join(map(_spell, value))})"
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)  # short, but never another number
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)

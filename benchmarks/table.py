@@ -252,7 +252,7 @@ def write(home: Path, tables: Tables) -> list[Path]:
     """Write runs.parquet, curves.parquet and summary.csv; returns their paths."""
     home.mkdir(parents=True, exist_ok=True)
     paths = [home / "runs.parquet", home / "curves.parquet", home / "summary.csv"]
-    tables.runs.drop(columns="folder").to_parquet(paths[0], index=False)
-    tables.curves.to_parquet(paths[1], index=False)
+    record.write_atomic(paths[0], tables.runs.drop(columns="folder").to_parquet(index=False))
+    record.write_atomic(paths[1], tables.curves.to_parquet(index=False))
     record.write_atomic(paths[2], summary(tables.runs).to_csv(index=False, float_format="%.6g").encode())
     return paths

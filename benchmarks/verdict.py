@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import traceback
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
@@ -89,3 +91,18 @@ def failure(error: Exception) -> dict[str, Any]:
         text = f"the disk is full ({error}): make room, then run the same command with --retry failed"
     trace = "".join(traceback.format_exception(error))
     return {"status": "oom" if memory else "error", "reason": text, "traceback": trace}
+
+
+def surroundings(device: str, commit: str | None) -> dict[str, Any]:
+    """The most memory that this process took, and what it played on."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    cuda = device.startswith("cuda")
+    return {
+        "peak_mib": peak / (2**20 if sys.platform == "darwin" else 2**10),  # bytes there, KiB elsewhere
+        "peak_device_mib": torch.cuda.max_memory_allocated() / 2**20 if cuda else 0.0,
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+        "python": sys.version.split()[0],
+        "commit": commit,
+    }

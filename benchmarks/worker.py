@@ -1,25 +1,16 @@
 """One cell: plays the optimizer on the problem, evaluates, records, checkpoints, and says how it ended.
 
-A worker is a process of its own that imports torch, numpy and the standard library alone. What it knows comes in a
-`Task`, what it has to say leaves in its folder and, for the terminal, as `Event`s.
+A worker imports torch, numpy and the standard library alone. What it knows comes in a `Task`, what it has to say leaves
+in its folder and, for the terminal, as `Event`s. `benchmarks.process` gives it a process of its own.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import io
-import math
-import os
-import resource
-import signal
-import sys
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
-from threading import Thread
 from typing import Any, NamedTuple
 
 import torch
@@ -28,7 +19,6 @@ from torch.utils import _pytree as pytree
 
 import minimax as mm
 from benchmarks import pictures, plan, problems, record, verdict
-from benchmarks.engine import GRACE
 from benchmarks.plan import Cell, digest
 from benchmarks.quality import stability
 from benchmarks.record import Folder
@@ -94,41 +84,6 @@ class Stop:
         return self.asked
 
 
-def follow(stop: Stop) -> None:
-    """Stop when the parent ends, and should this process hang, end it: nobody else would, and it holds the cell."""
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        stop.ask()
-        time.sleep(GRACE)
-        os._exit(1)
-
-
-def main(task: Task, connection: Connection) -> None:
-    """The process: its output goes to the cell's log, its events to the parent."""
-    stop = Stop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop.ask)
-    Thread(target=follow, args=(stop,), daemon=True).start()
-    task.folder.path.mkdir(parents=True, exist_ok=True)
-    with task.folder.log.open("a", buffering=1) as log:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-            os.dup2(log.fileno(), stream.fileno())
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    if math.isfinite(task.timeout):
-        faulthandler.dump_traceback_later(task.timeout + 1)  # where it hangs, should it hang, for the log
-    torch.set_num_threads(task.cell.threads)
-
-    def tell(event: Event) -> None:
-        try:
-            connection.send(event)
-        except OSError:  # the parent is gone: stop at the next step
-            stop.ask()
-
-    perform(task, tell, stop)
-
-
 def perform(task: Task, tell: Tell, stop: Stop) -> str:
     """Play a cell to its end in this process; returns its status, which lies in its folder as well."""
     try:
@@ -157,7 +112,7 @@ def _played(task: Task, tell: Tell, stop: Stop) -> dict[str, Any]:
     began = time.monotonic()
     plan.reset(task.folder, task.anew)
     ended = _attempt(task, tell, stop)
-    ended |= {"wall_s": time.monotonic() - began, **_surroundings(task)}
+    ended |= {"wall_s": time.monotonic() - began, **verdict.surroundings(task.device, task.commit)}
     record.write_json(task.folder.status, ended)
     return ended
 
@@ -171,20 +126,6 @@ def _attempt(task: Task, tell: Tell, stop: Stop) -> dict[str, Any]:
         traceback.print_exc()
         so_far = {} if run is None else {"step": run.step, "steps": run.steps, "curve": run.curve.stamp}
         return verdict.failure(error) | so_far
-
-
-def _surroundings(task: Task) -> dict[str, Any]:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    cuda = task.device.startswith("cuda")
-    return {
-        "peak_mib": peak / (2**20 if sys.platform == "darwin" else 2**10),  # bytes there, KiB elsewhere
-        "peak_device_mib": torch.cuda.max_memory_allocated() / 2**20 if cuda else 0.0,
-        "device": torch.cuda.get_device_name() if cuda else "cpu",
-        "threads": torch.get_num_threads(),
-        "torch": str(torch.__version__),
-        "python": sys.version.split()[0],
-        "commit": task.commit,
-    }
 
 
 class Run:

@@ -192,3 +192,12 @@ def test_ensembles_say_the_same() -> None:
     with pytest.raises(mm.GameError, match="weight_norm"):
         mm.ensemble(game(), SECOND, members, lambda k: batch(), steps=1)
     mm.ensemble(game(), mm.ExtraGradient(mm.sgd(0.1)), members, lambda k: batch(), steps=1)
+
+
+def test_a_penalty_added_later_is_looked_at() -> None:
+    played, modules, drawn = game(), (nn.Linear(4, 4), normed(nn.LayerNorm)), batch()
+    played, players = played.functional(modules)
+    v = tuple({name: torch.ones_like(leaf) for name, leaf in player.items()} for player in players)
+    played.jvp(players, v, drawn)
+    with pytest.raises(mm.GameError, match="LayerNorm"):
+        mm.penalties.add(played, lambda g, d, b: r1(d, b["real"]), player=1).jvp(players, v, drawn)

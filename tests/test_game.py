@@ -254,7 +254,11 @@ def first_step(game: mm.Game, players: Any, batch: Any = None, optimizer: mm.Gam
         (mm.zero_sum(lambda x, y: torch.tensor(0.0)), (ONE, TWO), r"loss of players\[0\] does not depend"),
         (mm.zero_sum(lambda x, y: x * y), (ONE, torch.tensor(3)), r"players\[1\] holds torch.int64.*floating point"),
         (mm.zero_sum(lambda x, y: x * y), (ONE, 2.0), r"players\[1\] holds a float"),
-        (mm.zero_sum(lambda x, y: x * y), (ONE, torch.ones((), device="meta")), r"players\[1\] lies on the meta device"),
+        (
+            mm.zero_sum(lambda x, y: x * y),
+            (ONE, torch.ones((), device="meta")),
+            r"players\[1\] lies on the meta device",
+        ),
         (mm.zero_sum(lambda x, y: x * y), (ONE, []), r"players\[1\] has no tensors"),
         (mm.zero_sum(lambda x, y: x * y), {"g": ONE, "d": torch.tensor(3)}, r"players\['d'\] holds torch.int64"),
         (mm.zero_sum(lambda x, y: x * y), ONE, r"players must be a tuple or dict of players, got Tensor"),

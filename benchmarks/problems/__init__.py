@@ -36,12 +36,24 @@ def discover(files: Iterable[str] = ()) -> dict[str, Found]:
     parts = (path.relative_to(ROOT).with_suffix("").parts for path in sorted(ROOT.rglob("*.py")))
     own = [".".join((__name__, *names)) for names in parts if not names[-1].startswith("_")]
     found: dict[str, Found] = {}
-    for source in (*own, *dict.fromkeys(map(_located, files))):
+    for source in (*own, *dict.fromkeys(map(located, files))):
         for kind in _problems(_module(source)):
             if kind.name in found:
                 raise UsageError(f"two problems are named {kind.name}: {found[kind.name].source} and {source}.")
             found[kind.name] = Found(kind, source)
     return found
+
+
+def located(file: str) -> str:
+    """The full path of a user's file.
+
+    Raises:
+        UsageError: there is none, or it is no Python file.
+    """
+    path = Path(os.path.expanduser(file))
+    if path.suffix != ".py" or not os.path.isfile(path):
+        raise UsageError(f"--import {file!r} is no Python file: name one, such as problems.py.")
+    return str(path.resolve())
 
 
 def load(source: str, name: str) -> type[Problem]:
@@ -54,14 +66,6 @@ def load(source: str, name: str) -> type[Problem]:
         if kind.name == name:
             return kind
     raise UsageError(f"{source} has no problem named {name}.")
-
-
-def _located(file: str) -> str:
-    """The full path of a user's file."""
-    path = Path(os.path.expanduser(file))
-    if path.suffix != ".py" or not os.path.isfile(path):
-        raise UsageError(f"--import {file!r} is no Python file: name one, such as problems.py.")
-    return str(path.resolve())
 
 
 def _problems(module: ModuleType) -> list[type[Problem]]:

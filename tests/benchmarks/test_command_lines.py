@@ -185,6 +185,7 @@ SPECS = [
         for value in ("inf", "-inf", "nan", "NaN", "Infinity", "1e", "1,,2", "0x1", "1_0", "٣", "½", "1 2", "--1", "$x")
     ),
     ("simultaneous[lr=1e999]", "1e999 is too large for a number"),
+    ("simultaneous[lr=1e-999]", "1e-999 is too small for a number"),
     (f"simultaneous[lr={'9' * 400}]", "is too large for a number"),
     ("simultaneous[lr=fast]", "lr takes a number or a tuple, one value a player, got fast"),
     ("simultaneous[lr=true]", "lr takes a number or a tuple, one value a player, got true"),
@@ -262,7 +263,7 @@ def refused(tmp_path, capsys, monkeypatch):
         out, err = capsys.readouterr()
         assert status == 2 and out == ""
         assert err.startswith("error: ") and err.count("\n") == 1 and "Traceback" not in err
-        assert len(err) < 1000 and time.monotonic() - began < 10
+        assert len(err) < 1000 and time.monotonic() - began < 30  # whatever else the machine does
         assert not list(tmp_path.iterdir())
         return err
 
@@ -349,6 +350,23 @@ def test_places_that_take_no_results(place, tmp_path, capsys):
     err = capsys.readouterr().err
     assert err.startswith("error: --results ") and err.count("\n") == 1 and "name " in err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "code, says",
+    [
+        ("", "holds no problem: name one with -p"),
+        ("def broken(:\n  pass", "own.py cannot be imported: SyntaxError"),
+        ("raise SystemExit('no\\nway')", "own.py cannot be imported: SystemExit: no way"),
+        ("import nothing_of_that_name", "own.py cannot be imported: ModuleNotFoundError"),
+        ("1 / 0", "own.py cannot be imported: ZeroDivisionError"),
+    ],
+)
+def test_files_without_a_problem(code, says, tmp_path, capsys):
+    (tmp_path / "own.py").write_text(code)
+    assert run.main(["--import", str(tmp_path / "own.py"), "--results", str(tmp_path / "out"), "--device", "cpu"]) == 2
+    err = capsys.readouterr().err
+    assert says in err and err.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
 def test_a_place_that_may_not_be_written(tmp_path, capsys, monkeypatch):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import data
+from benchmarks import data, folders
 from benchmarks.data import DataError, Density, Gaussian, Grid, Images, Mixture, Moons, Ring
 from benchmarks.quality import features, metrics
 
@@ -232,6 +232,14 @@ def test_a_folder_of_images(empty: Path) -> None:
         data.prepare(spec)
     with pytest.raises(DataError, match="is no folder"):
         data.prepare(f"folder:{empty / 'nowhere'}")
+
+
+def test_a_folder_is_called_by_its_content_and_never_by_its_path(empty: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    names = {
+        folders.name(Path(fill(empty / name, image.new("L", (8, 8))).partition(":")[2])) for name in ("a", "$x$ b")
+    }
+    assert {name[:-13] for name in names} == {"folder-a", "folder-x-b"} and len({name[-12:] for name in names}) == 1
 
 
 def fill(folder: Path, picture: Any, count: int = 60, **how: Any) -> str:

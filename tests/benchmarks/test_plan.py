@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minimax as mm
 from benchmarks import plan, problems, record, spec
@@ -132,6 +134,20 @@ def test_sweeps_inside_a_wrapper_multiply_and_are_spelled_as_they_are_read(text,
     specs = spec.parse(text)
     assert [str(one) for one in specs] == [f"halpern[inner={inner}]" for inner in expected]
     assert [one for shown in specs for one in spec.parse(str(shown))] == specs
+
+
+def test_only_counts_are_held_against_the_length_of_the_run(found):
+    assert planned(found, "golden-ratio[longest=1000000]", "consensus[gamma=5000]", "lookahead[k=1000]")
+    assert planned(found, "svre[iterations=3000]", seeds=(0,), steps=5000)
+    with pytest.raises(UsageError, match=r"iterations=3000 is more than the 40 steps"):
+        planned(found, "svre[iterations=3000]")
+
+
+@given(st.floats(min_value=0, allow_nan=False, allow_infinity=False))
+def test_a_spec_shows_the_very_numbers_it_was_given(lr):
+    (one,) = spec.parse(f"simultaneous[lr={lr!r}]")
+    (again,) = spec.parse(str(one))
+    assert float(dict(again.settings)["lr"]) == lr
 
 
 def test_one_rule_and_the_recipe_reach_every_level_of_a_wrapper():

@@ -98,6 +98,14 @@ def test_curves_mark_a_divergence_where_it_was(rows, runs):
     assert [tuple(cross.get_xydata()[0]) for cross in crosses] == [(2.0, 0.25)]
 
 
+def test_a_curve_of_one_point_is_seen(rows, runs):
+    floors = pd.DataFrame(columns=["title", "metric", "what", "value"])
+    (panel,) = plots.curves(rows[rows.step == 2], runs, floors, ["kid"], "steps").axes
+    assert {line.get_marker() for line in panel.lines if not str(line.get_label()).startswith("_")} == {
+        look.marker for look in looks(LABELS).values()
+    }
+
+
 def test_a_tradeoff_shows_survivors_and_counts_the_others(runs, tmp_path):
     said = drawn(plots.tradeoff(runs), tmp_path)
     assert "sim (n = 3, 1 diverged)" in said and "lower is better" in said
@@ -126,6 +134,8 @@ def test_grids_name_the_seeds_they_show(taken, runs, tmp_path, kind):
     assert "best seed" in said and "worst seed" in said and "seed 2: inf" in said and "kid" in said
     said = drawn(grids.seed_grid(chosen[chosen.seed == 0], runs[runs.seed == 0]), tmp_path)
     assert "only seed" in said and "best" not in said
+    said = drawn(grids.seed_grid(chosen[chosen.seed < 2], runs[runs.seed < 2]), tmp_path)
+    assert "best seed" in said and "worst seed" in said and "median" not in said
 
 
 def every_figure(rows, runs, taken, summary):

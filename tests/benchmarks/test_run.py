@@ -1,3 +1,4 @@
+import errno
 import os
 import shlex
 import signal
@@ -210,3 +211,22 @@ def test_a_killed_worker_is_told_and_the_same_command_goes_on(command, untold, h
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1 and "SIGKILL" in out and "again:" in out, out + err
     assert run.main(words) == 0
+
+
+@pytest.mark.parametrize(
+    "error, words, status, says",
+    [
+        (KeyboardInterrupt(), [], 130, "interrupted: the same command goes on from here"),
+        (KeyboardInterrupt(), ["--force", "*"], 130, "interrupted: the same command, without --force, goes on"),
+        (OSError(errno.ENOSPC, "No space left on device", "x"), [], 1, "error: the disk is full"),
+        (OSError(errno.EIO, "Input/output error", "x"), [], 1, "error: [Errno 5] Input/output error: 'x': mend that"),
+    ],
+)
+def test_what_stops_a_command_is_said_in_one_line(command, monkeypatch, capsys, error, words, status, says):
+    def stopped(_):
+        raise error
+
+    monkeypatch.setattr(run, "play", stopped)
+    assert run.main(command("-p", "alone", *words)) == status
+    err = capsys.readouterr().err
+    assert err.startswith(says) and err.count("\n") == 1

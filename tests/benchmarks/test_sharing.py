@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import engine, plan, problems, record, report, run, spec
 from benchmarks.record import Folder
@@ -166,12 +167,14 @@ def test_a_hang_is_a_timeout_and_is_not_played_again(command, tmp_path, untold, 
 
 def test_a_worker_has_one_thread_however_many_there_are(command, tmp_path, untold):
     ids = []
+    torch.set_num_threads(2)
     for number in ("1", "2"):
         assert run.main(command("-p", "alone", "--seeds", "0", "-j", number, results=tmp_path / number)) == 0
         (folder,) = cells(tmp_path / number)
         assert record.read_json(folder.status)["threads"] == 1
         ids.append(folder.path.name)
     assert ids[0] == ids[1]
+    assert torch.get_num_threads() == 1  # what the command prepares is read by all its cells
     assert run.main(command("-p", "alone", "--seeds", "0", "--threads", "2", results=tmp_path / "more")) == 0
     (folder,) = cells(tmp_path / "more")
     assert record.read_json(folder.status)["threads"] == 2 and folder.path.name != ids[0]

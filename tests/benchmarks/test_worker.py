@@ -5,11 +5,12 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from benchmarks import engine, plan, problems, record, spec, worker
+from benchmarks import engine, plan, problems, process, record, spec, worker
 from benchmarks.record import Folder
 from benchmarks.worker import Stop, Task
 
@@ -127,15 +128,15 @@ def test_a_killed_cell_goes_on_bit_for_bit(task):
     engine.warm_up()
     context = multiprocessing.get_context("forkserver")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=worker.main, args=(killed, sender))
-    process.start()
+    player = context.Process(target=process.main, args=(killed, sender))
+    player.start()
     sender.close()
     deadline = time.monotonic() + 60
     while sum(1 for _ in killed.folder.samples.glob("points-*")) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    os.kill(player.pid, signal.SIGKILL)
+    player.join()
     receiver.close()
     assert record.status_of(killed.folder) == "interrupted"
     _, events = play(killed)
@@ -234,3 +235,16 @@ def test_a_cell_that_another_process_plays_is_left_alone(task):
         events = []
         assert worker.perform(played, events.append, Stop()) == worker.BUSY
     assert "another process" in events[-1].text and not played.folder.status.exists()
+
+
+def test_a_worker_whose_command_is_gone_stops_and_if_it_hangs_ends(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(writer)
+    ended = []
+    monkeypatch.setattr(process, "parent_process", lambda: SimpleNamespace(sentinel=reader))
+    monkeypatch.setattr(process, "GRACE", 0.0)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    stop = Stop()
+    process.follow(stop)
+    os.close(reader)
+    assert stop and ended == [1]

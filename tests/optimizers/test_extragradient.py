@@ -91,7 +91,7 @@ def test_stochastic_bilinear(float64: torch.dtype, optimizer: mm.ExtraGradient, 
     closed = games.noisy_bilinear()
     solution = mm.solve(closed.game, closed.start, optimizer, closed.batches, steps=1000, every=1000)
     distance = float(closed.distance(solution.players) / closed.distance(closed.start))
-    assert distance < 1e-2 if converges else distance > 1e2
+    assert distance < 1e-2 if converges else solution.status.kind == "diverged"
 
 
 def test_projects_both_half_steps(float64: torch.dtype) -> None:
