@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -220,7 +221,9 @@ class Trainer:
         Raises:
             GameError: it is not, and neither were the `skips` before it.
         """
-        if bool(torch.isfinite(tree.norm(pytree.tree_leaves(new))) & info.finite):
+        values = new.values() if isinstance(new, Mapping) else new
+        norms = torch._foreach_norm([leaf for value in values for leaf in tree.flatten(value)[0]])
+        if math.isfinite(torch.stack([*norms, *info.losses]).sum().item()):
             self._in_a_row = 0
             return True
         self.skipped, self._in_a_row = self.skipped + 1, self._in_a_row + 1

@@ -291,4 +291,4 @@ class entropic(Rule):
 
 
 def _zero(value: Any) -> bool:
-    return isinstance(value, int | float) and value == 0
+    return not isinstance(value, Tensor) and value == 0

@@ -62,7 +62,8 @@ class Modules:
                         self.buffers[f"{i}.{prefix}.{key}"] = (owner._buffers, key)
         self._refuse_shared_memory()
         self._owners = [owner for module in modules if module is not None for owner in module.modules()]
-        self._bound = list(self._fingerprint())
+        self._layers = [(owner._modules, owner._parameters) for owner in self._owners]
+        self._bound, self._seen = list(self._fingerprint()), self._glance()
 
     # ------------------------------------------------------------------------------------ the modules as they stand
 
@@ -85,8 +86,11 @@ class Modules:
         Raises:
             GameError: a parameter or submodule that came, went, was frozen, hooked, or changed dtype, shape or device.
         """
+        if (seen := self._glance()) == self._seen:
+            return
         now = list(self._fingerprint())
-        if now == self._bound:
+        if now == self._bound:  # other tensors of the same kind, as `load_state_dict(..., assign=True)` leaves
+            self._seen = seen
             return
         for old, new in zip(self._bound, now, strict=False):
             if old != new:
@@ -95,6 +99,18 @@ class Modules:
                     "call trainer.rebind() to play on with the module as it is (its optimizer starts anew)."
                 )
         raise GameError("a bound module has gained or lost layers: call trainer.rebind() (its optimizer starts anew).")
+
+    def _glance(self) -> list[Any]:
+        """What cannot stay the same if the fingerprint changes; a tenth of its time, which counts in small steps."""
+        seen: list[Any] = []
+        for children, parameters in self._layers:
+            seen += (len(children), len(parameters))
+            for p in parameters.values():
+                if p is not None:
+                    seen += (id(p), p.data_ptr(), p.requires_grad, p._backward_hooks, p._post_accumulate_grad_hooks)
+            if children:
+                seen += map(id, children.values())
+        return seen
 
     def _fingerprint(self) -> Iterator[tuple[Any, ...]]:
         """What must not change under a player's vector: the layers, and each parameter's kind and ties."""

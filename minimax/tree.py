@@ -20,6 +20,7 @@ from torch.utils import _pytree as pytree
 Vector: TypeAlias = list[Tensor]
 Point: TypeAlias = tuple[Vector, ...]
 Scalar: TypeAlias = float | Tensor
+Spec: TypeAlias = pytree.TreeSpec | tuple[Any, ...] | None
 
 
 def transformed() -> bool:
@@ -31,15 +32,24 @@ def _loops(x: Vector) -> bool:
     return len(x) < 3 or transformed()  # the foreach calls' fixed cost pays from three leaves on
 
 
-def flatten(tree: Any) -> tuple[Vector, pytree.TreeSpec | None]:
-    """The leaves of a pytree and what `unflatten` needs to build it again (None for a lone tensor)."""
+def flatten(tree: Any) -> tuple[Vector, Spec]:
+    """The leaves of a pytree and what `unflatten` needs to build it again.
+
+    None for a lone tensor, the keys for a dict of tensors, as a module's parameters are: both take a tenth of the time.
+    """
     if isinstance(tree, Tensor):
         return [tree], None
+    if type(tree) is dict:
+        leaves = list(tree.values())
+        if all(isinstance(leaf, Tensor) for leaf in leaves):
+            return leaves, tuple(tree)
     return pytree.tree_flatten(tree)
 
 
-def unflatten(vector: Vector, spec: pytree.TreeSpec | None) -> Any:
+def unflatten(vector: Vector, spec: Spec) -> Any:
     """The pytree with these leaves."""
+    if isinstance(spec, tuple):
+        return dict(zip(spec, vector, strict=True))
     return vector[0] if spec is None else pytree.tree_unflatten(vector, spec)
 
 
