@@ -48,10 +48,14 @@ class Compiled(GameOptimizer):
         if game not in self._steps:
             self._steps[game] = one_graph(_step)
         # The game is an argument: a compiled function that holds it would keep it alive among the weak keys.
-        players, state, seen = self._steps[game](self.inner, game, players, state, batches)
+        try:
+            moved, new, seen = self._steps[game](self.inner, game, players, state, batches)
+        except RuntimeError:  # what is refused eagerly too is said in its own words, not in the compiler's
+            self.inner.step(game, players, state, batches)
+            raise
         info = Info(*seen)
         info.constraints = game.constraints
-        return players, state, info
+        return moved, new, info
 
     def update(self, game: Oracle, z: Point, state: State, batches: Any) -> tuple[Point, State, Info]:
         return self.inner.update(game, z, state, batches)
@@ -88,6 +92,7 @@ def compiled(optimizer: GameOptimizer) -> GameOptimizer:
 
     Raises:
         torch._dynamo.exc.Unsupported: at the first step, losses that cannot be captured as one graph.
+        GameError: as the optimizer itself.
 
     Example:
         >>> import torch, minimax as mm

@@ -169,9 +169,12 @@ def ensemble(
     play = torch.vmap(_stepper(game, optimizer), in_dims=(0, 0, 0, 0, 0 if own_batches else None))
 
     def step(players: Players, held: Any, state: State, standing: Standing, reach: Tensor, drawn: Any) -> Any:
-        *moved, state, seen, size, finite = play(players, held, state, hyper, drawn)
+        # No starred name: torch 2.10 compiles it to a tuple, which is another structure than a list.
+        moved, left, state, seen, size, finite = play(players, held, state, hyper, drawn)
         plays, standing = judged(standing, limits, reach, seen.norm, size, finite)
-        kept = pytree.tree_map(lambda new, old: torch.where(_like(plays, new), new, old), moved, [players, held])
+        kept = pytree.tree_map(
+            lambda new, old: torch.where(_like(plays, new), new, old), [moved, left], [players, held]
+        )
         return *kept, state, standing, seen
 
     advance = one_graph(step) if compile else _Traced(step)
@@ -276,7 +279,9 @@ def _inspect(game: Game, players: Players, held: Any, drawn: Any, draws: int, ow
     """Look at the losses once, outside of vmap, where nothing can be seen of graphs."""
     batch = drawn[0] if draws > 1 else drawn
     players, held = pytree.tree_map(lambda leaf: leaf[0], (players, held))
-    inspect(game.holding(held), players, pytree.tree_map(lambda leaf: leaf[0], batch) if own_batches else batch)
+    first = game.holding(held)
+    inspect(first, players, pytree.tree_map(lambda leaf: leaf[0], batch) if own_batches else batch)
+    game.faults = first.faults
 
 
 def _check_members(members: Sequence[Players]) -> None:

@@ -24,7 +24,7 @@ MISSING = re.compile(
 )
 CURES = {
     "scaled_dot_product": "call it within torch.nn.attention.sdpa_kernel(SDPBackend.MATH)",
-    "batch_norm": "use nn.GroupNorm there, or BatchNorm in eval mode",
+    "batch_norm": "take nn.GroupNorm",
 }
 
 

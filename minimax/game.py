@@ -31,6 +31,9 @@ Loss: TypeAlias = Callable[..., Any]
 Projection: TypeAlias = Callable[[Tensor], Tensor]
 
 
+_ATTRIBUTES = ("_losses", "_signs", "constraints", "_modules", "_held", "reentrant", "_oracle")  # of a game
+
+
 class Game:
     r"""A differentiable game: player i minimises its own loss L_i(z, batch).
 
@@ -74,7 +77,9 @@ class Game:
 
     def _copy(self, **changes: Any) -> Game:
         new = object.__new__(type(self))
-        new.__dict__.update(self.__dict__, **changes)
+        for name in _ATTRIBUTES:  # one by one, as torch 2.10 compiles neither `copy` nor `dict.update`
+            object.__setattr__(new, name, changes.get(name, getattr(self, name)))
+        new.faults = changes.get("faults")  # of other losses there are others
         return new
 
     def functional(self, players: Players) -> tuple[Game, Players]:
@@ -100,7 +105,7 @@ class Game:
 
     def holding(self, held: Mapping[str, Tensor]) -> Game:
         """The same game with these buffers and frozen parameters in its modules, whatever they hold themselves."""
-        return self._copy(_held=held)
+        return self._copy(_held=held, faults=self.faults)
 
     def commit(self, buffers: Mapping[str, Tensor]) -> None:
         """Write the buffers that a step left behind (`Info.buffers`) back into the modules."""

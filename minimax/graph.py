@@ -51,6 +51,14 @@ FAULTS = {
         "variance constant in torch, which is wrong: take nn.GroupNorm(1, features), the same on (batch, features).",
         mixed=True,
     ),
+    **dict.fromkeys(
+        ("NativeBatchNormBackwardBackward0", "CudnnBatchNormBackwardBackward0"),
+        Fault(
+            "a loss holds a derivative through BatchNorm (a gradient penalty, say), whose third derivative torch lacks "
+            "or gets wrong: take nn.GroupNorm.",
+            mixed=True,
+        ),
+    ),
 }
 
 

@@ -102,12 +102,12 @@ def cg(
     tolerance = max(tolerance, torch.finfo(r.dtype).eps)  # further on the squares underflow, and 1/0 is a NaN
     p, rr, taken = r, inner(r, r, weight), size.new_zeros((), dtype=torch.int64)
     begin, b, peak, rounding = x, r, rr, torch.finfo(rr.dtype).eps ** 2
-    afresh = afresh or (lambda x: (x, b - apply(x - begin)))
+    again = (lambda x: (x, b - apply(x - begin))) if afresh is None else afresh
     for _ in range(iterations):
         if _done(rr, size, tolerance):
             if not rounding * peak > tolerance**2 * size:
                 break
-            x, r = afresh(x)  # rounding has lost the residual, as in float32 if B is badly conditioned
+            x, r = again(x)  # rounding has lost the residual, as in float32 if B is badly conditioned
             p, rr = r, inner(r, r, weight)
             peak = rr
             if _done(rr, size, tolerance):

@@ -77,7 +77,8 @@ class Modules:
 
     def built(self) -> list[tuple[Any, ...]]:
         """What the layers are, apart from their tensors."""
-        return [(type(owner), owner.training, owner.extra_repr()) for owner in self._owners]
+        # By name: a parametrized module has a class of its own.
+        return [(type(owner).__qualname__, owner.training, owner.extra_repr()) for owner in self._owners]
 
     def check(self) -> None:
         """Refuse modules that are no longer built as they were when they were bound.

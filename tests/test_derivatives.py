@@ -11,6 +11,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.nn.utils.parametrize import register_parametrization
 
 import minimax as mm
+from minimax.graph import nodes
 from minimax.penalties import r1
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -76,8 +77,8 @@ def batch() -> Batch:
 
 
 def error(critic: nn.Module, penalty: float = 0.0) -> float:
-    """The product of DF with a vector against differences of the field."""
-    drawn, step = batch(), 1e-5
+    """The product of DF with a vector against differences of the field, to fourth order in the step."""
+    drawn, h = batch(), 1e-4
     functional, z = game(penalty).functional((nn.Linear(4, 4), critic))
     v = tuple({name: torch.randn_like(leaf) for name, leaf in player.items()} for player in z)
 
@@ -85,7 +86,7 @@ def error(critic: nn.Module, penalty: float = 0.0) -> float:
         moved = tuple({name: leaf + t * v_i[name] for name, leaf in z_i.items()} for z_i, v_i in zip(z, v, strict=True))
         return flat(functional.field(moved, drawn))
 
-    difference = (field(step) - field(-step)) / (2 * step)
+    difference = (8 * (field(h) - field(-h)) - (field(2 * h) - field(-2 * h))) / (12 * h)
     return float((flat(functional.jvp(z, v, drawn)) - difference).abs().max() / difference.abs().max())
 
 
@@ -97,11 +98,17 @@ def step(critic: nn.Module, optimizer: mm.GameOptimizer, penalty: float = 0.0, *
     mm.bind(game(penalty), (nn.Linear(4, 4), critic), optimizer, **options).step(batch())
 
 
+def fused_or_skip() -> None:
+    if not any("ScaledDotProduct" in type(node).__name__ for node in nodes(Attention()(batch()["real"]).sum())):
+        pytest.skip("this torch takes attention in float64 apart by itself")
+
+
 SECOND = mm.ConsensusOptimization(mm.sgd(0.1))
 
 
 @pytest.mark.parametrize("optimizer, penalty", [(SECOND, 0.0), (mm.SimultaneousGDA(mm.sgd(0.1)), 1.0)])
 def test_fused_attention(optimizer: mm.GameOptimizer, penalty: float) -> None:
+    fused_or_skip()
     cure = r"scaled_dot_product\w*, which a loss goes through: call it within torch.nn.attention.sdpa_kernel"
     with pytest.raises(mm.GameError, match=cure):
         step(Attention(), optimizer, penalty)
@@ -111,16 +118,16 @@ def test_fused_attention(optimizer: mm.GameOptimizer, penalty: float) -> None:
 @pytest.mark.parametrize(
     "critic, penalty",
     [
-        (Composed(), 0.0),
-        (Composed(), 1.0),
-        (weighted(composed), 0.0),
-        (normed(nn.LayerNorm), 0.0),
-        (normed(nn.BatchNorm1d), 0.0),
-        (normed(lambda features: nn.GroupNorm(1, features)), 1.0),
+        (Composed, 0.0),
+        (Composed, 1.0),
+        (lambda: weighted(composed), 0.0),
+        (lambda: normed(nn.LayerNorm), 0.0),
+        (lambda: normed(nn.BatchNorm1d), 0.0),
+        (lambda: normed(lambda features: nn.GroupNorm(1, features)), 1.0),
     ],
 )
-def test_what_is_played_is_right(critic: nn.Module, penalty: float) -> None:
-    assert error(critic.double(), penalty) < 1e-6
+def test_what_is_played_is_right(critic: Callable[[], nn.Module], penalty: float) -> None:
+    assert error(critic(), penalty) < 1e-6
 
 
 @pytest.mark.parametrize("norm", [weight_norm, nn.utils.weight_norm])
@@ -145,14 +152,52 @@ def test_the_mixed_blocks_of_weight_norm_are_right() -> None:
 def test_third_derivatives_through_norms() -> None:
     with pytest.raises(mm.GameError, match=r"third derivative holds mean and variance constant .* nn.GroupNorm"):
         step(normed(nn.LayerNorm), SECOND, penalty=1.0)
-    with pytest.raises(mm.GameError, match=r"batch_norm, which a loss goes through: use nn\.GroupNorm"):
+    with pytest.raises(mm.GameError, match=r"BatchNorm .*, whose third derivative .*: take nn\.GroupNorm"):
         step(normed(nn.BatchNorm1d), SECOND, penalty=1.0)
     step(normed(nn.LayerNorm), mm.ExtraGradient(mm.sgd(0.1)), penalty=1.0)
     step(normed(nn.BatchNorm1d), mm.ExtraGradient(mm.sgd(0.1)), penalty=1.0)
 
 
-@pytest.mark.parametrize("critic, penalty", [(weighted(weight_norm), 0.0), (normed(nn.LayerNorm), 1.0)])
-def test_torch_is_still_wrong(critic: nn.Module, penalty: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("critic, penalty", [(lambda: weighted(weight_norm), 0.0), (lambda: normed(nn.LayerNorm), 1.0)])
+def test_torch_is_still_wrong(critic: Callable[[], nn.Module], penalty: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where this fails, torch has been mended: take the entry out of `minimax.graph.FAULTS`."""
     monkeypatch.setattr("minimax.graph.FAULTS", {})
-    assert error(critic.double(), penalty) > 1e-3
+    assert error(critic(), penalty) > 1e-3
+
+
+def test_compiled_steps_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch._dynamo.reset()
+    compile = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compile(function, **options, backend="eager"))
+    for critic, penalty, word in (
+        (weighted(weight_norm), 0.0, "weight_norm"),
+        (normed(nn.LayerNorm), 1.0, "LayerNorm"),
+    ):
+        with pytest.raises(mm.GameError, match=word):
+            step(critic, SECOND, penalty, compile=True)
+
+
+def test_compiled_attention_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    fused_or_skip()
+    torch._dynamo.reset()
+    compile = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compile(function, **options, backend="eager"))
+    with pytest.raises(mm.GameError, match="sdpa_kernel"):
+        step(Attention(), SECOND, compile=True)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_ensembles_say_the_same() -> None:
+    members = [(nn.Linear(4, 4), weighted(weight_norm)) for _ in range(2)]
+    with pytest.raises(mm.GameError, match="weight_norm"):
+        mm.ensemble(game(), SECOND, members, lambda k: batch(), steps=1)
+    mm.ensemble(game(), mm.ExtraGradient(mm.sgd(0.1)), members, lambda k: batch(), steps=1)
+
+
+def test_a_penalty_added_later_is_looked_at() -> None:
+    played, modules, drawn = game(), (nn.Linear(4, 4), normed(nn.LayerNorm)), batch()
+    played, players = played.functional(modules)
+    v = tuple({name: torch.ones_like(leaf) for name, leaf in player.items()} for player in players)
+    played.jvp(players, v, drawn)
+    with pytest.raises(mm.GameError, match="LayerNorm"):
+        mm.penalties.add(played, lambda g, d, b: r1(d, b["real"]), player=1).jvp(players, v, drawn)
