@@ -10,8 +10,8 @@ from minimax import testing as testing
 from minimax.compiled import compiled as compiled
 from minimax.ensemble import Ensemble as Ensemble
 from minimax.ensemble import ensemble as ensemble
+from minimax.errors import GameError as GameError
 from minimax.game import Game as Game
-from minimax.game import GameError as GameError
 from minimax.game import cooperative as cooperative
 from minimax.game import zero_sum as zero_sum
 from minimax.modules import EMA as EMA

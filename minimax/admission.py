@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from minimax import tree
-from minimax.game import GameError, Oracle, Players
+from minimax.errors import GameError
+from minimax.oracle import Oracle, Players
 from minimax.rules import Rule
 from minimax.tree import Point, Vector
 from minimax.validation import shown

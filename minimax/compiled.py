@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from minimax.game import Game, Oracle, Players
+from minimax.game import Game
 from minimax.optimizer import GameOptimizer, Info, State
+from minimax.oracle import Oracle, Players
 from minimax.rules import Rule
 from minimax.tree import Point
 

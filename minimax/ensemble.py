@@ -17,9 +17,11 @@ from torch.utils import _pytree as pytree
 from minimax import tree
 from minimax.compiled import Compiled, one_graph
 from minimax.composite import CompositeBatchNorm
-from minimax.game import Game, GameError, Players, modules_among
+from minimax.errors import GameError
+from minimax.game import Game, modules_among
 from minimax.inspection import inspect
 from minimax.optimizer import GameOptimizer, State
+from minimax.oracle import Players
 from minimax.rules import Rule
 from minimax.solve import Batches, check_budget, check_playable, draws, summary, written
 from minimax.status import (

@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from minimax import projections, tree
-from minimax.game import Game, Players, zero_sum
+from minimax.game import Game, zero_sum
 from minimax.game import cooperative as shared_loss
+from minimax.oracle import Players
 from minimax.validation import real, shown, whole
 
 

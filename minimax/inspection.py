@@ -13,8 +13,9 @@ from torch.utils.hooks import RemovableHandle
 
 from minimax import tree
 from minimax.errors import GameError
-from minimax.game import Game, Oracle, Players
+from minimax.game import Game
 from minimax.graph import faults, nodes, reached, reentrant
+from minimax.oracle import Oracle, Players
 from minimax.tree import Point
 
 

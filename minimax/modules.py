@@ -12,9 +12,11 @@ from torch.utils import _pytree as pytree
 
 from minimax import tree, validation
 from minimax.compiled import compiled
-from minimax.game import Game, GameError, Players
+from minimax.errors import GameError
+from minimax.game import Game
 from minimax.inspection import inspect, refuse_cuts
 from minimax.optimizer import GameOptimizer, Info, State
+from minimax.oracle import Players
 from minimax.saving import described, expected, mismatch
 from minimax.solve import check_playable, written
 

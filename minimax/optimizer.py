@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from minimax import admission, tree
-from minimax.game import Game, GameError, Oracle, Players, Projection
+from minimax.errors import GameError
+from minimax.game import Game
+from minimax.oracle import Oracle, Players, Projection
 from minimax.rules import Hyperparameter as Hyperparameter
 from minimax.rules import Rule, now
 from minimax.tree import Point

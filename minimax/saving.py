@@ -12,8 +12,9 @@ from torch import Tensor
 from minimax import tree
 from minimax.admission import mismatch as mismatch
 from minimax.compiled import Compiled
-from minimax.game import Game, Players
+from minimax.game import Game
 from minimax.optimizer import GameOptimizer, State
+from minimax.oracle import Players
 from minimax.rules import Memory, Rule
 from minimax.torch_rules import from_torch
 from minimax.tree import Vector

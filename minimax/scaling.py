@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from minimax import tree, validation
-from minimax.game import Around, Game, GameError, Loss, Oracle, Players
+from minimax.errors import GameError
+from minimax.game import Game
 from minimax.linearization import Linearization
+from minimax.oracle import Around, Loss, Oracle, Players
 from minimax.tree import Point, Vector
 
 T = TypeVar("T")

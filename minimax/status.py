@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from minimax import tree
-from minimax.game import Players, Projection
+from minimax.oracle import Players, Projection
 from minimax.validation import real
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import minimax as mm
-from minimax.game import Oracle
 from minimax.optimizer import Ruled, counted, moved, scaled
 from minimax.optimizers import BY_NAME
+from minimax.oracle import Oracle
 from minimax.tree import Point
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -10,8 +10,8 @@ from torch import nn
 
 import minimax as mm
 from minimax import tree
-from minimax.game import Oracle
 from minimax.optimizer import counted, moved
+from minimax.oracle import Oracle
 from minimax.testing import CHECKS, check_game, check_optimizer
 from minimax.testing._scenes import on_two_ranks
 from minimax.tree import Point

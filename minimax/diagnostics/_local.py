@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.game import Game, Players
+from minimax.game import Game
 from minimax.optimizer import natural
+from minimax.oracle import Players
 from minimax.tree import Point, Vector
 
 DENSE = 512

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from minimax.diagnostics._local import Local
 from minimax.diagnostics.spectrum import exact_spectrum, ritz
-from minimax.game import Game, Players
+from minimax.game import Game
+from minimax.oracle import Players
 from minimax.status import measure
 from minimax.validation import real, whole
 

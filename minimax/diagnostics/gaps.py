@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from minimax import tree
-from minimax.game import Game, Oracle, Players
+from minimax.game import Game
+from minimax.oracle import Oracle, Players
 from minimax.projections import Bounded
 from minimax.rules import Rule, adam
 from minimax.tree import Point, Vector

@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from minimax.diagnostics.spectrum import Spectrum, spectrum
-from minimax.game import Game, GameError, Players
+from minimax.errors import GameError
+from minimax.game import Game
 from minimax.optimizer import GameOptimizer, checked
+from minimax.oracle import Players
 from minimax.validation import real, shown, whole
 
 if TYPE_CHECKING:

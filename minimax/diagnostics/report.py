@@ -10,7 +10,8 @@ from minimax.diagnostics.equilibrium import Equilibrium, classify
 from minimax.diagnostics.rotation import Alignment, Rotation, alignment, rotation
 from minimax.diagnostics.spectrum import Spectrum, spectrum
 from minimax.diagnostics.stability import stable_step
-from minimax.game import Game, Players
+from minimax.game import Game
+from minimax.oracle import Players
 from minimax.validation import whole
 
 

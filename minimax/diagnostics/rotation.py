@@ -11,7 +11,9 @@ from torch import Tensor
 
 from minimax import tree
 from minimax.diagnostics._local import Local, flat, random_signs, symmetric_and_skew
-from minimax.game import Game, GameError, Players
+from minimax.errors import GameError
+from minimax.game import Game
+from minimax.oracle import Players
 from minimax.validation import real, whole
 
 

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from minimax.diagnostics._local import Local, symmetric_and_skew
-from minimax.game import Game, GameError, Players
+from minimax.errors import GameError
+from minimax.game import Game
+from minimax.oracle import Players
 from minimax.validation import whole
 
 Product = Callable[[Tensor], Tensor]

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from minimax.diagnostics._local import Local
 from minimax.diagnostics.spectrum import exact_spectrum, ritz
-from minimax.game import Game, Players
+from minimax.game import Game
+from minimax.oracle import Players
 from minimax.validation import real, shown, whole
 
 Complex = NDArray[np.complex128]

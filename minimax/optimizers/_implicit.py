@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minimax.game import GameError
+from minimax.errors import GameError
 from minimax.optimizer import Hyperparameter, Ruled
 from minimax.tree import Point
 from minimax.validation import hyperparameter, real, whole

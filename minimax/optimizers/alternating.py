@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minimax import tree
-from minimax.game import GameError, Oracle
+from minimax.errors import GameError
 from minimax.optimizer import Info, Ruled, State, counted
+from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import flag, shown, whole
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.game import Oracle
 from minimax.linear import ravel, unravel
 from minimax.optimizer import Info, State, Wrapper, counted
 from minimax.optimizers.alternating import AlternatingGDA
+from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import real, whole
 

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import torch
 
 from minimax import admission, tree
-from minimax.game import Game, Oracle, Players
+from minimax.game import Game
 from minimax.optimizer import Hyperparameter, Info, State, Wrapper, counted
 from minimax.optimizers.extragradient import ExtraGradient
+from minimax.oracle import Oracle, Players
 from minimax.tree import Point
 from minimax.validation import hyperparameter, real
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.game import Oracle
 from minimax.linear import Map, Solved, cg, gcr, inner, ravel, reciprocal, unravel
 from minimax.linearization import Linearization
 from minimax.optimizer import Info, Ruled, State, counted, moved
+from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import real, whole
 

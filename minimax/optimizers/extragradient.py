@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from minimax.game import Oracle
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved, scaled
+from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import flag, hyperparameter
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import torch
 
 from minimax import tree
-from minimax.game import Oracle
 from minimax.optimizer import Info, State, Wrapper, counted
 from minimax.optimizers.extragradient import ExtraGradient
+from minimax.oracle import Oracle
 from minimax.tree import Point
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minimax import tree
-from minimax.game import Oracle
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
+from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import hyperparameter
 

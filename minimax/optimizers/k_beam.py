@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.game import Oracle
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted
+from minimax.oracle import Oracle
 from minimax.tree import Point, Vector
 from minimax.validation import hyperparameter, real, whole
 

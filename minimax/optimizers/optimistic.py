@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import torch
 
 from minimax import tree
-from minimax.game import Oracle
 from minimax.optimizer import Info, Ruled, State, counted, moved
+from minimax.oracle import Oracle
 from minimax.tree import Point
 
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.game import Oracle
 from minimax.linear import reciprocal
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
 from minimax.optimizers.lola import shaping
+from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import hyperparameter, real
 

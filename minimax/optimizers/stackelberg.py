@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from minimax import tree
-from minimax.game import Oracle
 from minimax.linear import Solved, cg, inner, ravel, unravel
 from minimax.linearization import Linearization
 from minimax.optimizer import Info, State, counted, moved
 from minimax.optimizers._implicit import Implicit
 from minimax.optimizers.lola import slope
+from minimax.oracle import Oracle
 from minimax.tree import Point
 
 

@@ -8,8 +8,8 @@ from functools import reduce
 from typing import Any, ClassVar
 
 from minimax import tree
-from minimax.game import Oracle
 from minimax.optimizer import Info, Ruled, State, counted, moved
+from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import whole
 

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from minimax import admission, tree
-from minimax.game import GameError, Oracle
+from minimax.errors import GameError
 from minimax.optimizer import Info, Ruled, State, counted, moved
+from minimax.oracle import Oracle
 from minimax.rules import Memory, Rule
 from minimax.tree import Point, Vector
 from minimax.validation import whole

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.game import Around, Game, GameError, Loss, Oracle, listed
+from minimax.errors import GameError
+from minimax.game import Game
 from minimax.linearization import Linearization
+from minimax.oracle import Around, Loss, Oracle, listed
 from minimax.tree import Point, Vector
 from minimax.validation import function, real, shown, whole
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.game import Game, Oracle, Players
+from minimax.game import Game
+from minimax.oracle import Oracle, Players
 from minimax.testing._compare import close, demand, increment, same
 from minimax.tree import Point
 

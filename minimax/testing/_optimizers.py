@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from minimax.game import Game, GameError, Players
+from minimax.errors import GameError
+from minimax.game import Game
 from minimax.modules import bind
 from minimax.optimizer import Cost, GameOptimizer
+from minimax.oracle import Players
 from minimax.testing._compare import close, copied, demand, same, shapes, shared, stacked, through_disk
 from minimax.testing._scenes import (
     SAMPLES,

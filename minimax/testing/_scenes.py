@@ -14,9 +14,10 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from minimax.game import Game, Oracle, Players, cooperative, zero_sum
+from minimax.game import Game, cooperative, zero_sum
 from minimax.linearization import Linearization
 from minimax.optimizer import GameOptimizer, Info, State
+from minimax.oracle import Oracle, Players
 from minimax.rules import Rule
 from minimax.scaling import averaged
 from minimax.torch_rules import from_torch
