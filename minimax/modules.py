@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -93,23 +93,26 @@ class Trainer:
         Raises:
             GameError: modules that cannot be played.
         """
-        self.game, self._tensors = self._unbound.functional(self.modules)
-        self.state: State = self.optimizer.init(self.game, self._tensors)
-        self.ema = None if self._decay is None else EMA(self._tensors, self._decay)
+        self.game, players = self._unbound.functional(self.modules)
+        self.state: State = self.optimizer.init(self.game, players)
+        self.ema = None if self._decay is None else EMA(players, self._decay)
+        self._tensors = self._besides(players)
         self._unseen = True
 
     @property
     def players(self) -> Players:
         """The players as they stand; of a module the dict of its trainable parameters, which share its memory."""
         modules = self.game.modules
-        if modules is None:
-            return self._tensors
-        named = isinstance(self._tensors, Mapping)
-        values = list(self._tensors.values()) if named else list(self._tensors)
-        for i, module in enumerate(modules.modules):
+        return self._tensors if modules is None else self._besides(self._tensors, modules.parameters)
+
+    def _besides(self, players: Players, of_module: Callable[[int], Any] = lambda i: None) -> Players:
+        """The players with something else in the places of modules: nothing, as those hold what is theirs."""
+        named = isinstance(players, Mapping)
+        values = list(players.values()) if named else list(players)
+        for i, module in enumerate(() if self.game.modules is None else self.game.modules.modules):
             if module is not None:
-                values[i] = modules.parameters(i)
-        return dict(zip(self._tensors, values, strict=True)) if named else tuple(values)
+                values[i] = of_module(i)
+        return dict(zip(players, values, strict=True)) if named else tuple(values)
 
     def step(self, *batches: Any) -> Info:
         """One step of the optimizer on `optimizer.draws` batches; the modules' parameters are updated in place.
@@ -256,7 +259,7 @@ class Trainer:
         for i, key in enumerate(keys):
             if modules is not None and modules.modules[i] is not None:
                 modules.write(i, new[key])
-        self._tensors = new
+        self._tensors = self._besides(new)
 
 
 def _refuse_aliases(state: State, players: Players) -> None:

@@ -7,50 +7,13 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import softplus
 from torch.nn.utils import parametrizations
-from torch.utils.checkpoint import checkpoint
 
 import minimax as mm
-from minimax.optimizers import BY_NAME
 from minimax.testing._compare import same
+from tests.gan import GAN, PLAIN, SQUARE, batch, flat, loss_d, loss_g, net
 
 pytestmark = pytest.mark.usefixtures("float64")
-
-
-def net(out: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, out))
-
-
-def loss_g(g: Any, d: Any, b: Any) -> torch.Tensor:
-    return softplus(-d(g(b["noise"]))).mean()
-
-
-def loss_d(g: Any, d: Any, b: Any) -> torch.Tensor:
-    return (softplus(-d(b["real"])) + softplus(d(g(b["noise"])))).mean()
-
-
-def batch(seed: int) -> dict[str, torch.Tensor]:
-    noise, real = torch.randn(2, 6, 2, generator=torch.Generator().manual_seed(seed))
-    return {"noise": noise, "real": real + 2}
-
-
-def drawn(optimizer: mm.GameOptimizer, step: int) -> list[Any]:
-    return [batch(step * optimizer.draws + k) for k in range(optimizer.draws)]
-
-
-GAN = mm.Game(loss_g, loss_d)
-SQUARE = mm.Game(lambda net, b: net(b["real"]).square().mean())
-PLAIN = mm.SimultaneousGDA(mm.sgd(0.1))
-FIRST_ORDER = [
-    name
-    for name in BY_NAME
-    if not any(word in BY_NAME[name].__doc__ for word in ("Hessian-vector", "and 2 + 2k products", "as `LOLA`"))
-]
-
-
-def flat(*modules: nn.Module) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for module in modules for p in module.parameters()])
 
 
 # ------------------------------------------------------------------------------------------- the module is the truth
@@ -155,61 +118,6 @@ def test_another_module_than_was_bound_is_refused_until_it_is_rebound(name: str)
         assert not torch.equal(flat(module), before)
 
 
-# --------------------------------------------------------------------------------------------- activation checkpoints
-
-
-class Checkpointed(nn.Module):
-    def __init__(self, out: int, reentrant: bool | None) -> None:
-        super().__init__()
-        self.first, self.last = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, out)
-        self.reentrant = reentrant
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.reentrant is None:
-            return self.last(self.first(x))
-        if self.reentrant and not x.requires_grad:  # or torch takes no gradient of what is inside
-            x = x.detach().requires_grad_()
-        return self.last(checkpoint(self.first, x, use_reentrant=self.reentrant))
-
-
-def together(g: Any, d: Any, b: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    fake, real = d(g(b["noise"])), d(b["real"])
-    return softplus(-fake).mean(), (softplus(-real) + softplus(fake)).mean()
-
-
-def played(name: str, game: mm.Game, in_g: bool | None, in_d: bool | None) -> torch.Tensor:
-    torch.manual_seed(1)
-    g, d = Checkpointed(2, in_g), Checkpointed(1, in_d)
-    trainer = mm.bind(game, (g, d), BY_NAME[name].of(mm.adam(0.02)))
-    for step in range(3):
-        trainer.step(*drawn(trainer.optimizer, step))
-    return flat(g, d)
-
-
-@pytest.mark.parametrize("game", [GAN, mm.Game(together)], ids=["apart", "joint"])
-@pytest.mark.parametrize("name", BY_NAME)
-def test_checkpointed_activations_change_nothing(name: str, game: mm.Game) -> None:
-    """They are computed again in the backward pass, from the point at which the loss was."""
-    plain = played(name, game, None, None)
-    for in_g, in_d in ((False, None), (None, False), (False, False)):
-        torch.testing.assert_close(played(name, game, in_g, in_d), plain, rtol=1e-10, atol=1e-12)
-    for in_g, in_d in ((True, None), (None, True), (True, True)):
-        if name in FIRST_ORDER:
-            torch.testing.assert_close(played(name, game, in_g, in_d), plain, rtol=1e-10, atol=1e-12)
-        else:
-            with pytest.raises(mm.GameError, match="use_reentrant=False"):
-                played(name, game, in_g, in_d)
-
-
-def test_a_field_through_reentrant_checkpoints_without_a_trainer() -> None:
-    """Weights inside such a checkpoint are no part of the graph: their gradient was zero without a word."""
-    torch.manual_seed(1)
-    plain, hidden = Checkpointed(1, None), Checkpointed(1, True)
-    hidden.load_state_dict(plain.state_dict())
-    for ours, theirs in zip(*(SQUARE.field((m,), batch(0))[0].values() for m in (plain, hidden)), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
-
-
 # ------------------------------------------------------------------------------------- what is refused when it is bound
 
 
@@ -263,99 +171,6 @@ def test_what_cannot_be_played_is_refused_when_it_is_bound(name: str) -> None:
         modules = make()
     with pytest.raises(mm.GameError, match=says):
         mm.bind(GAN, modules, PLAIN)
-
-
-# ------------------------------------------------------------------------------- what is refused at the first step
-
-
-class Listed(nn.Module):
-    """Reads its weight from a list of its own, where a value that stands in its place is not seen."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(1, 2)), nn.Parameter(torch.zeros(1))
-        self.kept = [self.weight] if kind == "list" else {"w": nn.Identity(), "value": self.weight}
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        weight = self.kept[0] if isinstance(self.kept, list) else self.kept["value"]
-        return x @ weight.T + self.bias
-
-
-@pytest.mark.parametrize("kind", ["list", "dict"])
-@pytest.mark.parametrize("compile", [False, True])
-def test_a_parameter_read_past_its_module_is_refused(kind: str, compile: bool) -> None:
-    module = Listed(kind)
-    trainer = mm.bind(SQUARE, (module,), PLAIN, compile=compile)
-    with pytest.raises(mm.GameError, match=r"a loss reaches players\[0\]\.weight by another way .*nn\.ParameterList"):
-        trainer.step(batch(0))
-    assert torch.equal(module.weight, torch.ones(1, 2)) and trainer.steps == 0
-
-
-def test_a_parameter_in_a_closure_is_refused() -> None:
-    g, d = net(2), net()
-    weight = d[0].weight
-    game = mm.Game(loss_g, lambda g, d, b: loss_d(g, d, b) + 0.1 * weight.square().sum())
-    with pytest.raises(mm.GameError, match=r"a loss reaches players\[1\]\.0\.weight by another way"):
-        mm.bind(game, (g, d), PLAIN).step(batch(0))
-
-
-def detached_fake(g: Any, d: Any, b: Any) -> torch.Tensor:
-    return (softplus(-d(b["real"])) + softplus(d(g(b["noise"]).detach()))).mean()
-
-
-def data_of_fake(g: Any, d: Any, b: Any) -> torch.Tensor:
-    return (softplus(-d(b["real"])) + softplus(d(g(b["noise"]).data))).mean()
-
-
-def fake_without_grad(g: Any, d: Any, b: Any) -> torch.Tensor:
-    with torch.no_grad():
-        fake = g(b["noise"])
-    return (softplus(-d(b["real"])) + softplus(d(fake))).mean()
-
-
-def penalty_on_detached(g: Any, d: Any, b: Any) -> torch.Tensor:
-    """The usual WGAN-GP: the loss sees the fake, its penalty a detached one."""
-    fake = g(b["noise"])
-    mixed = mm.penalties.wgan_gp(d, b["real"], fake.detach(), torch.full((6,), 0.5))
-    return d(fake).mean() - d(b["real"]).mean() + mixed
-
-
-def only_logged(g: Any, d: Any, b: Any) -> torch.Tensor:
-    loss = loss_d(g, d, b)
-    with torch.no_grad():
-        d(g(b["noise"])).mean()
-    loss.detach().item()
-    return loss
-
-
-CUTS = [detached_fake, data_of_fake, fake_without_grad, penalty_on_detached]
-
-
-@pytest.mark.parametrize("optimizer", [mm.ConsensusOptimization(mm.sgd(0.1)), mm.LOLA(mm.sgd(0.1))], ids=["co", "lola"])
-@pytest.mark.parametrize("loss", CUTS)
-def test_second_derivatives_through_a_cut_are_refused(loss: Any, optimizer: mm.GameOptimizer) -> None:
-    g, d = net(2), net()
-    before = flat(g, d)
-    with pytest.raises(mm.GameError, match=r"the loss of players\[1\] cuts a gradient .*drop the cut"):
-        mm.bind(mm.Game(loss_g, loss), (g, d), optimizer).step(batch(0))
-    assert torch.equal(flat(g, d), before)
-    mm.bind(mm.Game(loss_g, loss), (g, d), optimizer, check=False).step(batch(0))
-    mm.bind(mm.Game(loss_g, loss), (g, d), mm.ExtraGradient(mm.sgd(0.1))).step(batch(0))
-
-
-@pytest.mark.parametrize("norm", [parametrizations.spectral_norm, nn.utils.spectral_norm])
-def test_what_a_layer_or_a_log_cuts_is_no_cut_of_the_loss(norm: Any) -> None:
-    """Spectral norm iterates without gradients, and losses are printed: neither is refused."""
-    g, d = net(2), net()
-    norm(d[0])
-    mm.bind(mm.Game(loss_g, only_logged), (g, d), mm.ConsensusOptimization(mm.sgd(0.1))).step(batch(0))
-
-
-@pytest.mark.parametrize("compile", [False, True])
-def test_a_loss_that_ignores_its_player_is_refused_compiled_too(compile: bool) -> None:
-    game = mm.Game(loss_g, lambda g, d, b: g(b["noise"]).mean())
-    with pytest.raises(mm.GameError, match=r"the loss of players\[1\] does not depend on that player"):
-        mm.bind(game, (net(2), net()), PLAIN, compile=compile).step(batch(0))
 
 
 class KeepsItsPlayers(mm.SimultaneousGDA):

@@ -10,6 +10,7 @@ from torch.nn.functional import softplus
 import minimax as mm
 from minimax.optimizers import BY_NAME
 from minimax.testing._compare import same
+from tests.gan import GAN, batch, drawn, loss_d, loss_g
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -23,26 +24,6 @@ class Norm(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.last(self.norm(self.first(x)).tanh())
-
-
-def loss_g(g: Any, d: Any, b: Any) -> torch.Tensor:
-    return softplus(-d(g(b["noise"]))).mean()
-
-
-def loss_d(g: Any, d: Any, b: Any) -> torch.Tensor:
-    return (softplus(-d(b["real"])) + softplus(d(g(b["noise"])))).mean()
-
-
-def batch(seed: int) -> dict[str, torch.Tensor]:
-    noise, real = torch.randn(2, 6, 2, generator=torch.Generator().manual_seed(seed))
-    return {"noise": noise, "real": real + 2}
-
-
-def drawn(optimizer: mm.GameOptimizer, step: int) -> list[Any]:
-    return [batch(step * optimizer.draws + k) for k in range(optimizer.draws)]
-
-
-GAN = mm.Game(loss_g, loss_d)
 
 
 # ------------------------------------------------------------------------------------------------------------- buffers
