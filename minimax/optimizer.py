@@ -198,7 +198,7 @@ class GameOptimizer(ABC):
             info.point = ()
         info.constraints = game.constraints
         info.cost = Cost(oracle.gradients, oracle.hvps, sum([admission.batch_size(batch) for batch in drawn]))
-        info.buffers = oracle.buffers
+        info.buffers = oracle.left()
         return oracle.leave(z), state, info
 
     def start(self, z: Point, device: torch.device) -> State:

@@ -118,6 +118,14 @@ class Oracle:
         """
         return nullcontext() if self.game._modules is None or self._inside is z else _Holding(self, z)
 
+    def left(self) -> dict[str, Tensor]:
+        """The buffers as the last evaluation left them."""
+        return self.buffers
+
+    def leave_buffers(self, buffers: dict[str, Tensor]) -> None:
+        """Let the next evaluation start from other buffers."""
+        self.buffers = buffers
+
     def silent(self) -> Oracle:
         """A copy whose evaluations leave no trace in this one: they count nothing and keep no buffers."""
         new = Oracle(self.game, self.specs, self.names)  # not `copy`, which torch.compile does not follow everywhere
@@ -322,22 +330,17 @@ class Around(Oracle, ABC):
         super().__init__(inner.game, inner.specs, inner.names)
         self.signs = inner.signs
 
-    @property
-    def buffers(self) -> dict[str, Tensor]:
-        """The inner oracle's."""
-        return self.inner.buffers
+    def left(self) -> dict[str, Tensor]:
+        return self.inner.left()
 
-    @buffers.setter
-    def buffers(self, buffers: dict[str, Tensor]) -> None:
-        self.inner.buffers = buffers
+    def leave_buffers(self, buffers: dict[str, Tensor]) -> None:
+        self.inner.leave_buffers(buffers)
 
     def holding(self, z: Point) -> AbstractContextManager[None]:
         return self.inner.holding(z)
 
     def silent(self) -> Oracle:
-        new = self.around(self.inner.silent())
-        new.buffers, new._inside = self.buffers, self._inside
-        return new
+        return self.around(self.inner.silent())
 
     @abstractmethod
     def around(self, inner: Oracle) -> Oracle:

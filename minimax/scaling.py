@@ -242,7 +242,8 @@ class _Averaging(Around):
     def _mean(self, values: Iterable[T]) -> T:
         """The mean of an evaluation's answers, and of the buffers that it leaves."""
         mean = self._merged(values)
-        self.buffers = dict(zip(self.buffers, self.merge(list(self.buffers.values())), strict=True))
+        left = self.left()
+        self.leave_buffers(dict(zip(left, self.merge(list(left.values())), strict=True)))
         return mean
 
     def _merged(self, values: Iterable[T]) -> T:
