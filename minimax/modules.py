@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from minimax import tree, validation
+from minimax.admission import mismatch
 from minimax.compiled import compiled
 from minimax.errors import GameError
 from minimax.game import Game
 from minimax.inspection import inspect, refuse_cuts
 from minimax.optimizer import GameOptimizer, Info, State
 from minimax.oracle import Players
-from minimax.saving import described, expected, mismatch
+from minimax.saving import described, expected
 from minimax.solve import check_playable, written
 
 
@@ -226,7 +227,8 @@ class Trainer:
             GameError: it is not, and neither were the `skips` before it.
         """
         values = new.values() if isinstance(new, Mapping) else new
-        seen = [*info.losses, *(leaf for value in values for leaf in tree.flatten(value)[0])]
+        leaves = [leaf for value in values for leaf in tree.flatten(value)[0]]
+        seen = [*info.losses, *(leaf.contiguous() for leaf in leaves)]  # it writes, which no expanded tensor allows
         found, one = (seen[-1].new_full((), k, dtype=torch.float32) for k in (0, 1))
         torch._amp_foreach_non_finite_check_and_unscale_(seen, found, one)  # what GradScaler asks with: one pass
         if not found.item():

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.admission import mismatch as mismatch
 from minimax.compiled import Compiled
 from minimax.game import Game
 from minimax.optimizer import GameOptimizer, State

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from minimax.admission import mismatch
 from minimax.compiled import compiled
 from minimax.errors import GameError
 from minimax.game import Game
 from minimax.inspection import inspect, refuse_cuts
 from minimax.optimizer import Cost, GameOptimizer, Info, State, checked
 from minimax.oracle import Players
-from minimax.saving import expected, mismatch
+from minimax.saving import expected
 from minimax.status import Limits, Status, measure, missed, not_finite, played_out, start_of
 from minimax.status import magnitude as magnitude
 from minimax.validation import flag, shown, whole

@@ -218,6 +218,14 @@ def test_the_tensor_that_is_not_finite_is_named() -> None:
         mm.bind(game, players, PLAIN).step()
 
 
+def test_a_player_whose_projection_repeats_one_number_is_looked_at_too() -> None:
+    """An expanded tensor: several entries in one place of memory, which nothing may write to."""
+    game = mm.zero_sum(lambda x, y: (x * y).sum() + x @ x - y @ y, constraints=(lambda x: x.mean().expand_as(x), None))
+    trainer = mm.bind(game, (torch.tensor([1.0, 3.0]), torch.zeros(2)), PLAIN)
+    trainer.step()
+    assert torch.allclose(trainer.players[0], torch.full((2,), 1.6))
+
+
 def test_some_steps_may_be_passed_over() -> None:
     module = net()
     trainer = mm.bind(fragile(), (module,), PLAIN, skips=2)
