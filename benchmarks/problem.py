@@ -171,6 +171,10 @@ class Problem(ABC):
         """The draw-th batch of the run with this seed, a pure function of them; None if the losses take no batch."""
         return None
 
+    def samples_in(self, batch: Batch) -> int:
+        """How many samples a batch holds, for the costs; what a sample is, the problem says."""
+        return 0 if batch is None else self.preset.batch
+
     def memory(self, seed: int) -> Memory:
         """What training remembers beyond players and state (a pool of past samples), or None."""
         return None
