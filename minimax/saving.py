@@ -14,8 +14,7 @@ from minimax.compiled import Compiled
 from minimax.game import Game
 from minimax.optimizer import GameOptimizer, State
 from minimax.oracle import Players
-from minimax.rules import Memory, Rule
-from minimax.torch_rules import from_torch
+from minimax.rules import Memory, Rule, from_torch
 from minimax.tree import Vector
 
 

@@ -18,9 +18,8 @@ from minimax.game import Game, cooperative, zero_sum
 from minimax.linearization import Linearization
 from minimax.optimizer import GameOptimizer, Info, State
 from minimax.oracle import Oracle, Players
-from minimax.rules import Rule
+from minimax.rules import Rule, from_torch
 from minimax.scaling import averaged
-from minimax.torch_rules import from_torch
 
 T = TypeVar("T")
 SAMPLES, FEATURES = 5, 3

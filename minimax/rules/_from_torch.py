@@ -14,7 +14,7 @@ from torch._C._functorch import TransformType
 from torch.overrides import TorchFunctionMode
 
 from minimax import tree
-from minimax.rules import Hyperparameter, Memory, Rule
+from minimax.rules.rule import Hyperparameter, Memory, Rule
 from minimax.tree import Vector
 from minimax.validation import function, shown
 
