@@ -26,6 +26,7 @@ from minimax.optimizer import Wrapper as Wrapper
 from minimax.optimizers import *  # noqa: F403 - an optimizer's one export line is there
 from minimax.rules import Rule as Rule
 from minimax.rules import adam as adam
+from minimax.rules import adamw as adamw
 from minimax.rules import entropic as entropic
 from minimax.rules import from_torch as from_torch
 from minimax.rules import rmsprop as rmsprop

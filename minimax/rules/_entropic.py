@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.rules.rule import Memory, Rule
+from minimax.rules.rule import Memory, Rated
 from minimax.tree import Vector
 
 
 @dataclass(frozen=True)
-class entropic(Rule):
+class entropic(Rated):
     r"""Multiplicative weights: z⁺ ∝ z exp(-h g) along the last dimension, the mirror step on the probability simplex.
 
     Every leaf holds one distribution per row and stays one (a zero stays zero), so no projection is needed;
@@ -35,9 +35,11 @@ class entropic(Rule):
     Source: Nemirovski, Prox-method with rate of convergence O(1/t), 2004; Freund & Schapire, 1999.
     """
 
-    sums: ClassVar[bool] = False
+    @property
+    def sums(self) -> bool:
+        return False
 
-    def init(self, player: Vector) -> Memory:
+    def init(self, player: Vector, names: Sequence[str] = ()) -> Memory:
         for z in () if tree.transformed() else player:
             off = torch.tensor(1.0) if z.dim() == 0 else (z.sum(-1) - 1).abs().max()
             if not (float(off) <= torch.finfo(z.dtype).eps ** 0.5 and float(z.min()) >= 0):

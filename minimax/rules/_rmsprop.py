@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from minimax import tree
-from minimax.rules.rule import Hyperparameter, Memory, Rule, now
+from minimax.rules.rule import Hyperparameter, Memory, Rated, now
 from minimax.tree import Vector
 from minimax.validation import hyperparameter
 
 
 @dataclass(frozen=True)
-class rmsprop(Rule):
+class rmsprop(Rated):
     r"""RMSprop (Tieleman & Hinton, 2012): s ← a s + (1-a) g², d = -h g / (√s + ε).
 
     Every number may be a float, a tensor or a schedule step -> float. Memory: one copy of the player.
@@ -39,7 +40,7 @@ class rmsprop(Rule):
         hyperparameter("alpha", self.alpha, at_least=0, below=1)
         hyperparameter("eps", self.eps, at_least=0)
 
-    def init(self, player: Vector) -> Memory:
+    def init(self, player: Vector, names: Sequence[str] = ()) -> Memory:
         return {"s": tree.zeros(player)}
 
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:

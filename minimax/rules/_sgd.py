@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from minimax import tree
-from minimax.rules.rule import Hyperparameter, Memory, Rule, now, zero
+from minimax.rules.rule import Hyperparameter, Memory, Rated, now, zero
 from minimax.tree import Vector
 from minimax.validation import flag, hyperparameter
 
 
 @dataclass(frozen=True)
-class sgd(Rule):
+class sgd(Rated):
     r"""Gradient descent with momentum: v ← b v + g, d = -h v (Nesterov: d = -h (g + b v)).
 
     On its own this is the heavy ball z⁺ = z - h g + b (z - z₋). In games a *negative* b can help (Gidel et al., 2019).
@@ -51,7 +52,7 @@ class sgd(Rule):
     def _heavy(self) -> bool:
         return not zero(self.momentum)
 
-    def init(self, player: Vector) -> Memory:
+    def init(self, player: Vector, names: Sequence[str] = ()) -> Memory:
         return {"v": tree.zeros(player)} if self._heavy else {}
 
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:

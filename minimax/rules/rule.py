@@ -1,16 +1,15 @@
-"""Update rules: how far one player moves along one gradient.
+"""What every update rule is: how far one player moves along one gradient.
 
 A rule returns the *displacement*, not the new player, so that a schedule can apply it from another point
-(extragradient), double it and take the last one back (optimistic), or project the sum. Rules are lower-case, as the
-call that makes them is how they print: `sgd(lr=0.1)`.
+(extragradient), double it and take the last one back (optimistic), or project the sum.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -26,27 +25,31 @@ def now(value: Hyperparameter, step: Tensor) -> Any:
     return value(step) if callable(value) else value
 
 
+def zero(value: Any) -> bool:
+    """Whether a hyperparameter is the number 0, so that what it multiplies may be left out."""
+    return not isinstance(value, Tensor) and value == 0
+
+
 @dataclass(frozen=True)
 class Rule(ABC):
-    """How one player turns gradients into displacements.
+    """How one player turns gradients into displacements: a configuration, and two pure functions.
 
-    Args:
-        lr: h >= 0, a float, a tensor, or a schedule step -> float.
-
-    Raises:
-        ValueError: a hyperparameter that is no number or out of its range.
+    Most rules are a `Rated`; one that has no rate of its own, as it goes around others, starts from here.
     """
 
-    lr: Hyperparameter
-
-    sums: ClassVar[bool] = True  # whether displacements may be added up and stretched, or only added to their start
-
-    def __post_init__(self) -> None:
-        hyperparameter("lr", self.lr, at_least=0)
+    @property
+    def sums(self) -> bool:
+        """Whether displacements may be added up and stretched, or only added to their start."""
+        return True
 
     @abstractmethod
-    def init(self, player: Vector) -> Memory:
-        """The memory before the first move: a dict of tensors and lists of tensors."""
+    def init(self, player: Vector, names: Sequence[str] = ()) -> Memory:
+        """The memory before the first move: tensors in dicts and lists.
+
+        Args:
+            player: its leaves.
+            names: what those are called: a module's parameters "conv.weight", a tuple's entries "0", "1".
+        """
 
     @abstractmethod
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
@@ -69,10 +72,6 @@ class Rule(ABC):
         """
         return self.move(at, gradient, memory, step)
 
-    def rate(self, step: Tensor) -> Any:
-        """The learning rate at this step."""
-        return now(self.lr, step)
-
     def metric(self, memory: Memory, step: Tensor) -> Any:
         """A in d = -A m with m the rule's mean of gradients: a number, or one per entry (a vector). Call after `move`.
 
@@ -82,6 +81,22 @@ class Rule(ABC):
         raise RuntimeError(f"{type(self).__name__} has no metric: use sgd, rmsprop or adam.")
 
 
-def zero(value: Any) -> bool:
-    """Whether a hyperparameter is the number 0, so that what it multiplies may be left out."""
-    return not isinstance(value, Tensor) and value == 0
+@dataclass(frozen=True)
+class Rated(Rule):
+    """A rule with a learning rate.
+
+    Args:
+        lr: h >= 0, a float, a tensor, or a schedule step -> float.
+
+    Raises:
+        ValueError: a hyperparameter that is no number or out of its range.
+    """
+
+    lr: Hyperparameter
+
+    def __post_init__(self) -> None:
+        hyperparameter("lr", self.lr, at_least=0)
+
+    def rate(self, step: Tensor) -> Any:
+        """The learning rate at this step."""
+        return now(self.lr, step)
