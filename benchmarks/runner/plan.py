@@ -13,11 +13,13 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
-from benchmarks import folders, record, spec
+from benchmarks import record
+from benchmarks.data import folders
 from benchmarks.problem import Preset, Problem
 from benchmarks.problems import Found
 from benchmarks.record import Folder, UsageError
-from benchmarks.spec import Setup, Spec
+from benchmarks.runner import spec
+from benchmarks.runner.spec import Setup, Spec
 
 
 @dataclass(frozen=True)

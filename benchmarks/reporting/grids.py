@@ -12,8 +12,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks import pictures, record, table
-from benchmarks.plots import fitted, headed, styled
+from benchmarks import pictures, record
+from benchmarks.reporting import tables
+from benchmarks.reporting.figures import fitted, headed, styled
 
 MOMENTS = 5  # columns of a grid of samples over training
 Place: TypeAlias = tuple[str, str]  # row and column of a grid
@@ -73,12 +74,12 @@ def seed_grid(taken: pd.DataFrame, runs: pd.DataFrame) -> Figure:
 def _caption(run: pd.DataFrame) -> str:
     first = run.iloc[0]
     how = "" if first.status in record.PLAYED - {"diverged"} else f", {first.status}"
-    return f"seed {first.seed}: {table.headline(run).iloc[0]:.3g}{how}"
+    return f"seed {first.seed}: {tables.headline(run).iloc[0]:.3g}{how}"
 
 
 def ranked(runs: pd.DataFrame) -> list[int]:
     """The seeds of one optimizer from best to worst; those that failed come last."""
-    values = table.headline(runs)
+    values = tables.headline(runs)
     signed = -values if runs.higher_is_better.iloc[0] else values
     order = signed.sort_values(kind="stable", na_position="last").index
     return [int(seed) for seed in runs.loc[order].seed]

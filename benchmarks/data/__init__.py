@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from benchmarks import decoding, folders, record
-from benchmarks.folders import DataError
+from benchmarks import record
+from benchmarks.data import decoding, folders
+from benchmarks.data.folders import DataError
 
 Device = torch.device | str
 Array = NDArray[Any]

@@ -11,14 +11,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import engine, plan, problems, record, report, run, spec
+from benchmarks import problems, record, run
 from benchmarks.record import Folder
+from benchmarks.reporting import suite
+from benchmarks.runner import plan, spec
+from benchmarks.runner.engines import processes
 
-ROOT = Path(__file__).parents[2]
-TINY = str(Path(__file__).with_name("tiny.py"))
+ROOT = Path(__file__).parents[3]
+TINY = str(Path(__file__).parents[1] / "tiny.py")
 
 
-PLAIN = "import sys; from benchmarks import report, run; report.write = lambda *_: []; sys.exit(run.main())"
+PLAIN = (
+    "import sys; from benchmarks import run; from benchmarks.reporting import suite; "
+    "suite.write = lambda *_: []; sys.exit(run.main())"
+)
 """The command, without its figures, which take longest."""
 
 
@@ -35,7 +41,7 @@ def command(tmp_path, monkeypatch):
 
 @pytest.fixture
 def untold(monkeypatch):
-    monkeypatch.setattr(report, "write", lambda *_: [])
+    monkeypatch.setattr(suite, "write", lambda *_: [])
 
 
 @pytest.fixture
@@ -67,7 +73,7 @@ def wait(happened):
 
 
 def playing(home):
-    return [folder for folder in cells(home) if engine.busy(folder) and (folder.path / ".lock").read_text()]
+    return [folder for folder in cells(home) if processes.busy(folder) and (folder.path / ".lock").read_text()]
 
 
 def line(process, says):
@@ -143,14 +149,14 @@ def test_the_lock_outlives_a_reset(tmp_path):
             path.write_text("x")
         record.write_json(folder.cell, {"run_id": "cell"})
         plan.reset(folder, True)
-        assert engine.busy(folder)
+        assert processes.busy(folder)
         assert {path.name for path in folder.path.iterdir()} == {".lock", "cell.json", "log.txt"}
         assert folder.log.read_text() == ""
-    assert not engine.busy(folder) and not engine.busy(Folder(tmp_path / "none"))
+    assert not processes.busy(folder) and not processes.busy(Folder(tmp_path / "none"))
 
 
 def test_a_hang_is_a_timeout_and_is_not_played_again(command, tmp_path, untold, monkeypatch, capsys):
-    monkeypatch.setattr(engine, "GRACE", 2.0)
+    monkeypatch.setattr(processes, "GRACE", 2.0)
     words = command("-p", "tiny-hanging", "--seeds", "0", "--timeout", "1")
     assert run.main(words) == 0
     out = capsys.readouterr().out

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import data, folders
-from benchmarks.data import DataError, Density, Gaussian, Grid, Images, Mixture, Moons, Ring
+from benchmarks import data
+from benchmarks.data import DataError, Density, Gaussian, Grid, Images, Mixture, Moons, Ring, folders
 from benchmarks.quality import features, metrics
 
 
@@ -334,7 +334,7 @@ def test_a_worker_reads_with_torch_and_numpy_alone(digits: Images, cache: Path) 
         "import sys; from benchmarks import data, networks; from benchmarks.quality import features, labels, metrics; "
         "data.load('digits', 16); print({'sklearn', 'scipy', 'torchvision', 'PIL', 'pandas'} & set(sys.modules))"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert (run.stdout.strip(), run.stderr) == ("set()", "")
 

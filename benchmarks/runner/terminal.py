@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import io
 import math
 import os
 import sys
@@ -13,52 +11,19 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any, TextIO
 
+from benchmarks.command import say
 from benchmarks.record import FAILED, PLAYED, STATUSES
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from benchmarks.plan import Cell
-    from benchmarks.worker import Event
+    from benchmarks.runner.plan import Cell
+    from benchmarks.runner.worker import Event
 
 MARKS = {"ok": "●", "target": "★", "diverged": "✗", "running": "▶", "interrupted": "‖", "new": "·"}
 COLOURS = {"●": "green", "★": "bold green", "✗": "red", "▶": "cyan", "◐": "yellow", "!": "bold red", "‖": "magenta"}
 LEGEND = "★ targets met  ● done  ◐ collapsed  ✗ diverged  ! failed  ‖ interrupted  ▶ running  · to do"
 TRACE = 6  # lines of a traceback
-LOOKALIKES = str.maketrans("★●◐✗‖▶·–—’‘“”…×", "*ocx=>.--''\"\".x")
-"""What stands for a character where the output has none of its kind; the marks stay apart."""
-
-
-def settle() -> None:
-    """Make standard output and error take whatever is written: closed ones nothing, ASCII ones what looks alike."""
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # one of the three was closed
-        os.set_inheritable(number, True)
-    os.close(number)
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="lookalike")
-
-
-def lookalike(error: UnicodeError) -> tuple[str, int]:
-    """What to write for characters that an encoding does not have."""
-    assert isinstance(error, UnicodeEncodeError)
-    text = error.object[error.start : error.end].translate(LOOKALIKES)
-    return text.encode("ascii", "replace").decode(), error.end
-
-
-codecs.register_error("lookalike", lookalike)
-
-
-def say(text: object, out: TextIO | None = None) -> None:
-    """Print a line; where nobody reads any longer (`| head`), nowhere."""
-    out = sys.stdout if out is None else out
-    try:
-        print(text, file=out, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 @dataclass

@@ -17,16 +17,19 @@ from typing import Any
 import torch
 
 from benchmarks import data as sets
-from benchmarks import engine, folders, plan, problems, record, report, spec, terminal
-from benchmarks.folders import DataError
-from benchmarks.options import Options, short
-from benchmarks.plan import Cell
+from benchmarks import problems, record
+from benchmarks.command import say, short
+from benchmarks.data import folders
+from benchmarks.data.folders import DataError
 from benchmarks.problem import Problem
 from benchmarks.problems import Found
 from benchmarks.record import Folder, UsageError
+from benchmarks.runner import plan, spec, terminal
+from benchmarks.runner.engines import processes
+from benchmarks.runner.options import Options
+from benchmarks.runner.plan import Cell
+from benchmarks.runner.worker import Task
 from benchmarks.suites import OPTIMIZERS, SUITES
-from benchmarks.terminal import say
-from benchmarks.worker import Task
 
 CUSTOM = "custom"
 """The results folder of problems that were named without a suite."""
@@ -175,7 +178,7 @@ class Session:
 
     def failed(self, cell: Cell) -> bool:
         """Whether a cell has no result, unless another command is seeing to that."""
-        elsewhere = engine.busy(self.where[cell.run_id])  # asked first: what has ended since has its status
+        elsewhere = processes.busy(self.where[cell.run_id])  # asked first: what has ended since has its status
         return not elsewhere and self.status(cell) in {"error", "oom", "interrupted", "new"}
 
     def preview(self) -> None:
@@ -194,8 +197,8 @@ class Session:
         done = len(self.cells) - len(todo)
         say(f"{self.suite}: {len(self.cells)} cells, {done} done, {len(todo)} to do ({estimate})")
 
-    def play(self) -> int:
-        """Play what is left, then write tables and figures; returns the exit status."""
+    def play(self) -> bool:
+        """Play what is left; returns whether anything is written."""
         torch.set_num_threads(1)  # what is prepared here is read by all cells, and sums depend on the number of threads
         record.check_schema(self.home)
         todo = self.todo()
@@ -203,13 +206,16 @@ class Session:
             shown.say(f"{self.suite}: {len(self.cells)} cells, {len(todo)} to do")
             ready = self.prepare(todo, shown)
             if not ready and len(todo) == len(self.cells):
-                return 1  # nothing could be prepared, and nothing is written
+                return False  # nothing could be prepared
             self.make_home()
             self.announce(ready)
-            engine.play(self.tasks(ready), self.jobs, shown.hear)
-        written = report.write(self.home, self.options.axis)
-        say(f"{len(written)} tables and figures in {self.home}")
-        return int(any(self.failed(cell) for cell in self.cells))
+            processes.play(self.tasks(ready), self.jobs, shown.hear)
+        return True
+
+    @property
+    def lacking(self) -> bool:
+        """Whether a cell has no result that should have one."""
+        return any(self.failed(cell) for cell in self.cells)
 
     def make_home(self) -> None:
         """Make the suite's folder.

@@ -10,11 +10,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import engine, plan, problems, process, record, spec, worker
+from benchmarks import problems, record
 from benchmarks.record import Folder
-from benchmarks.worker import Stop, Task
+from benchmarks.runner import plan, process, spec, worker
+from benchmarks.runner.engines import processes
+from benchmarks.runner.worker import Stop, Task
 
-TINY = str(Path(__file__).with_name("tiny.py"))
+TINY = str(Path(__file__).parents[1] / "tiny.py")
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +127,7 @@ def test_an_interrupted_cell_goes_on_bit_for_bit(task, optimizer, looks):
 
 def test_a_killed_cell_goes_on_bit_for_bit(task):
     whole, killed = task("tiny-slow", folder="whole"), task("tiny-slow", folder="killed")
-    engine.warm_up()
+    processes.warm_up()
     context = multiprocessing.get_context("forkserver")
     receiver, sender = context.Pipe(duplex=False)
     player = context.Process(target=process.main, args=(killed, sender))

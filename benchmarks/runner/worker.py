@@ -1,7 +1,7 @@
 """One cell: plays the optimizer on the problem, evaluates, records, checkpoints, and says how it ended.
 
 A worker imports torch, numpy and the standard library alone. What it knows comes in a `Task`, what it has to say leaves
-in its folder and, for the terminal, as `Event`s. `benchmarks.process` gives it a process of its own.
+in its folder and, for the terminal, as `Event`s. `benchmarks.runner.process` gives it a process of its own.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 import minimax as mm
-from benchmarks import pictures, plan, problems, record, verdict
-from benchmarks.plan import Cell, digest
+from benchmarks import pictures, problems, record
 from benchmarks.quality import stability
 from benchmarks.record import Folder
+from benchmarks.runner import plan, verdict
+from benchmarks.runner.plan import Cell, digest
 from minimax.solve import magnitude, write
 
 JUDGEMENTS = 100  # how often, at most, a run is asked whether it has diverged

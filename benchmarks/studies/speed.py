@@ -1,8 +1,9 @@
 """The speed of a step: ours against a hand-written PyTorch loop of the same algorithm.
 
 Both run in one process, interleaved block by block, so that a drifting machine slows both; the figure is the median
-of the blocks' ratios. Run `python -m benchmarks.speed` on a machine that does nothing else. Fresh batches of real data:
-how many products competitive gradient descent takes depends on them, and on how far the game has been played.
+of the blocks' ratios. Run `python -m benchmarks.studies.speed` on a machine that does nothing else. It takes fresh
+batches of real data: how many products competitive gradient descent takes depends on them, and on how far the game has
+been played.
 """
 
 from __future__ import annotations
@@ -366,7 +367,7 @@ def alone(only: str, threads: int) -> None:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.speed", description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each case is measured (default 10)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch, where nothing is said (default 1)")
     parser.add_argument("--burn-in", type=int, default=100, help="steps that ACGD has taken before (default 100)")

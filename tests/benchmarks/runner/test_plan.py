@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minimax as mm
-from benchmarks import plan, problems, record, spec
+from benchmarks import problems, record
 from benchmarks.problem import Preset, Recipe
 from benchmarks.record import UsageError
+from benchmarks.runner import plan, spec
 
-TINY = str(Path(__file__).with_name("tiny.py"))
+TINY = str(Path(__file__).parents[1] / "tiny.py")
 RECIPE = Recipe("adam", lr=2e-4, options={"betas": (0.5, 0.999)}, steps=(1, 5), order=(1, 0))
 
 

@@ -1,4 +1,4 @@
-"""The theory of benchmarks.rates against the steps that the optimizers take."""
+"""The theory of benchmarks.studies.rates against the steps that the optimizers take."""
 
 import math
 from functools import cache
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import minimax as mm
-from benchmarks import rates
+from benchmarks.studies import rates
 from minimax import games
 from minimax.optimizers import BY_NAME
 

@@ -9,8 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from benchmarks import grids, pictures, plots
-from benchmarks.looks import looks
+from benchmarks import pictures
+from benchmarks.reporting import figures, grids
+from benchmarks.reporting.looks import looks
 
 LABELS = {"sim": "diverged", "extra": "ok", "alt lr=0.1": "ok"}
 
@@ -77,51 +78,51 @@ def texts(figure):
 
 def drawn(figure, tmp_path):
     assert isinstance(figure, Figure)
-    paths = plots.save(figure, tmp_path / "figure")
+    paths = figures.save(figure, tmp_path / "figure")
     assert all(path.stat().st_size > 1000 for path in paths)
     return texts(figure)
 
 
-@pytest.mark.parametrize("axis", plots.AXES)
+@pytest.mark.parametrize("axis", figures.AXES)
 def test_curves_say_how_many_seeds_there_were_and_how_many_diverged(rows, runs, tmp_path, axis):
     floors = pd.DataFrame(
         [("p/d", "kid", "real", 0.01), ("p/d", "kid", "none", -1.0)], columns=["title", "metric", "what", "value"]
     )
-    said = drawn(plots.curves(rows, runs, floors, ["kid", "field_norm"], axis), tmp_path)
+    said = drawn(figures.curves(rows, runs, floors, ["kid", "field_norm"], axis), tmp_path)
     assert "sim (n = 3, 1 diverged)" in said and "extra (n = 3)" in said
-    assert "median" in said and "quartiles" in said and plots.AXES[axis] in said and "real" in said
+    assert "median" in said and "quartiles" in said and figures.AXES[axis] in said and "real" in said
 
 
 def test_curves_mark_a_divergence_where_it_was(rows, runs):
-    figure = plots.curves(rows, runs, pd.DataFrame(columns=["title", "metric", "what", "value"]), ["kid"], "steps")
+    figure = figures.curves(rows, runs, pd.DataFrame(columns=["title", "metric", "what", "value"]), ["kid"], "steps")
     crosses = [line for line in figure.axes[0].lines if line.get_marker() == "X"]
     assert [tuple(cross.get_xydata()[0]) for cross in crosses] == [(2.0, 0.25)]
 
 
 def test_a_curve_of_one_point_is_seen(rows, runs):
     floors = pd.DataFrame(columns=["title", "metric", "what", "value"])
-    (panel,) = plots.curves(rows[rows.step == 2], runs, floors, ["kid"], "steps").axes
+    (panel,) = figures.curves(rows[rows.step == 2], runs, floors, ["kid"], "steps").axes
     assert {line.get_marker() for line in panel.lines if not str(line.get_label()).startswith("_")} == {
         look.marker for look in looks(LABELS).values()
     }
 
 
 def test_a_tradeoff_shows_survivors_and_counts_the_others(runs, tmp_path):
-    said = drawn(plots.tradeoff(runs), tmp_path)
+    said = drawn(figures.tradeoff(runs), tmp_path)
     assert "sim (n = 3, 1 diverged)" in said and "lower is better" in said
-    assert "sim" in drawn(plots.tradeoff(runs.assign(status="diverged", value=np.nan)), tmp_path)
+    assert "sim" in drawn(figures.tradeoff(runs.assign(status="diverged", value=np.nan)), tmp_path)
 
 
 def test_the_overview_ranks_and_marks_divergences(summary, tmp_path):
-    said = drawn(plots.overview(summary), tmp_path)
+    said = drawn(figures.overview(summary), tmp_path)
     assert "✗ 3/3" in said and "1  ✗ 1/3" in said and "3 seeds" in said
-    assert plots.ranks(summary).tolist() == [2, 1, 1, 2]
+    assert figures.ranks(summary).tolist() == [2, 1, 1, 2]
     turned = summary.assign(higher_is_better=True, median=summary["median"].replace(np.inf, -np.inf))
-    assert plots.ranks(turned).tolist() == [2, 1, 2, 1]
+    assert figures.ranks(turned).tolist() == [2, 1, 2, 1]
 
 
 def test_phase_portraits_have_a_panel_an_optimizer(rows, runs, tmp_path):
-    said = drawn(plots.phase(rows, runs), tmp_path)
+    said = drawn(figures.phase(rows, runs), tmp_path)
     assert all(label in said for label in LABELS) and "diverged" in said
 
 
@@ -141,10 +142,10 @@ def test_grids_name_the_seeds_they_show(taken, runs, tmp_path, kind):
 def every_figure(rows, runs, taken, summary):
     """All kinds of figures, by name."""
     floors = pd.DataFrame(columns=["title", "metric", "what", "value"])
-    yield "curves", plots.curves(rows, runs, floors, ["kid", "field_norm"], "gradients")
-    yield "tradeoff", plots.tradeoff(runs)
-    yield "overview", plots.overview(summary)
-    yield "phase", plots.phase(rows, runs)
+    yield "curves", figures.curves(rows, runs, floors, ["kid", "field_norm"], "gradients")
+    yield "tradeoff", figures.tradeoff(runs)
+    yield "overview", figures.overview(summary)
+    yield "phase", figures.phase(rows, runs)
     yield "training", grids.training_grid(taken[taken.name == "points"], runs)
     yield "seeds", grids.seed_grid(taken[taken.name == "points"], runs)
 
@@ -156,7 +157,7 @@ def renamed(frame, names):
 def laid_out(figure):
     """The renderer of a figure that is laid out as in its file."""
     canvas = FigureCanvasAgg(figure)
-    with plots.style():
+    with figures.style():
         canvas.draw()
     return canvas.get_renderer()
 
@@ -209,7 +210,7 @@ def test_a_dollar_in_a_name_is_a_dollar(rows, runs, taken, summary, tmp_path):
 
 def test_ticks_of_logarithmic_axes_are_plain_numbers(rows, runs):
     floors = pd.DataFrame(columns=["title", "metric", "what", "value"])
-    figure = plots.curves(rows.assign(value=rows.value**3), runs, floors, ["kid"], "steps")
+    figure = figures.curves(rows.assign(value=rows.value**3), runs, floors, ["kid"], "steps")
     laid_out(figure)
     texts = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert (
@@ -222,11 +223,11 @@ def test_ticks_of_logarithmic_axes_are_plain_numbers(rows, runs):
 def test_legends_count_what_failed_and_medians_end_where_half_are_left(rows, runs):
     lost = runs.assign(status=runs.status.where(runs.run_id != "extra-1", "error"))
     floors = pd.DataFrame(columns=["title", "metric", "what", "value"])
-    assert "extra (n = 3, 1 failed or unfinished)" in texts(plots.curves(rows, lost, floors, ["kid"], "steps"))
+    assert "extra (n = 3, 1 failed or unfinished)" in texts(figures.curves(rows, lost, floors, ["kid"], "steps"))
     late = rows[(rows.step < 3) | (rows.run_id == "extra-0")]
     (line,) = (
         line
-        for line in plots.curves(late, runs, floors, ["kid"], "steps").axes[0].lines
+        for line in figures.curves(late, runs, floors, ["kid"], "steps").axes[0].lines
         if str(line.get_label()).startswith("extra")
     )
     assert max(line.get_xdata()) == 2
@@ -234,7 +235,7 @@ def test_legends_count_what_failed_and_medians_end_where_half_are_left(rows, run
 
 def test_the_overview_says_each_rows_metric_and_its_direction(summary):
     mixed = summary.assign(headline=["kid", "kid", "agreement", "agreement"], higher_is_better=summary.title == "q")
-    (panel, _) = plots.overview(mixed.assign(failed=[0, 1, 0, 0])).axes
+    (panel, _) = figures.overview(mixed.assign(failed=[0, 1, 0, 0])).axes
     rows = [text.get_text() for text in panel.get_yticklabels()]
     assert rows == ["p\nkid, lower is better", "q\nagreement, higher is better"]
     assert "0.1  ! 1/3" in [text.get_text() for text in panel.texts]
@@ -270,8 +271,8 @@ def test_a_grid_of_no_pictures_is_empty(taken, runs):
 
 
 def test_files_are_the_same_at_every_writing(summary, tmp_path):
-    once = [path.read_bytes() for path in plots.save(plots.overview(summary), tmp_path / "figure")]
-    again = [path.read_bytes() for path in plots.save(plots.overview(summary), tmp_path / "figure")]
+    once = [path.read_bytes() for path in figures.save(figures.overview(summary), tmp_path / "figure")]
+    again = [path.read_bytes() for path in figures.save(figures.overview(summary), tmp_path / "figure")]
     assert once == again
     assert not re.search(rb"<dc:date>|matplotlib version", b"".join(once), re.IGNORECASE)
 

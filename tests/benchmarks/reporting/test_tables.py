@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import record, table
+from benchmarks import record
 from benchmarks.record import RecordError
+from benchmarks.reporting import tables
 
 
 @pytest.fixture
@@ -55,15 +56,15 @@ def test_tables_hold_every_run_and_row(home):
     for seed in range(3):
         cell(home, "sim", seed, 1.0 + seed)
     cell(home, "extra", 0, 0.5, params="lr=1")
-    tables = table.load(home)
-    assert list(tables.runs.label) == ["extra lr=1", "sim", "sim", "sim"]
-    assert len(tables.curves) == 4 * 9 and set(record.COLUMNS) <= set(tables.curves)
+    found = tables.load(home)
+    assert list(found.runs.label) == ["extra lr=1", "sim", "sim", "sim"]
+    assert len(found.curves) == 4 * 9 and set(record.COLUMNS) <= set(found.curves)
     # a Hessian-vector product counts as two gradients of each of the two players
-    assert (tables.curves.gradients == tables.curves.grad_evals + 4 * tables.curves.hvp_evals).all()
-    assert tables.floors.to_dict("records") == [{"title": "p/d", "metric": "kid", "what": "real", "value": 0.01}]
-    paths = table.write(home, tables)
+    assert (found.curves.gradients == found.curves.grad_evals + 4 * found.curves.hvp_evals).all()
+    assert found.floors.to_dict("records") == [{"title": "p/d", "metric": "kid", "what": "real", "value": 0.01}]
+    paths = tables.write(home, found)
     assert [path.name for path in paths] == ["runs.parquet", "curves.parquet", "summary.csv"]
-    pd.testing.assert_frame_equal(pd.read_parquet(paths[1]), tables.curves, check_dtype=False, check_categorical=False)
+    pd.testing.assert_frame_equal(pd.read_parquet(paths[1]), found.curves, check_dtype=False, check_categorical=False)
     summary = pd.read_csv(paths[2]).set_index("label")
     assert list(summary.seeds) == [1, 3] and summary.references.iloc[0] == "real 0.01"
     assert summary.loc["sim", ["median", "low", "high", "interval"]].tolist() == [2.0, 1.0, 3.0, "min to max"]
@@ -75,7 +76,7 @@ def test_a_divergence_counts_as_the_worst_and_a_failure_as_nothing(home):
         cell(home, "sim", seed, 1.0, status)
     for seed, status in enumerate(["target", "error", None]):
         cell(home, "extra", seed, 2.0, status)
-    summary = table.summary(table.load(home).runs).set_index("label")
+    summary = tables.summary(tables.load(home).runs).set_index("label")
     assert summary.loc["sim", ["diverged", "failed", "median", "low"]].tolist() == [2, 0, math.inf, 1.0]
     assert summary.loc["extra", ["diverged", "failed", "median", "on_target"]].tolist() == [0, 2, 2.0, 1]
 
@@ -83,7 +84,7 @@ def test_a_divergence_counts_as_the_worst_and_a_failure_as_nothing(home):
 def test_where_higher_is_better_the_worst_is_minus_infinity(home):
     for seed, status in enumerate(["ok", "diverged", "ok"]):
         cell(home, "sim", seed, 1.0, status, higher=True)
-    (row,) = table.summary(table.load(home).runs).to_dict("records")
+    (row,) = tables.summary(tables.load(home).runs).to_dict("records")
     assert (row["median"], row["low"], row["high"]) == (1.0, -math.inf, 1.0)
 
 
@@ -92,7 +93,7 @@ def test_a_clock_that_went_back_brings_nothing_superseded_into_the_table(home):
     for number, sizes in enumerate(("small", "large")):
         assert record.planned(home) == number
         cell(home, "sim", 0, 10.0 * number, planned=record.planned(home) + 1, sizes=sizes)
-    assert list(table.load(home).runs.value) == [10.0]
+    assert list(tables.load(home).runs.value) == [10.0]
 
 
 def test_what_was_planned_last_replaces_what_came_before(home):
@@ -101,7 +102,7 @@ def test_what_was_planned_last_replaces_what_came_before(home):
     cell(home, "sim", 0, 3.0, planned=3.0, sizes="large", configuration="new")
     cell(home, "sim", 1, 4.0, planned=3.0, sizes="large", configuration="new")
     cell(home, "extra", 0, 5.0, planned=2.0, sizes="large", configuration="new")
-    assert list(table.load(home).runs.value) == [5.0, 3.0, 4.0]
+    assert list(tables.load(home).runs.value) == [5.0, 3.0, 4.0]
 
 
 def test_torn_files_lose_nothing_else(home):
@@ -111,9 +112,9 @@ def test_torn_files_lose_nothing_else(home):
         file.write('{"run_id": "p-')
     lost.status.write_text('{"status"')
     gone.cell.write_text("")
-    tables = table.load(home)
-    assert list(tables.runs.status) == ["ok", "interrupted"] and len(tables.curves) == 18
-    assert sorted(tables.notes) == sorted(
+    found = tables.load(home)
+    assert list(found.runs.status) == ["ok", "interrupted"] and len(found.curves) == 18
+    assert sorted(found.notes) == sorted(
         [
             f"{lost.status} is damaged: the cell is left out, and the command that played it plays it again.",
             f"{gone.cell} is damaged: the cell is left out, and the command that played it plays it again.",
@@ -124,15 +125,15 @@ def test_torn_files_lose_nothing_else(home):
 
 def test_a_folder_without_cells_says_so(home):
     with pytest.raises(RecordError, match="run the suite first"):
-        table.load(home)
+        tables.load(home)
 
 
 ROWS = 200_000
 PEAK = """
 import sys
 from pathlib import Path
-from benchmarks import report
-report.write(Path(sys.argv[1]))
+from benchmarks.reporting import suite
+suite.write(Path(sys.argv[1]))
 print(*(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
@@ -144,7 +145,7 @@ def test_a_report_of_many_rows_takes_little_memory(home):
         (first, *_), curve = record.read_rows(folder.curve)[0], record.Curve(folder.curve)
         for step in range(ROWS // 20 // 10):
             curve.append([{**first, "step": step, "metric": f"metric_{k}" if k else "kid"} for k in range(10)])
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     run = subprocess.run([sys.executable, "-c", PEAK, home], cwd=root, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert len(pd.read_parquet(home / "curves.parquet")) == ROWS
@@ -154,20 +155,20 @@ def test_a_report_of_many_rows_takes_little_memory(home):
 
 @pytest.mark.parametrize("seeds", range(2, 12))
 def test_an_interval_is_called_what_it_is(seeds):
-    _, low, high, kind = table.interval(np.arange(seeds) ** 2)
+    _, low, high, kind = tables.interval(np.arange(seeds) ** 2)
     assert (kind == "min to max") == ((low, high) == (0, (seeds - 1) ** 2))
 
 
 def test_intervals_are_ranges_or_bootstraps_and_the_same_at_every_call():
-    assert table.interval([]) == pytest.approx((math.nan, math.nan, math.nan, "none"), nan_ok=True)
+    assert tables.interval([]) == pytest.approx((math.nan, math.nan, math.nan, "none"), nan_ok=True)
     values = np.random.default_rng(1).normal(size=20)
-    median, low, high, kind = table.interval(values)
+    median, low, high, kind = tables.interval(values)
     assert kind == "bootstrap 95%" and values.min() < low < median < high < values.max()
-    assert table.interval(values) == table.interval(values[::-1])
-    assert table.interval([1.0, 2.0, 3.0, 4.0, math.inf])[2] == math.inf
+    assert tables.interval(values) == tables.interval(values[::-1])
+    assert tables.interval([1.0, 2.0, 3.0, 4.0, math.inf])[2] == math.inf
 
 
 def test_tables_and_figures_need_no_torch():
-    code = "import sys, benchmarks.report, benchmarks.plots, benchmarks.table; sys.exit('torch' in sys.modules)"
-    root = Path(__file__).parents[2]
+    code = "import sys, benchmarks.report, benchmarks.reporting.suite; sys.exit('torch' in sys.modules)"
+    root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -14,8 +14,8 @@ from threading import Thread
 
 import torch
 
-from benchmarks.engine import GRACE
-from benchmarks.worker import Event, Stop, Task, perform
+from benchmarks.runner.engines.processes import GRACE
+from benchmarks.runner.worker import Event, Stop, Task, perform
 
 
 def follow(stop: Stop) -> None:

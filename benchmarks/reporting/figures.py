@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchmarks import record
-from benchmarks.looks import Look, looks
+from benchmarks.reporting.looks import Look, looks
 
 AXES = {"gradients": "gradient evaluations", "seconds": "training seconds", "steps": "optimizer steps"}
 COLUMNS = {"gradients": "gradients", "seconds": "train_time_s", "steps": "step"}

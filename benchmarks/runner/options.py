@@ -7,15 +7,13 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Never
+from typing import Any
 
+from benchmarks.command import AXES, Once, Parser, filled, short
 from benchmarks.suites import SUITES
 
-AXES = ("gradients", "seconds", "steps")
 SEEDS = 1000  # in one command
-GIVEN = " given"  # what an option's own name cannot be
 
 
 @dataclass(frozen=True)
@@ -42,35 +40,6 @@ class Options:
     dry_run: bool
     force: str | None
     retry: str | None
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that refuses in one line, as everything here does."""
-
-    def read(self, arguments: Sequence[str] | None) -> dict[str, Any]:
-        """The options by name."""
-        found, unknown = self.parse_known_args(arguments)
-        if unknown:
-            near = get_close_matches(unknown[0].partition("=")[0], self._option_string_actions, 1)
-            hint = f"did you mean {near[0]}?" if near else "options begin with a dash, and values follow theirs"
-            self.error(f"{short(unknown[0])} is no option: {hint}")
-        return {name: value for name, value in vars(found).items() if name != GIVEN}
-
-    def error(self, message: str) -> Never:
-        """Say what is wrong and leave with status 2."""
-        self.exit(2, f"error: {' '.join(message.split())} (see python -m {self.prog} --help)\n")
-
-
-class Once(argparse.Action):
-    """An option with one value, which a second one would silently replace."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
-        """Take the value, the first time."""
-        given = vars(namespace).setdefault(GIVEN, set())
-        if self.dest in given:
-            raise argparse.ArgumentError(self, f"is given twice, the second time with {values!r}: give it once")
-        given.add(self.dest)
-        setattr(namespace, self.dest, values)
 
 
 def seeds(text: str) -> tuple[int, ...]:
@@ -116,18 +85,6 @@ def duration(text: str) -> float:
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{short(text)} is no number of seconds above 0")
     return value
-
-
-def filled(text: str) -> str:
-    """A text that says something."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} says nothing: give it a value, or leave the option out")
-    return text
-
-
-def short(text: str) -> str:
-    """A value in quotes, cut where it is too long to read."""
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:

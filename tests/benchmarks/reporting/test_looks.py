@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.looks import DASHES, NAMES, looks
+from benchmarks.reporting.looks import DASHES, NAMES, looks
 from minimax.optimizers import BY_NAME
 
 

@@ -10,16 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import record, report, run, terminal
+from benchmarks import record, run
+from benchmarks.reporting import suite
+from benchmarks.runner import terminal
 
-ROOT = Path(__file__).parents[2]
-TINY = str(Path(__file__).with_name("tiny.py"))
+ROOT = Path(__file__).parents[3]
+TINY = str(Path(__file__).parents[1] / "tiny.py")
 ESCAPE = "\x1b["
 
 
 @pytest.fixture
 def words(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "write", lambda *_: [])
+    monkeypatch.setattr(suite, "write", lambda *_: [])
     usual = ["--import", TINY, "-p", "alone", "-o", "simultaneous", "--seeds", "0-1"]
     return [*usual, "--results", str(tmp_path), "--device", "cpu", "--preset", "smoke"]
 
@@ -70,7 +72,10 @@ def typed(words, **environment):
         **{"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLUMNS": "120"},
         **environment,
     }
-    code = "import sys; from benchmarks import report, run; report.write = lambda *_: []; sys.exit(run.main())"
+    code = (
+        "import sys; from benchmarks import run; from benchmarks.reporting import suite; "
+        "suite.write = lambda *_: []; sys.exit(run.main())"
+    )
     process = subprocess.Popen([sys.executable, "-c", code, *words], env=environment, stdout=inner, stderr=inner)
     os.close(inner)
     told = b""

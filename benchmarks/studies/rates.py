@@ -1,9 +1,9 @@
 """Every optimizer on every closed-form game: steps and gradients to 1e-6, and the measured rate beside the theory's.
 
-`python -m benchmarks.rates` writes `rates.csv` and `figures/rates.png` to results/games in a few minutes. All methods
-take plain gradient steps of one size per game, h = 1/(4L); none is tuned. Each row names the `law` of its residual:
-linear, with the factor per step in `theory`; O(1/k) or sublinear, with the measured power of the step in `exponent`;
-adaptive, where the step depends on the past; or why there is none.
+`python -m benchmarks.studies.rates` writes `rates.csv` and `figures/rates.png` to results/games in a few minutes. All
+methods take plain gradient steps of one size per game, h = 1/(4L); none is tuned. Each row names the `law` of its
+residual: linear, with the factor per step in `theory`; O(1/k) or sublinear, with the measured power of the step in
+`exponent`; adaptive, where the step depends on the past; or why there is none.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import minimax as mm
-from benchmarks import plots
+from benchmarks.reporting import figures
 from minimax import games, tree
 from minimax.games import ClosedForm
 from minimax.optimizers import BY_NAME
@@ -326,7 +326,7 @@ def rows(steps: int) -> Iterator[dict[str, Any]]:
 
 def draw(table: pd.DataFrame) -> Figure:
     """Left, gradients to 1e-6 (✗ diverged, blank not within the budget); right, measured against predicted factor."""
-    with plots.style():
+    with figures.style():
         figure = Figure(figsize=(15, 6.4), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(2.3, 1))
         order = list(dict.fromkeys(table.game)), list(dict.fromkeys(table.optimizer))
@@ -358,13 +358,13 @@ def compare(ax: Axes, runs: pd.DataFrame, within: float = 0.01) -> None:
     ax.axline((1e-2, 1e-2), (1e-1, 1e-1), color="0.5", linewidth=0.8, zorder=0)
     ax.set(xscale="log", yscale="log", xlabel="predicted decades per step", ylabel="measured")
     for axis in (ax.xaxis, ax.yaxis):
-        plots.plain(axis)
+        figures.plain(axis)
     ax.set_title(f"-log10 of the factor per step, {len(known)} converged runs")
 
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.rates", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.rates", description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=1000, help="budget of every run (default 1000)")
     parser.add_argument("--results", type=Path, default=Path("results"), help="where games/ lies (default results)")
     options = parser.parse_args()
@@ -374,7 +374,7 @@ def main() -> None:
     home = options.results / "games"
     (home / "figures").mkdir(parents=True, exist_ok=True)
     table.to_csv(home / "rates.csv", index=False, float_format="%.6g")
-    for path in (home / "rates.csv", *plots.save(draw(table), home / "figures" / "rates")):
+    for path in (home / "rates.csv", *figures.save(draw(table), home / "figures" / "rates")):
         print(path)
 
 
