@@ -104,19 +104,21 @@ def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics
     figure = Figure(figsize=(4.2 * len(metrics) + 0.4, 3.4), layout="constrained")
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     look, names = looks(runs.label), legend_of(runs)
-    for panel, metric in zip(panels, metrics.itertuples(), strict=True):
-        shown = rows[(rows.metric == metric.name) & np.isfinite(rows.value.astype(float))]
+    for panel, metric in zip(panels, metrics.to_dict("records"), strict=True):
+        shown = rows[(rows.metric == metric["name"]) & np.isfinite(rows.value.astype(float))]
         for label in names:
             if (group := shown[shown.label == label]).size:
                 _curve(panel, group, COLUMNS[axis], look[label], names[label])
-        bounded = bool(np.isfinite(metric.range).all())
+        bounded = np.isfinite(metric["low"]) and np.isfinite(metric["high"])
         logarithmic = not bounded and _scale(panel, "y", shown.value)
-        for what, value in floors[floors.metric == metric.name][["reference", "value"]].itertuples(index=False):
+        for what, value in floors[floors.metric == metric["name"]][["reference", "value"]].itertuples(index=False):
             if np.isfinite(value) and (value > 0 or not logarithmic):
                 panel.axhline(value, color="0.4", linestyle=":", linewidth=1)
                 place: Any = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom", "fontsize": "small"}
                 panel.annotate(what, (1, value), color="0.4", **place)
-        panel.set(xlabel=AXES[axis], ylabel=f"{metric.name} [{metric.unit}]" if metric.unit else metric.name)
+        panel.set(
+            xlabel=AXES[axis], ylabel=f"{metric['name']} [{metric['unit']}]" if metric["unit"] else metric["name"]
+        )
         panel.xaxis.set_major_locator(MaxNLocator(TICKS, integer=axis != "seconds"))
     _legend_below(figure, panels)
     what = "median over seeds while half of them are left, band between the quartiles, ✗ diverged"

@@ -85,5 +85,5 @@ def panels(metrics: pd.DataFrame) -> pd.DataFrame:
     """The metrics that a problem's curves show: the headline, how much of the data is covered, the norm of F."""
     leading = metrics[metrics.headline]
     coverage = metrics[metrics.coverage & ~metrics.headline]
-    norm = pd.DataFrame([{"name": "field_norm", "unit": "", "range": (0.0, math.inf)}])
+    norm = pd.DataFrame([{"name": "field_norm", "unit": "", "low": 0.0, "high": math.inf}])
     return pd.concat([leading, coverage.iloc[-1:], norm], ignore_index=True)

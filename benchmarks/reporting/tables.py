@@ -164,12 +164,12 @@ def _rows(folder: Folder, stamp: Sequence[int] | None, notes: list[str]) -> Iter
 
 def _metrics(runs: pd.DataFrame) -> pd.DataFrame:
     """What the problems declare, each as it did last."""
-    declared = [
-        {"title": title, **metric, "range": tuple(metric["range"])}
-        for title, group in runs.groupby("title")
-        for metric in group.metrics.iloc[-1]
-    ]
-    return pd.DataFrame(declared)
+    rows = []
+    for title, metrics in runs.groupby("title").metrics:
+        for metric in metrics.iloc[-1]:
+            low, high = metric.pop("range")
+            rows.append({"title": title, **metric, "low": low, "high": high})
+    return pd.DataFrame(rows)
 
 
 def _floors(runs: pd.DataFrame) -> pd.DataFrame:

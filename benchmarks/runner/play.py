@@ -52,7 +52,6 @@ class Run:
         self.start = magnitude(self.players)
         self.memory = self.problem.memory(self.cell.seed)
         self.batch: Any = None
-        self.state: mm.optimizer.State | None = None
         self.info: mm.optimizer.Info | None = None
         self.drawn = 0
         self.step, self.cost, self.seconds = 0, mm.Cost(), 0.0
@@ -60,6 +59,8 @@ class Run:
         self.rate = exchange.measure(self.game, self.players, self.draw(0))
         self.steps = self.count_steps()
         self.optimizer = self.cell.setup.build(self.steps)
+        self.state = self.optimizer.init(self.game, self.players)
+        self.answer = "last" if self.optimizer.average(self.state) is None else "average"
         self.ema = self.average()
         self.saved, self.saving, self.told = time.monotonic(), 0.0, time.monotonic()
         offset = self.resume()
@@ -137,7 +138,7 @@ class Run:
 
     def diverged(self) -> str | None:
         """Why the run is over, if it is."""
-        assert self.state is not None and self.info is not None
+        assert self.info is not None
         status = mm.Limits().judge(mm.Iterate(self.step, self.players, self.state, self.info, self.cost), self.start)
         return status.reason if status is not None and status.kind == "diverged" else None
 
@@ -151,14 +152,9 @@ class Run:
 
     # ------------------------------------------------------------------------------------------------------ recording
 
-    @property
-    def answer(self) -> str:
-        """Which iterate the optimizer answers with."""
-        return "last"
-
     def iterates(self) -> dict[str, Any]:
         """What is evaluated, by name: what the optimizer answers with, and the average that the recipe asks for."""
-        answer = {self.answer: self.players}
+        answer = {self.answer: self.optimizer.answer(self.players, self.state)}
         return answer if self.ema is None else {**answer, "ema": self.ema.players}
 
     def evaluate(self) -> None:

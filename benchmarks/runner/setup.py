@@ -12,8 +12,10 @@ import torch
 import minimax as mm
 from benchmarks.problem import Recipe
 from benchmarks.record import UsageError
-from benchmarks.runner.spec import RULES, SETUP, Spec, choose, defaults, spell
+from benchmarks.runner.spec import SETUP, Spec, choose, defaults, spell
 from minimax.optimizers import BY_NAME
+from minimax.rules import BY_NAME as RULES
+from minimax.rules import Rated
 
 PLAIN: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     float: ("a number", lambda value: type(value) in (int, float)),
@@ -65,7 +67,7 @@ class Setup:
 
         def finished(rule: mm.Rule) -> mm.Rule:
             if self.decay:
-                rule = changed(rule, lambda one: replace(one, lr=mm.schedules.linear(_rate(one), 0.0, steps)))
+                rule = changed(rule, lambda one: _updated(one, {"lr": mm.schedules.linear(_rate(one), 0.0, steps)}))
             return rule if self.clip is None else mm.clipped(rule, norm=self.clip)
 
         rules = tuple(map(finished, self.rule)) if isinstance(self.rule, tuple) else finished(self.rule)
@@ -147,8 +149,8 @@ def plain_rules(rule: mm.Rule) -> list[mm.Rule]:
 
 
 def _rate(rule: mm.Rule) -> float:
-    if not isinstance(rule.lr, float | int):
-        raise ValueError(f"decay lowers a rate that is a number, got lr={rule.lr}: leave one of the two out.")
+    if not isinstance(rule, Rated) or not isinstance(rule.lr, float | int):
+        raise ValueError(f"decay lowers a rate that is a number, got {rule}: leave decay out.")
     return rule.lr
 
 

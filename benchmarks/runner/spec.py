@@ -13,8 +13,8 @@ from typing import Any
 import minimax as mm
 from benchmarks.record import UsageError
 from minimax.optimizers import BY_NAME
+from minimax.rules import BY_NAME as RULES
 
-RULES: dict[str, type[mm.Rule]] = {"sgd": mm.sgd, "rmsprop": mm.rmsprop, "adam": mm.adam}
 WORDS = {"true": True, "false": False, "none": None}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 SETUP = {"lr": float | tuple[float, ...], "decay": bool, "clip": float | None, "ema": float | None}
