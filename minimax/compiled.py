@@ -45,6 +45,9 @@ class Compiled(GameOptimizer):
     def begin(self, z: Point) -> State:
         return self.inner.begin(z)
 
+    def average(self, state: State) -> Point | None:
+        return self.inner.average(state)
+
     def step(self, game: Game, players: Players, state: State, batches: Any = None) -> tuple[Players, State, Info]:
         if game not in self._steps:
             self._steps[game] = one_graph(_step)
