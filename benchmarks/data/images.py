@@ -46,6 +46,14 @@ class Images:
         index = index.to(self.train.device)
         return self.train[index], self.train_labels[index]
 
+    def examples(self, labels: Tensor) -> Tensor:
+        """Training images of these classes, of each class the first ones in order."""
+        out = self.train.new_empty(len(labels), *self.train.shape[1:])
+        for label in labels.unique():
+            asked, known = labels == label, self.train[self.train_labels == label]
+            out[asked] = known[torch.arange(int(asked.sum())) % len(known)]
+        return out
+
     def to(self, device: Device) -> Images:
         """Move all four tensors to `device`."""
         names = ("train", "train_labels", "test", "test_labels")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from benchmarks import data as sets
-from benchmarks.networks import MLPCritic, NormedGenerator, seeded
+from benchmarks.networks import Copier, MLPCritic, NormedGenerator, seeded
 from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Problem, View
 from benchmarks.quality import features
 from benchmarks.quality.image_scores import image_metrics, image_scores
@@ -119,6 +119,10 @@ class ImageGAN(ImageProblem):
     @torch.no_grad()
     def pictures(self, view: View) -> dict[str, np.ndarray]:
         return {"samples": grid(view.players[0](self.noise(self.generator(view.seed, PICTURES), 64)))}
+
+    def perfect(self, seed: int) -> tuple[Any, ...]:
+        """A generator that hands out training images."""
+        return Copier(self.images.train), self.players(seed)[1]
 
 
 def grid(images: Tensor, columns: int = 8) -> np.ndarray:

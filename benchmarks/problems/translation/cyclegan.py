@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import minimax as mm
-from benchmarks.networks import PatchCritic, Translator, no_norm, seeded
+from benchmarks.networks import Applied, PatchCritic, Translator, no_norm, seeded
 from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Recipe, View
 from benchmarks.problems._images import LARGE, ImageProblem, grid
 from benchmarks.problems.translation import _pool
@@ -105,6 +105,11 @@ class Unpaired(ImageProblem):
             Floor("agreement", "untranslated", labels.agreement(untranslated, asked)),
             Floor("cycle_l1", "shuffled", float((real["a"] - real["a"][mixed]).abs().mean())),
         ]
+
+    def perfect(self, seed: int) -> tuple[Any, ...]:
+        """The true translations."""
+        truth = nn.ModuleDict({"a": Applied(self.domains.back), "b": Applied(self.domains.forth)})
+        return truth, self.players(seed)[1]
 
     @torch.no_grad()
     def pictures(self, view: View) -> dict[str, np.ndarray]:
