@@ -67,7 +67,7 @@ class Averaging(Wrapper):
             GameError: a state of another optimizer.
         """
         oracle, z = game.enter(players)
-        admission.state(type(self).__name__, state, self.begin(z))
+        admission.state(type(self).__name__, state, self.begin(z, oracle.leaves()))
         return oracle.leave(tuple(tree.clone(vector) for vector in state["mean"]))
 
     def start(self, z: Point, device: torch.device) -> State:
