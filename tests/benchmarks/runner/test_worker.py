@@ -244,9 +244,8 @@ def test_a_worker_whose_command_is_gone_stops_and_if_it_hangs_ends(monkeypatch):
     os.close(writer)
     ended = []
     monkeypatch.setattr(process, "parent_process", lambda: SimpleNamespace(sentinel=reader))
-    monkeypatch.setattr(process, "GRACE", 0.0)
     monkeypatch.setattr(os, "_exit", ended.append)
     stop = Stop()
-    process.follow(stop)
+    process.follow(stop, 0.0)
     os.close(reader)
     assert stop and ended == [1]
