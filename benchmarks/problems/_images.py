@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from benchmarks import data as sets
-from benchmarks.networks import MLPCritic, seeded
+from benchmarks.networks import MLPCritic, NormedGenerator, seeded
 from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Problem, View
 from benchmarks.quality import features
 from benchmarks.quality.image_scores import image_metrics, image_scores
@@ -31,21 +31,6 @@ def presets(steps: int, widths: tuple[int, int, int, int] = (8, 128, 256, 512)) 
         "cpu" + LARGE: Preset(4 * steps, 64, evaluations=8, samples=1000, options={"width": large, "latent": 64}),
         "gpu": Preset(50_000, 128, evaluations=20, samples=5000, options={"width": wide, "latent": 100}),
     }
-
-
-class NormedGenerator(nn.Sequential):
-    """Two hidden layers with BatchNorm by the batch's own statistics, (batch, latent) to (batch, channels, size, size).
-
-    Without BatchNorm an MLP of this size loses most modes of the digits in a short run.
-    """
-
-    def __init__(self, latent: int, channels: int, size: int, width: int) -> None:
-        hidden = [
-            nn.Sequential(nn.Linear(inputs, width), nn.BatchNorm1d(width, track_running_stats=False), nn.ReLU())
-            for inputs in (latent, width)
-        ]
-        shape = (channels, size, size)
-        super().__init__(*hidden, nn.Linear(width, channels * size**2), nn.Tanh(), nn.Unflatten(1, shape))
 
 
 class ImageProblem(Problem):

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot, softplus
 
 import minimax as mm
-from benchmarks.networks import MLPCritic
+from benchmarks.networks import MLPCritic, NormedGenerator
 from benchmarks.problem import Batch, Floor, Metric, Recipe, View
-from benchmarks.problems._images import EVALUATION, ImageGAN, NormedGenerator, presets
+from benchmarks.problems._images import EVALUATION, ImageGAN, presets
 from benchmarks.quality import labels
 from benchmarks.quality.reference import k_means
 
