@@ -1,8 +1,8 @@
 """Games in closed form: they carry their equilibrium and the spectrum of DF there, so that theory can be the test.
 
-One file a family. Every function returns a `ClosedForm`, and raises a ValueError for an argument that is no number or out of its range.
+Every function returns a `ClosedForm`, and raises a ValueError for an argument that is no number or out of its range.
 Where the field is linear its spectrum says all: a method multiplies the part of z along each eigenvalue λ by its update
-map (1 - hλ for simultaneous play; see the docstrings of the optimizers).
+map (1 - hλ for simultaneous play; see the docstrings of the optimizers). One file a family.
 """
 
 from minimax.games.closed_form import ClosedForm as ClosedForm
