@@ -20,7 +20,7 @@ gans: $(VENV)/.bench ## run the GAN suite: results, tables and figures under res
 	@$(bin)/python -m benchmarks.run --suite gans $(ARGS)
 
 speed: $(VENV)/.bench ## time a step of every optimizer
-	@$(bin)/python -m benchmarks.speed $(ARGS)
+	@$(bin)/python -m benchmarks.studies.speed $(ARGS)
 
 test: $(VENV)/.test ## run all tests and doctests
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(bin)/python -m pytest -n $(WORKERS) $(ARGS)

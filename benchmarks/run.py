@@ -9,12 +9,17 @@ import signal
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
-from benchmarks import engine, record
-from benchmarks.options import Options, parse
+from benchmarks import record
+from benchmarks.command import say, settle
 from benchmarks.record import UsageError
+from benchmarks.runner.engines import processes
+from benchmarks.runner.options import Options, parse
 from benchmarks.suites import SUITES
-from benchmarks.terminal import say, settle
+
+if TYPE_CHECKING:
+    from benchmarks.runner.session import Session
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,15 +56,26 @@ def play(options: Options) -> int:
     if not (options.suite or options.problem or options.imports):
         raise UsageError(f"nothing to play: name a suite ({', '.join(SUITES)}) or a problem (-p), or see --list.")
     if not options.dry_run:
-        engine.warm_up()
-    from benchmarks import session  # only now: it imports torch, while the server of the workers does
+        processes.warm_up()
+    from benchmarks.runner import session  # only now: it imports torch, while the server of the workers does
 
     sessions = session.plan_all(options)
     if options.dry_run:
         for one in sessions:
             one.preview()
         return 0
-    return max([one.play() for one in sessions])
+    return max([conclude(one, options) for one in sessions])
+
+
+def conclude(session: Session, options: Options) -> int:
+    """Play one suite, then write its tables and figures; returns the exit status."""
+    if not session.play():
+        return 1
+    from benchmarks.reporting import suite  # only now: it takes seconds
+
+    written = suite.write(session.home, options.axis)
+    say(f"{len(written)} tables and figures in {session.home}")
+    return int(session.lacking)
 
 
 def catalogue(options: Options) -> int:

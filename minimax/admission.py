@@ -109,7 +109,12 @@ def state(optimizer: str, given: Any, fresh: Any) -> None:
         GameError: it does.
     """
     if wrong := mismatch(given, fresh, "state", more=True):  # torch's optimizers make their memory by moving
-        raise GameError(f"the state is not one of {optimizer} and these players, as {wrong}: make it by init.")
+        raise foreign(optimizer, wrong)
+
+
+def foreign(optimizer: str, why: str) -> GameError:
+    """What to raise for a state of another optimizer, or of other players."""
+    return GameError(f"the state is not one of {optimizer} and these players, as {why}: make it by init.")
 
 
 def mismatch(saved: Any, mine: Any, path: str, more: bool = False) -> str:

@@ -48,6 +48,9 @@ class Compiled(GameOptimizer):
     def kicked(self, game: Oracle, state: State) -> Oracle:
         return self.inner.kicked(game, state)
 
+    def average(self, state: State) -> Point | None:
+        return self.inner.average(state)
+
     def step(self, game: Game, players: Players, state: State, batches: Any = None) -> tuple[Players, State, Info]:
         if game not in self._steps:
             self._steps[game] = one_graph(_step)

@@ -203,6 +203,41 @@ class GameOptimizer(ABC):
         info.buffers = oracle.left()
         return oracle.leave(z), state, info
 
+    def answer(self, players: Players, state: State) -> Players:
+        """What this optimizer says its answer is: `players` themselves, or a copy of what it keeps beside them.
+
+        Args:
+            players: the last ones; plain tensors, as `step` returned them.
+            state: that belongs to them.
+
+        Raises:
+            GameError: a state of another optimizer or of other players.
+
+        Example:
+            >>> import torch, minimax as mm
+            >>> game, z = mm.zero_sum(lambda x, y: x * y), (torch.tensor(1.0), torch.tensor(1.0))
+            >>> opt = mm.Averaging(mm.SimultaneousGDA(mm.sgd(0.5)))
+            >>> state = opt.init(game, z)
+            >>> for _ in range(2): z, state, _ = opt.step(game, z, state)
+            >>> z, opt.answer(z, state)
+            ((tensor(-0.2500), tensor(1.7500)), (tensor(0.1250), tensor(1.6250)))
+        """
+        leaves, spec = tree.flatten(admission.plain(players))
+        try:
+            average = self.average(state)
+        except (KeyError, TypeError):
+            raise admission.foreign(type(self).__name__, "it lacks an entry") from None
+        if average is None:
+            return players
+        mean = tree.join(average)
+        if [leaf.shape for leaf in mean] != [leaf.shape for leaf in leaves]:
+            raise admission.foreign(type(self).__name__, "its average has other shapes")
+        return tree.unflatten(tree.clone(mean), spec)
+
+    def average(self, state: State) -> Point | None:
+        """The average that is this optimizer's answer, part of its state; None where the last iterate is."""
+        return None
+
     def kicked(self, game: Oracle, state: State) -> Oracle:
         """The game with what the rules add to its gradients (see `Rule.kick`)."""
         return game
@@ -334,6 +369,10 @@ class Wrapper(GameOptimizer):
 
     def kicked(self, game: Oracle, state: State) -> Oracle:
         return self.inner.kicked(game, state["inner"])
+
+    def average(self, state: State) -> Point | None:
+        """The inner's, whatever this one makes of its iterates."""
+        return self.inner.average(state["inner"])
 
 
 def checked(optimizer: Any) -> GameOptimizer:

@@ -388,7 +388,7 @@ def test_folders_of_other_things_than_images_are_passed_over_or_refused(tmp_path
         err = capsys.readouterr().err
         assert "holds 0 images" in err and "at least 60" in err and err.count("\n") == 1
     assert not (tmp_path / "out").exists()
-    monkeypatch.setattr("benchmarks.folders.ENTRIES", 3)
+    monkeypatch.setattr("benchmarks.data.folders.ENTRIES", 3)
     for k in range(4):
         (folder / f"{k}.txt").touch()
     assert run.main(words) == 2

@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import pictures, plan, problems, record, report, run, spec, table, worker
+from benchmarks import pictures, problems, record, report, run
 from benchmarks.record import Folder, RecordError
-from benchmarks.worker import Stop, Task
+from benchmarks.reporting import suite, tables
+from benchmarks.runner import plan, spec, worker
+from benchmarks.runner.worker import Stop, Task
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 FLIPS = 4  # bits of every file; with 40, too, none of 1849 damages was silent
@@ -62,7 +64,7 @@ def play(task, stop=None):
 
 
 @pytest.fixture(scope="module")
-def suite(found, tmp_path_factory):
+def played(found, tmp_path_factory):
     """A folder with two finished cells, one that was stopped and one that was killed."""
     home = tmp_path_factory.mktemp("suite")
     first, second, stopped, killed = tasks(found, home)
@@ -75,18 +77,18 @@ def suite(found, tmp_path_factory):
 
 
 @pytest.fixture
-def home(suite, tmp_path):
-    return shutil.copytree(suite, tmp_path / "home")
+def home(played, tmp_path):
+    return shutil.copytree(played, tmp_path / "home")
 
 
 def told(home):
     """What the tables say, and what they say they left out; a sentence alone if there are none."""
     try:
-        tables = table.load(home)
+        found = tables.load(home)
     except RecordError as error:
         return str(error), [str(error)]
-    frames = (tables.runs, tables.curves, tables.floors, tables.pictures)
-    return "\n".join(frame.to_csv() for frame in frames), tables.notes
+    frames = (found.runs, found.curves, found.floors, found.pictures)
+    return "\n".join(frame.to_csv() for frame in frames), found.notes
 
 
 def files(home):
@@ -144,9 +146,9 @@ def test_the_rows_of_a_killed_cell_may_be_fewer_but_never_others(home):
 def test_a_file_that_is_gone_leaves_its_cell_out_with_a_sentence(home, name):
     victim = min(home.glob("cells/*extragradient*/"))
     (victim / name).unlink()
-    tables = table.load(home)
-    assert victim.name not in set(tables.runs.run_id) and len(tables.runs) == 3
-    (note,) = tables.notes
+    found = tables.load(home)
+    assert victim.name not in set(found.runs.run_id) and len(found.runs) == 3
+    (note,) = found.notes
     assert str(victim / name) in note and "plays it again" in note
 
 
@@ -226,10 +228,10 @@ def test_stray_files_and_damaged_pictures_are_said_and_stop_nothing(home):
     torn = cell / "samples" / "pixels-00000000.png"
     torn.write_bytes(torn.read_bytes()[:30])
     (home / "cells" / "notes").mkdir()
-    tables = table.load(home)
-    assert len(tables.runs) == 4 and len(tables.notes) == 3
-    assert [note for note in tables.notes if str(torn) in note and "shown as damaged" in note]
-    assert pd.isna(tables.pictures.set_index(["run_id", "name", "step"]).path[cell.name, "pixels", 0])
+    found = tables.load(home)
+    assert len(found.runs) == 4 and len(found.notes) == 3
+    assert [note for note in found.notes if str(torn) in note and "shown as damaged" in note]
+    assert pd.isna(found.pictures.set_index(["run_id", "name", "step"]).path[cell.name, "pixels", 0])
 
 
 @pytest.mark.parametrize("keep", [0, 1, 2, 5, 30])
@@ -243,7 +245,7 @@ def test_a_report_is_drawn_from_whatever_is_left(home, keep):
     Folder(cell).curve.write_bytes(b"".join(rows[:keep]) + b"torn")
     for path in sorted((cell / "samples").iterdir())[::2]:
         path.write_bytes(b"")
-    names = [name for name, _ in report.figures(table.load(home), "gradients")]
+    names = [name for name, _ in suite.drawn(tables.load(home), "gradients")]
     assert names[0] == "overview" and ("tiny-points-training" in names) == (keep > 0)
 
 
@@ -274,7 +276,7 @@ def command(tmp_path):
 
 
 def test_the_command_plays_what_is_damaged_again_and_sweeps_what_was_left(command, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(report, "figures", lambda *_: [])
+    monkeypatch.setattr(suite, "drawn", lambda *_: [])
     assert run.main(command()) == 0
     home = tmp_path / "custom"
     (cell,) = home.glob("cells/*/cell.json")
@@ -284,7 +286,7 @@ def test_the_command_plays_what_is_damaged_again_and_sweeps_what_was_left(comman
         record.write_atomic(path, b"half")
     cell.unlink()
     with pytest.raises(RecordError, match=f"no cells.*{cell} is missing"):
-        table.load(home)
+        tables.load(home)
     capsys.readouterr()
     assert run.main(command()) == 0
     assert "1 cells, 1 to do" in capsys.readouterr().out
@@ -294,7 +296,7 @@ def test_the_command_plays_what_is_damaged_again_and_sweeps_what_was_left(comman
 
 
 def test_a_report_says_what_it_leaves_out(command, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(report, "figures", lambda *_: [])
+    monkeypatch.setattr(suite, "drawn", lambda *_: [])
     assert run.main(command("--seeds", "0-1")) == 0
     status, _ = sorted(tmp_path.glob("custom/cells/*/status.json"))
     status.write_bytes(status.read_bytes().replace(b'"ok"', b'"no"'))
@@ -305,8 +307,8 @@ def test_a_report_says_what_it_leaves_out(command, tmp_path, capsys, monkeypatch
 
 
 def test_a_clock_that_goes_back_brings_no_superseded_budget_into_the_table(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "write", lambda *_: [])
+    monkeypatch.setattr(suite, "write", lambda *_: [])
     for steps, now in (("2", 2e9), ("3", 1e9)):
         monkeypatch.setattr(time, "time", lambda now=now: now)
         assert run.main(command("--steps", steps)) == 0
-    assert table.load(tmp_path / "custom").runs.budget.tolist() == [3]
+    assert tables.load(tmp_path / "custom").runs.budget.tolist() == [3]

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from benchmarks import record, report, run
-from benchmarks.options import parse, seeds
+from benchmarks.reporting import suite
+from benchmarks.runner.options import parse, seeds
 
 ROOT = Path(__file__).parents[2]
 TINY = str(Path(__file__).with_name("tiny.py"))
@@ -35,7 +36,7 @@ def home(tmp_path):
 @pytest.fixture
 def untold(monkeypatch):
     """No tables and figures, which take longest."""
-    monkeypatch.setattr(report, "write", lambda *_: [])
+    monkeypatch.setattr(suite, "write", lambda *_: [])
 
 
 def statuses(home):

@@ -1,0 +1,152 @@
+"""What the models of images share: the data set with its feature space, networks of its size, batches, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from benchmarks import data as sets
+from benchmarks.networks import MLPCritic, seeded
+from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Problem, View
+from benchmarks.quality import features
+from benchmarks.quality.image_scores import image_metrics, image_scores
+
+EVALUATION = -1  # the draw that evaluations take, which no batch does
+PICTURES = -2
+LARGE = "/large"  # the presets of image sets larger than digits
+
+
+def presets(steps: int, widths: tuple[int, int, int, int] = (8, 128, 256, 512)) -> dict[str, Preset]:
+    """The presets around so many steps on digits; widths for smoke, digits, larger images, and the GPU."""
+    smoke, small, large, wide = widths
+    return {
+        "smoke": Preset(3, 16, evaluations=1, samples=64, options={"width": smoke, "latent": 4}),
+        "cpu": Preset(steps, 64, evaluations=6, options={"width": small, "latent": 16}),
+        "cpu" + LARGE: Preset(4 * steps, 64, evaluations=8, samples=1000, options={"width": large, "latent": 64}),
+        "gpu": Preset(50_000, 128, evaluations=20, samples=5000, options={"width": wide, "latent": 100}),
+    }
+
+
+class NormedGenerator(nn.Sequential):
+    """Two hidden layers with BatchNorm by the batch's own statistics, (batch, latent) to (batch, channels, size, size).
+
+    Without BatchNorm an MLP of this size loses most modes of the digits in a short run.
+    """
+
+    def __init__(self, latent: int, channels: int, size: int, width: int) -> None:
+        hidden = [
+            nn.Sequential(nn.Linear(inputs, width), nn.BatchNorm1d(width, track_running_stats=False), nn.ReLU())
+            for inputs in (latent, width)
+        ]
+        shape = (channels, size, size)
+        super().__init__(*hidden, nn.Linear(width, channels * size**2), nn.Tanh(), nn.Unflatten(1, shape))
+
+
+class ImageProblem(Problem):
+    """A problem on one image set, which comes with the feature space of its classifier."""
+
+    datasets: ClassVar[tuple[str, ...]] = ("digits", "mnist", "fashion-mnist", "cifar10")
+
+    def __init__(self, preset: str = "cpu", data: str | None = None, device: str | torch.device = "cpu") -> None:
+        super().__init__(preset, data, device)
+        if self.data != self.datasets[0]:
+            self.preset = self.presets.get(preset + LARGE, self.preset)
+
+    @classmethod
+    def prepare(cls, data: str | None, root: str | None, download: bool) -> None:
+        spec = data if data is not None else cls.datasets[0]
+        sets.prepare(spec, root, download)
+        features.prepare(spec)
+
+    @property
+    def option(self) -> Mapping[str, Any]:
+        """The preset's options: width, latent and the like."""
+        return self.preset.options
+
+    @cached_property
+    def images(self) -> sets.Images:
+        """The data."""
+        return sets.load(str(self.data), self.option.get("size"), self.device)
+
+    @cached_property
+    def classifier(self) -> features.Features:
+        """The feature space, which also tells classes."""
+        # Building the network draws weights before it reads them; no draw of ours may depend on that.
+        return seeded(0, lambda: features.load(str(self.data), self.device))
+
+    @property
+    def samples(self) -> int:
+        """How many images are compared: as many real ones as generated ones."""
+        return min(self.preset.samples, len(self.images.test))
+
+    def score(self, fake: Tensor) -> dict[str, float]:
+        """Every image score of as many images as `samples`, against test images."""
+        return image_scores(self.classifier, self.images.test[: self.samples], fake)
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return image_metrics(self.classifier, self.samples, headline="kid")
+
+    def floors(self) -> Iterable[Floor]:
+        """Training images against test images: what a perfect model scores."""
+        return [Floor(name, "real", value) for name, value in self.score(self.images.train[: self.samples]).items()]
+
+    def stated(self, target: float) -> float | None:
+        """A target, all of which are stated for digits."""
+        return target if self.data == self.datasets[0] else None
+
+
+class ImageGAN(ImageProblem):
+    """A generator against a critic. A problem is its game, its networks, and its recipe."""
+
+    networks: ClassVar[tuple[Callable[..., nn.Module], Callable[..., nn.Module]]] = (NormedGenerator, MLPCritic)
+    """generator(latent, channels, size, width) and critic(channels, size, width)."""
+
+    def players(self, seed: int) -> tuple[Any, ...]:
+        shape, width = (self.images.channels, self.images.size), self.option["width"]
+        generator, critic = self.networks
+        built = seeded(seed, lambda: (generator(self.option["latent"], *shape, width), critic(*shape, width)))
+        return tuple(module.to(self.device) for module in built)
+
+    def noise(self, stream: torch.Generator, size: int) -> Tensor:
+        """What the generator starts from, (size, latent)."""
+        return torch.randn(size, self.option["latent"], generator=stream, device=self.device)
+
+    def batch(self, seed: int, draw: int, memory: Memory = None) -> Batch:
+        stream, size = self.generator(seed, draw), self.preset.batch
+        real, _ = self.images.batch(stream, size)
+        return {"real": real, "noise": self.noise(stream, size), **self.extras(stream, size)}
+
+    def extras(self, stream: torch.Generator, size: int) -> dict[str, Tensor]:
+        """Whatever else the losses want drawn."""
+        return {}
+
+    @torch.no_grad()
+    def evaluate(self, view: View) -> dict[str, float]:
+        return self.score(view.players[0](self.noise(self.generator(view.seed, EVALUATION), self.samples)))
+
+    @torch.no_grad()
+    def pictures(self, view: View) -> dict[str, np.ndarray]:
+        return {"samples": grid(view.players[0](self.noise(self.generator(view.seed, PICTURES), 64)))}
+
+
+def grid(images: Tensor, columns: int = 8) -> np.ndarray:
+    """Images (rows * columns, channels, side, side) in [-1, 1] as one picture of uint8, with a grey line between them.
+
+    >>> grid(torch.zeros(4, 1, 8, 8), columns=2).shape
+    (18, 18)
+    """
+    images = pad(images, (0, 1, 0, 1))
+    n, channels, height, width = images.shape
+    # (rows, height, columns, width, channels)
+    tiles = images.unflatten(0, (n // columns, columns)).permute(0, 3, 1, 4, 2)
+    picture = tiles.reshape(n // columns * height, columns * width, channels)
+    # A diverged run still has a picture: black where it is not finite.
+    pixels = picture.nan_to_num(-1).add(1).mul(127.5).round().clamp(0, 255).byte().cpu().numpy()
+    return pixels[..., 0] if channels == 1 else pixels

@@ -1,0 +1,89 @@
+"""The tables and figures of a suite's folder. Needs no torch."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from benchmarks import record
+from benchmarks.command import AXES
+from benchmarks.record import UsageError
+from benchmarks.reporting import figures, grids, tables
+from benchmarks.reporting.tables import Tables
+
+
+def write(home: Path, axis: str = AXES[0]) -> list[Path]:
+    """Write the tables and figures of a suite's folder; returns their paths.
+
+    Args:
+        home: results/<suite>.
+        axis: the x-axis of curves: gradients, seconds or steps.
+
+    Raises:
+        UsageError: there is no such folder, it holds no cells, or another version has written them.
+    """
+    with alone(home):
+        record.sweep(home)
+        found = tables.load(home)
+        for note in found.notes:
+            print(f"note: {note}", file=sys.stderr)
+        paths = tables.write(home, found)
+        for name, figure in drawn(found, axis):
+            paths += figures.save(figure, home / "figures" / re.sub(r"[^\w.+-]+", "-", name))
+    return paths
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Have a suite's folder to this process; waits for another one that writes its tables and figures.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    try:
+        handle = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise UsageError(f"{home} cannot be read ({error.strerror}): name the folder of a suite's results.") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def drawn(found: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
+    """Every figure that the tables have something to show in, with its name."""
+    yield "overview", figures.overview(tables.summary(found.runs))
+    for title, runs in found.runs.groupby("title"):
+        rows, pictures = (frame[frame.title == title] for frame in (found.curves, found.pictures))
+        floors = found.floors[found.floors.title == title]
+        rows = rows[rows.iterate != "ema"]
+        if rows.empty:
+            continue
+        metrics = panels(found.metrics[found.metrics.title == title])
+        metrics = metrics[metrics.name.isin(rows.metric.unique())]
+        yield f"{title}-curves", figures.curves(rows, runs, floors, metrics, axis)
+        if "value" in runs:
+            yield f"{title}-tradeoff", figures.tradeoff(runs)
+        if {"x", "y"} <= set(rows.metric):
+            yield f"{title}-phase", figures.phase(rows, runs)
+        for name, group in pictures.groupby("name"):
+            yield f"{title}-{name}-training", grids.training_grid(group, runs)
+            yield f"{title}-{name}-seeds", grids.seed_grid(group, runs)
+
+
+def panels(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The metrics that a problem's curves show: the headline, how much of the data is covered, the norm of F."""
+    leading = metrics[metrics.headline]
+    coverage = metrics[metrics.coverage & ~metrics.headline]
+    norm = pd.DataFrame([{"name": "field_norm", "unit": "", "low": 0.0, "high": math.inf}])
+    return pd.concat([leading, coverage.iloc[-1:], norm], ignore_index=True)

@@ -1,0 +1,309 @@
+"""One command from plan to figures: what is to be played, who prepares it, who plays it, who reports it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks import data as sets
+from benchmarks import problems, record
+from benchmarks.command import say, short
+from benchmarks.data import folders
+from benchmarks.data.folders import DataError
+from benchmarks.problem import Problem
+from benchmarks.problems import Found
+from benchmarks.record import Folder, UsageError
+from benchmarks.runner import plan, setup, spec, terminal
+from benchmarks.runner.engines import processes
+from benchmarks.runner.options import Options
+from benchmarks.runner.plan import Cell
+from benchmarks.runner.task import Task
+from benchmarks.suites import SUITES
+
+CUSTOM = "custom"
+"""The results folder of problems that were named without a suite."""
+LONGEST = 200  # characters of a name below the results folder
+
+
+def plan_all(options: Options) -> list[Session]:
+    """The plan of every suite asked for. Writes nothing.
+
+    Raises:
+        UsageError: something that was asked for does not exist, or a results folder is of another version.
+    """
+    for suite in options.suite or (CUSTOM,):
+        _check_results(options.results, options.results / suite / "cells")
+    device = _device(options.device)
+    found = problems.discover(options.imports)
+    specs = [one for text in options.optimizer for one in spec.parse(text)]
+    data = _data(options, found)
+    preset = options.preset if options.preset != "auto" else "gpu" if device.startswith("cuda") else "cpu"
+    sizes = plan.Sizes(preset, data, options.steps, torch.device(device).type, options.threads)
+    out = []
+    for suite in options.suite or (CUSTOM,):
+        chosen = _chosen(options, suite, found)
+        cells = plan.cells(chosen.values(), specs, options.seeds, sizes)
+        out.append(Session(options, suite, device, chosen, cells))
+        record.check_schema(out[-1].home)
+    _check_plan(options, [cell for one in out for cell in one.cells], found)
+    return out
+
+
+def _check_plan(options: Options, cells: Sequence[Cell], found: dict[str, Found]) -> None:
+    """Refuse options that change nothing in this plan, and a plan that holds nothing."""
+    if not cells and options.data is None:
+        raise UsageError(f"--import {', '.join(options.imports)} holds no problem: name one with -p.")
+    if not cells:
+        raise UsageError(f"--data {options.data}: none of the problems can be played on it; choose others with -p.")
+    if options.data is not None and not any(found[cell.problem].kind.datasets for cell in cells):
+        raise UsageError(f"--data {options.data}: none of the problems takes data; leave it out.")
+    if options.force is not None and not any(plan.matches(cell, options.force) for cell in cells):
+        raise UsageError(f"--force {options.force!r} matches no run of this plan, such as {cells[0].run_id}.")
+
+
+def _check_results(given: Path, path: Path) -> None:
+    """Refuse a results folder in which `path` cannot be made or written into. Touches nothing."""
+    try:
+        there = next(one for one in (path, *path.absolute().parents) if os.path.lexists(one))
+        if not there.is_dir():
+            what = "a link to nothing" if there.is_symlink() and not there.exists() else "no folder"
+            raise UsageError(f"--results {given}: {there} is {what}; name a folder, or one that can be made.")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise UsageError(f"--results {given}: {there} cannot be written into; name another folder.")
+        os.stat(path.joinpath(*["0" * LONGEST] * 3))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"--results {short(str(given))}: {error.strerror}; name another folder.") from error
+
+
+def _data(options: Options, found: dict[str, Found]) -> str | None:
+    """The data set asked for; a folder of images by the name of its content."""
+    root = os.path.expanduser(options.data_root or ".")
+    if not (options.download or os.path.isdir(root)):
+        raise UsageError(f"--data-root {options.data_root} is no folder: name one, or fetch the data with --download.")
+    if options.data is None:
+        return None
+    if options.data.startswith("folder:"):
+        try:
+            return folders.name(folders.located(options.data))
+        except DataError as error:
+            raise UsageError(str(error)) from error
+    known = {data for item in found.values() for data in item.kind.datasets}
+    return spec.choose("data set", options.data, known | {"folder:PATH"})
+
+
+def _chosen(options: Options, suite: str, found: dict[str, Found]) -> dict[str, Found]:
+    if suite != CUSTOM:
+        members = plan.choose(found, SUITES[suite])
+        return plan.choose(members, options.problem) if options.problem else members
+    own = set(map(problems.located, options.imports))
+    return plan.choose(found, options.problem or [name for name, item in found.items() if item.source in own])
+
+
+def _device(name: str | None) -> str:
+    """The device asked for, if it can be played on: the CPU, or a CUDA device."""
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    match = re.fullmatch(r"cpu|cuda(?::(\d{1,3}))?", name, re.ASCII)
+    if match is None:
+        raise UsageError(f"--device {name!r} is no device to play on: choose cpu, cuda, or cuda:1 and the like.")
+    if name.startswith("cuda") and int(match[1] or 0) >= torch.cuda.device_count():
+        raise UsageError(
+            f"--device {name}: torch finds {torch.cuda.device_count()} CUDA devices here; choose cpu, say."
+        )
+    return name
+
+
+@dataclass
+class Session:
+    """One suite under one command.
+
+    Args:
+        options: what was asked for.
+        suite: its name.
+        device: where to compute.
+        found: its problems.
+        cells: its plan.
+    """
+
+    options: Options
+    suite: str
+    device: str
+    found: dict[str, Found]
+    cells: list[Cell]
+    where: dict[str, Folder] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.where = {cell.run_id: Folder(self.home / "cells" / cell.run_id) for cell in self.cells}
+
+    @property
+    def home(self) -> Path:
+        """The results folder of the suite."""
+        return self.options.results / self.suite
+
+    @property
+    def jobs(self) -> int:
+        """Cells at a time."""
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        return self.options.jobs or (1 if self.device.startswith("cuda") else max(1, cores // self.options.threads))
+
+    @property
+    def final(self) -> frozenset[str]:
+        """The statuses that leave nothing to play."""
+        return record.PLAYED | {"skipped"} | (set() if self.options.retry else record.FAILED)
+
+    def todo(self) -> list[Cell]:
+        """The cells that are left to play."""
+        return [cell for cell in self.cells if self.forced(cell) or self.status(cell) not in self.final]
+
+    def forced(self, cell: Cell) -> bool:
+        """Whether a cell starts anew whatever there is."""
+        return self.options.force is not None and plan.matches(cell, self.options.force)
+
+    def status(self, cell: Cell) -> str:
+        """How a cell stands on disk."""
+        return record.status_of(self.where[cell.run_id])
+
+    def failed(self, cell: Cell) -> bool:
+        """Whether a cell has no result, unless another command is seeing to that."""
+        elsewhere = processes.busy(self.where[cell.run_id])  # asked first: what has ended since has its status
+        return not elsewhere and self.status(cell) in {"error", "oom", "interrupted", "new"}
+
+    def preview(self) -> None:
+        """Print the plan, its size, and how long it may take, judged by what is done."""
+        todo = {cell.run_id for cell in self.todo()}
+        walls: dict[str, list[float]] = {}
+        for cell in self.cells:
+            say(f"{'to do' if cell.run_id in todo else 'done':6} {cell.run_id:50} {cell.title:20} {cell.spec}")
+            wall = (record.read_json(self.where[cell.run_id].status) or {}).get("wall_s")
+            if wall is not None and cell.run_id not in todo:
+                walls.setdefault(cell.problem, []).append(wall)
+        known = [median(walls[cell.problem]) for cell in self.cells if cell.run_id in todo and cell.problem in walls]
+        estimate = f"about {terminal.clock(sum(known) / self.jobs)}" if known else "no estimate"
+        if fresh := len(todo) - len(known):
+            estimate += f", {fresh} of them of problems that have not run here yet"
+        done = len(self.cells) - len(todo)
+        say(f"{self.suite}: {len(self.cells)} cells, {done} done, {len(todo)} to do ({estimate})")
+
+    def play(self) -> bool:
+        """Play what is left; returns whether anything is written."""
+        torch.set_num_threads(1)  # what is prepared here is read by all cells, and sums depend on the number of threads
+        record.check_schema(self.home)
+        todo = self.todo()
+        with terminal.screen(self.board(todo), self.again) as shown:
+            shown.say(f"{self.suite}: {len(self.cells)} cells, {len(todo)} to do")
+            ready = self.prepare(todo, shown)
+            if not ready and len(todo) == len(self.cells):
+                return False  # nothing could be prepared
+            self.make_home()
+            self.announce(ready)
+            processes.play(self.tasks(ready), self.jobs, shown.hear)
+        return True
+
+    @property
+    def lacking(self) -> bool:
+        """Whether a cell has no result that should have one."""
+        return any(self.failed(cell) for cell in self.cells)
+
+    def make_home(self) -> None:
+        """Make the suite's folder.
+
+        Raises:
+            UsageError: it cannot be made.
+        """
+        try:
+            record.check_schema(self.home, create=True)
+        except OSError as error:
+            if record.full_disk(error):
+                raise
+            raise UsageError(f"--results {self.options.results}: {error.strerror}; name another folder.") from error
+
+    def board(self, todo: Sequence[Cell]) -> terminal.Board:
+        """How the cells stand before anything is played."""
+        states = {}
+        for cell in self.cells:
+            status = {} if cell in todo else record.read_json(self.where[cell.run_id].status) or {}
+            names = ("status", "step", "steps", "value", "collapsed")
+            states[cell.run_id] = terminal.State(**{name: status[name] for name in names if name in status})
+        headlines = {cell.problem: self.problem_of(cell).headline.name for cell in self.cells}
+        return terminal.Board(self.cells, headlines, states)
+
+    def problem_of(self, cell: Cell) -> Problem:
+        """The problem of a cell, without its data."""
+        return cell.problem_of(self.found[cell.problem].kind, "cpu")
+
+    def prepare(self, todo: Sequence[Cell], shown: terminal.Plain) -> list[Cell]:
+        """Let the problems fetch and cache what workers load; returns the cells whose problem could."""
+        fine: dict[tuple[str, str | None], bool] = {}
+        first = {(cell.problem, cell.data): cell for cell in reversed(todo)}
+        for count, (key, cell) in enumerate(reversed(first.items()), start=1):
+            kind = self.found[cell.problem].kind
+            if kind.prepare.__func__ is not Problem.prepare.__func__:  # type: ignore[attr-defined]
+                shown.say(f"preparing {cell.title} ({count} of {len(first)})")
+            try:
+                if str(cell.data).startswith(folders.PREFIX) and cell.data != self.decoded:
+                    raise DataError(f"--data {self.options.data} has changed just now; run the same command again.")
+                kind.prepare(cell.data, self.options.data_root, self.options.download)
+                fine[key] = True
+            except Exception as error:  # one problem's missing data do not keep the others from being played
+                fine[key] = False
+                what = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+                shown.say(f"{cell.title} cannot be prepared: {what}")
+        ready = [cell for cell in todo if fine[cell.problem, cell.data]]
+        for cell in {(cell.problem, cell.spec): cell for cell in ready}.values():  # now the players can be counted
+            (given,), players = spec.parse(cell.spec), partial(plan.players, self.found[cell.problem].kind, cell.data)
+            setup.check(given, cell.sizes.steps, players)
+        return ready
+
+    @cached_property
+    def decoded(self) -> str:
+        """The name of what the user's folder of images holds, which then lies decoded in the cache."""
+        return sets.prepare(str(self.options.data)).stem
+
+    def announce(self, ready: Sequence[Cell]) -> None:
+        """Write down what every cell is."""
+        number, going = record.planned(self.home) + 1, {cell.run_id for cell in ready}
+        for cell in self.cells:
+            if cell.run_id in going or self.where[cell.run_id].cell.exists():
+                record.write_json(
+                    self.where[cell.run_id].cell, plan.describe(cell, self.found[cell.problem].kind, number)
+                )
+
+    def tasks(self, ready: Sequence[Cell]) -> list[Task]:
+        """What the workers are told."""
+        how: dict[str, Any] = {"device": self.device, "timeout": self.options.timeout, "commit": _commit()}
+        how |= {"final": self.final}
+        return [Task(cell, self.where[cell.run_id], anew=self.forced(cell), **how) for cell in ready]
+
+    def again(self, cell: Cell) -> str:
+        """The command that plays one cell alone, from the start."""
+        asked = self.options
+        words = ["python", "-m", "benchmarks.run", "-p", cell.problem, "-o", cell.spec, "--seeds", str(cell.seed)]
+        words += ["--suite", self.suite] if self.suite != CUSTOM else []
+        words += ["--preset", cell.preset, "--device", self.device, "--threads", str(cell.threads)]
+        words += ["--force", cell.run_id, "--results", str(asked.results)]
+        words += [word for file in asked.imports for word in ("--import", file)]
+        for name, value in (("--data", asked.data), ("--data-root", asked.data_root), ("--steps", asked.steps)):
+            words += [name, str(value)] if value is not None else []
+        return shlex.join(words)
+
+
+def _commit() -> str | None:
+    """The revision of this checkout, if it is one."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None

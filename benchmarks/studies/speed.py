@@ -1,0 +1,388 @@
+"""The speed of a step: ours against a hand-written PyTorch loop of the same algorithm.
+
+Both run in one process, interleaved block by block, so that a drifting machine slows both; the figure is the median
+of the blocks' ratios. Run `python -m benchmarks.studies.speed` on a machine that does nothing else. It takes fresh
+batches of real data: how many products competitive gradient descent takes depends on them, and on how far the game has
+been played.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+from weakref import WeakSet, finalize
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import minimax as mm
+from benchmarks import data
+from benchmarks.networks import Critic, Generator
+
+Step = Callable[[], object]
+Batches = Iterator[dict[str, Tensor]]
+Build = Callable[[], tuple[nn.Module, nn.Module, Batches]]
+Hand = Callable[[nn.Module, nn.Module, Batches], Step]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Two ways to take one step (ours, hand-written), built when asked, and the ratio ours / hand-written we aim at."""
+
+    name: str
+    aim: float
+    build: Callable[[], tuple[Step, Step]]
+
+
+def ratio(ours: Step, hand: Step, seconds: float, blocks: int = 15) -> tuple[float, float, float, float]:
+    """Median ratio, its quartiles, and the median milliseconds of our step, from interleaved blocks."""
+    for step in (ours, hand) * 3:
+        step()
+    count = max(1, int(seconds / blocks / 2 / max(_time(hand, 3), 1e-6)))
+    pairs = []
+    for k in range(blocks):
+        order = (ours, hand) if k % 2 else (hand, ours)
+        times = {step: _time(step, count) for step in order}
+        pairs.append((times[ours], times[hand]))
+    quartiles = statistics.quantiles([ours / hand for ours, hand in pairs], n=4)
+    return quartiles[1], quartiles[0], quartiles[2], 1e3 * statistics.median(ours for ours, _ in pairs)
+
+
+def _time(step: Step, count: int) -> float:
+    start = time.perf_counter()
+    for _ in range(count):
+        step()
+    return (time.perf_counter() - start) / count
+
+
+# ---------------------------------------------------------------------------------------------------- the GANs
+
+
+def loss_g(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """The non-saturating generator loss."""
+    return softplus(-d(g(batch["noise"]))).mean()
+
+
+def loss_d(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """The discriminator's loss."""
+    return softplus(-d(batch["real"])).mean() + softplus(d(g(batch["noise"]))).mean()
+
+
+def losses(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Both losses from one forward pass, for players that move at once."""
+    fake = d(g(batch["noise"]))
+    return softplus(-fake).mean(), softplus(-d(batch["real"])).mean() + softplus(fake).mean()
+
+
+def payoff(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """The zero-sum GAN: the generator minimises what the discriminator maximises."""
+    return -losses(g, d, batch)[1]
+
+
+def ring() -> tuple[nn.Module, nn.Module, Batches]:
+    """The ring MLPs, 128 x 2, and batches of 256."""
+    torch.manual_seed(0)
+    stream = data.stream(0)
+    real = [data.Ring().sample(stream, 256) for _ in range(64)]
+    g = nn.Sequential(nn.Linear(2, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 2))
+    d = nn.Sequential(nn.Linear(2, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 1))
+    return g, d, cycle([{"real": x, "noise": torch.randn(256, 2)} for x in real])
+
+
+def dcgan() -> tuple[nn.Module, nn.Module, Batches]:
+    """A 28 x 28 DCGAN with 64 channels and batches of 64 digits."""
+    torch.manual_seed(0)
+    data.prepare("digits")
+    images, stream = data.load("digits", 28), data.stream(0)
+    real = [images.batch(stream, 64)[0] for _ in range(64)]
+    g, d = Generator(64, 1, 28, 64), Critic(1, 28, 64)
+    return g, d, cycle([{"real": x, "noise": torch.randn(64, 64)} for x in real])
+
+
+def our(build: Build, game: mm.Game, optimizer: mm.GameOptimizer, burn_in: int = 0, compile: bool = False) -> Step:
+    """A step of a bound trainer, as users take it, after so many others."""
+    g, d, batches = build()
+    trainer = mm.bind(game, (g, d), optimizer, compile=compile)
+    for _ in range(burn_in):
+        trainer.step(next(batches))
+    return lambda: trainer.step(next(batches))
+
+
+def hand_alternating(g: nn.Module, d: nn.Module, batches: Batches) -> Step:
+    """The usual loop: critic on detached samples, then generator, a torch Adam each."""
+    opt_g = torch.optim.Adam(g.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    opt_d = torch.optim.Adam(d.parameters(), lr=2e-4, betas=(0.5, 0.999))
+
+    def step() -> None:
+        batch = next(batches)
+        opt_d.zero_grad()
+        fake = g(batch["noise"]).detach()
+        (softplus(-d(batch["real"])).mean() + softplus(d(fake)).mean()).backward()
+        opt_d.step()
+        opt_g.zero_grad()
+        loss_g(g, d, batch).backward()
+        opt_g.step()
+
+    return step
+
+
+def hand_simultaneous(g: nn.Module, d: nn.Module, batches: Batches) -> Step:
+    """Both gradients at one point, then plain descent."""
+    ps_g, ps_d = list(g.parameters()), list(d.parameters())
+
+    def step() -> None:
+        l_g, l_d = losses(g, d, next(batches))
+        grads_g = torch.autograd.grad(l_g, ps_g, retain_graph=True)
+        grads_d = torch.autograd.grad(l_d, ps_d)
+        with torch.no_grad():
+            for p, grad in zip(ps_g + ps_d, grads_g + grads_d, strict=True):
+                p.sub_(1e-4 * grad)
+
+    return step
+
+
+def hand_consensus(g: nn.Module, d: nn.Module, batches: Batches) -> Step:
+    """The double backward: the gradient of half the squared field, by backward through the gradients."""
+    ps_g, ps_d = list(g.parameters()), list(d.parameters())
+
+    def step() -> None:
+        l_g, l_d = losses(g, d, next(batches))
+        grads = [
+            *torch.autograd.grad(l_g, ps_g, create_graph=True),
+            *torch.autograd.grad(l_d, ps_d, create_graph=True),
+        ]
+        squared = sum((grad.square().sum() for grad in grads), torch.zeros(()))
+        pulls = torch.autograd.grad(0.5 * squared, ps_g + ps_d)
+        with torch.no_grad():
+            for p, grad, pull in zip(ps_g + ps_d, grads, pulls, strict=True):
+                p.sub_(1e-4 * (grad + 0.1 * pull))
+
+    return step
+
+
+def hand_scalars() -> Step:
+    """Simultaneous play on f = x y with two scalars."""
+    x, y = torch.tensor(1.0), torch.tensor(1.0)
+
+    def step() -> None:
+        nonlocal x, y
+        x.requires_grad_()
+        y.requires_grad_()
+        g_x, g_y = torch.autograd.grad(x * y, (x, y))
+        x, y = (x - 1e-3 * g_x).detach(), (y + 1e-3 * g_y).detach()
+
+    return step
+
+
+def our_scalars() -> Step:
+    """The same by the library's pure step."""
+    game, optimizer = mm.zero_sum(lambda x, y: x * y), mm.SimultaneousGDA(mm.sgd(1e-3))
+    players = (torch.tensor(1.0), torch.tensor(1.0))
+    state = optimizer.init(game, players)
+
+    def step() -> None:
+        nonlocal players, state
+        players, state, _ = optimizer.step(game, players, state)
+
+    return step
+
+
+def sixteen(compile: bool = False, steps: int = 20) -> tuple[float, float]:
+    """Sixteen ring GANs in one ensemble: their throughput over that of one after the other, and the first step's time.
+
+    The difference of two lengths leaves out what is paid once a run: recording the step, or compiling it.
+    """
+    game, optimizer = mm.Game(loss_g, loss_d), mm.AlternatingGDA(ADAM, order=(1, 0))
+    members, batches = [ring()[:2] for _ in range(16)], ring()[2]
+    trainers = [mm.bind(game, modules, optimizer) for modules in members]
+
+    def together(steps: int) -> None:
+        mm.ensemble(game, optimizer, members, lambda k: next(batches), steps=steps, every=steps, compile=compile)
+
+    def in_turn() -> None:
+        for trainer in trainers:
+            trainer.step(next(batches))
+
+    first = _time(lambda: together(1), 1)
+    gains = []
+    for _ in range(5):
+        short, long = _time(lambda: together(steps), 1), _time(lambda: together(5 * steps), 1)
+        gains.append(4 * steps * _time(in_turn, steps) / (long - short))
+    return statistics.median(gains), first
+
+
+def bilinear_ensemble(games: int = 8192, steps: int = 200) -> float:
+    """Nanoseconds per game and step of so many bilinear games under extragradient in one ensemble."""
+    torch.manual_seed(0)
+    members = [(x, y) for x, y in zip(torch.randn(games), torch.randn(games), strict=True)]
+    game, optimizer = mm.zero_sum(lambda x, y: x * y), mm.ExtraGradient(mm.sgd(0.1))
+
+    def play(steps: int) -> float:
+        return _time(lambda: mm.ensemble(game, optimizer, members, steps=steps, every=steps), 1)
+
+    play(1)
+    # The difference of two lengths leaves out what is paid once a run.
+    times = [(play(2 * steps) - play(steps)) / steps / games for _ in range(5)]
+    return 1e9 * statistics.median(times)
+
+
+def ritz_products() -> tuple[int, float]:
+    """Products spent on the ten leading Ritz values of the DCGAN's Jacobian, and the largest of their residuals."""
+    g, d, batches = dcgan()
+    found = mm.diagnostics.spectrum(mm.Game(losses), (g, d), next(batches), k=10)
+    return found.hvps, float((found.residuals / found.eigenvalues.abs()).max())
+
+
+class Alive(TorchDispatchMode):
+    """Counts the bytes of the tensors made inside that are alive, and the most there ever were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self.known: WeakSet[torch.UntypedStorage] = WeakSet()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.known.update(storages((args, kwargs)))  # what was there before, of which the result may be a view
+        out = func(*args, **(kwargs or {}))
+        for storage in storages(out):
+            if storage not in self.known:
+                self.known.add(storage)
+                self.now += storage.nbytes()
+                self.most = max(self.most, self.now)
+                finalize(storage, self.freed, storage.nbytes())
+        return out
+
+    def freed(self, size: int) -> None:
+        """Some memory was given back."""
+        self.now -= size
+
+
+def storages(values: Any) -> list[torch.UntypedStorage]:
+    """The memory behind all tensors in a pytree."""
+    return [leaf.untyped_storage() for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
+
+
+def peak(build: Build, optimizer: mm.GameOptimizer) -> int:
+    """The most bytes that one step has alive at once, beyond those before it."""
+    step = our(build, mm.zero_sum(payoff), optimizer, burn_in=1)
+    with Alive() as alive:
+        step()
+    return alive.most
+
+
+ADAM = mm.adam(2e-4, betas=(0.5, 0.999))
+ACGD = mm.adam(2e-4, betas=(0.0, 0.99))
+
+
+def cases(burn_in: int) -> Iterator[Case]:
+    """The comparisons, with their aims."""
+    separate, joint, zero_sum, sgd = mm.Game(loss_g, loss_d), mm.Game(losses), mm.zero_sum(payoff), mm.sgd(1e-4)
+    alternating = mm.AlternatingGDA(ADAM, order=(1, 0))
+    for name, build, aims in (
+        ("ring MLP", ring, (0.95, 1.0, 1.5, 1.0, 2.5)),
+        ("DCGAN 28x28", dcgan, (1.0, 1.0, 1.5, 1.0, 6.0)),
+    ):
+
+        def pair(
+            game: mm.Game, optimizer: mm.GameOptimizer, hand: Hand, after: int = 0, build: Build = build
+        ) -> Callable[[], tuple[Step, Step]]:
+            return lambda: (our(build, game, optimizer, after), hand(*build()))
+
+        extra, consensus = mm.ExtraGradient(ADAM), mm.ConsensusOptimization(sgd)
+        yield Case(f"alternating Adam, {name}", aims[0], pair(separate, alternating, hand_alternating))
+        yield Case(f"simultaneous SGD, {name}", aims[1], pair(joint, mm.SimultaneousGDA(sgd), hand_simultaneous))
+        yield Case(f"extragradient Adam / alternating, {name}", aims[2], pair(joint, extra, hand_alternating))
+        yield Case(f"consensus SGD, {name}", aims[3], pair(joint, consensus, hand_consensus))
+        for tolerance in (1e-3, 1e-6):  # of norms; the authors' code takes squares, and its 1e-6 is the 1e-3 here
+            acgd = mm.CompetitiveGradientDescent(ACGD, tolerance=tolerance)
+            title = f"ACGD to {tolerance:.0e} / alternating Adam, {name}"
+            yield Case(title, aims[4], pair(zero_sum, acgd, hand_alternating, burn_in))
+    yield Case(
+        "alternating Adam compiled, ring MLP",
+        0.6,
+        lambda: (our(ring, separate, alternating, compile=True), hand_alternating(*ring())),
+    )
+    acgd = mm.CompetitiveGradientDescent(ACGD, iterations=2)
+    yield Case(
+        "ACGD compiled, 2 iterations / alternating, ring MLP",
+        2.5,
+        lambda: (our(ring, zero_sum, acgd, burn_in, compile=True), hand_alternating(*ring())),
+    )
+    yield Case("simultaneous SGD, two scalars", 1.3, lambda: (our_scalars(), hand_scalars()))
+
+
+def line(name: str, figures: str) -> None:
+    """One line of the table."""
+    print(f"{name:54} {figures}", flush=True)
+
+
+def verdict(value: float, aim: float, at_least: bool = False) -> str:
+    """The aim, and whether it is met."""
+    met = value >= aim if at_least else value <= aim
+    return f"aim {'>=' if at_least else '<='} {aim:g} {'ok' if met else 'missed'}"
+
+
+def residuals(step: Step, steps: int = 20) -> str:
+    """How many iterations the next steps took on average, and their largest residual."""
+    seen = [info.extra for info in (step() for _ in range(steps)) if isinstance(info, mm.Info)]
+    worst, mean = max(float(x["residual"]) for x in seen), statistics.mean(int(x["iterations"]) for x in seen)
+    return f"; {mean:.1f} iterations, residual <= {worst:.0e}"
+
+
+def alone(only: str, threads: int) -> None:
+    """The figures that are no ratio of two steps."""
+    for compile in (False, True):
+        for count in (1, 2):
+            name = f"16 ring GANs, {count} thread{'s' * (count > 1)}{', compiled' * compile}"
+            if only in name:
+                torch.set_num_threads(count)
+                torch._dynamo.reset()
+                gain, first = sixteen(compile)
+                torch.set_num_threads(threads)
+                told = verdict(gain, 2, at_least=True)
+                line(name, f"{gain:5.2f} x the throughput of runs in turn, {told}; first step {first:.1f} s")
+    if only in (name := "8,192 bilinear games, extragradient"):
+        ns = bilinear_ensemble()
+        line(name, f"{ns:5.0f} ns per game and step, {verdict(ns, 100)}")
+    if only in (name := "ten Ritz values, DCGAN 28x28"):
+        products, residual = ritz_products()
+        line(name, f"{products:5} products, {verdict(products, 80)}; relative residual {residual:.1e}")
+    kinds: list[type[mm.Ruled]] = [mm.ConsensusOptimization, mm.SymplecticGradientAdjustment, mm.LOLA]
+    kinds += [mm.CompetitiveGradientDescent, mm.StackelbergGradient, mm.FollowTheRidge, mm.Unrolled]
+    for place, build in (("ring MLP", ring), ("DCGAN 28x28", dcgan)):
+        if only in (name := f"peak memory of a step, {place}"):
+            first = peak(build, mm.SimultaneousGDA(ACGD))
+            for kind in kinds:
+                times = peak(build, kind(ACGD)) / first
+                line(f"{name}: {kind.name}", f"{times:5.2f} x simultaneous, {verdict(times, 4)}")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.speed", description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long each case is measured (default 10)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch, where nothing is said (default 1)")
+    parser.add_argument("--burn-in", type=int, default=100, help="steps that ACGD has taken before (default 100)")
+    parser.add_argument("--only", default="", help="run only the cases whose name contains this")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"ours / hand-written, median [quartiles]; torch {torch.__version__}, {options.threads} thread(s)")
+    for case in cases(options.burn_in):
+        if options.only in case.name:
+            ours, hand = case.build()
+            middle, low, high, ms = ratio(ours, hand, options.seconds)
+            solved = residuals(ours) if "ACGD" in case.name else ""
+            line(case.name, f"{middle:5.2f} [{low:.2f}, {high:.2f}]  {verdict(middle, case.aim)}  {ms:.3f} ms{solved}")
+    alone(options.only, options.threads)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+import errno
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from benchmarks import problems, record
+from benchmarks.record import Folder
+from benchmarks.runner import plan, process, spec, worker
+from benchmarks.runner.engines import processes
+from benchmarks.runner.worker import Stop, Task
+
+TINY = str(Path(__file__).parents[1] / "tiny.py")
+
+
+@pytest.fixture(scope="module")
+def found():
+    return problems.discover([TINY])
+
+
+@pytest.fixture
+def task(found, tmp_path):
+    def make(problem="tiny", optimizer="extragradient", folder="cell", preset="cpu", steps=None, **how):
+        sizes = plan.Sizes(preset, steps=steps)
+        (cell,) = plan.cells([found[problem]], spec.parse(optimizer), [3], sizes)
+        return Task(cell, Folder(tmp_path / folder), **{"pause": 0.0, **how})
+
+    return make
+
+
+def play(task, stop=None):
+    events = []
+    status = worker.perform(task, events.append, Stop() if stop is None else stop)
+    assert events[-1].kind == status
+    return record.read_json(task.folder.status), events
+
+
+def rows(task, timeless=True):
+    found, good = record.read_rows(task.folder.curve)
+    assert good
+    return [{name: row[name] for name in row if not (timeless and name == "train_time_s")} for row in found]
+
+
+def test_a_cell_records_what_it_did(task):
+    played = task()
+    status, events = play(played)
+    assert status["status"] == "ok" and "misses distance" in status["reason"]
+    assert (status["step"], status["grad_evals"], status["units"]) == (20, 80, 80)  # half of 40, two gradients each
+    assert status["samples"] == 20 * 4 and status["peak_mib"] > 10
+    found = rows(played)
+    assert found[0].keys() == set(record.COLUMNS) - {"train_time_s"}
+    assert sorted({row["step"] for row in found}) == [0, 5, 10, 15, 20]
+    assert {"distance", "loss_0", "field_norm", "gradient_norm_1", "player_norm_0", "path_length", "update_cosine"} <= {
+        row["metric"] for row in found
+    }
+    assert (
+        status["final"]["distance"] == status["value"] == [r["value"] for r in found if r["metric"] == "distance"][-1]
+    )
+    assert status["stability"].keys() >= {"last_minus_best", "path_ratio", "gradient_ratio"}
+    names = sorted(path.name for path in played.folder.samples.iterdir())
+    assert names[:2] == ["pixels-00000000.png", "pixels-00000005.png"] and "points-00000020.npy" in names
+    assert [event.kind for event in events] == ["start", *["evaluation"] * 5, "ok"]
+    (floors,) = (played.folder.path.parent / "floors").iterdir()
+    assert json.loads(floors.read_text())["floors"] == {"distance/equilibrium": 0.0}
+
+
+@pytest.mark.parametrize(
+    "optimizer, steps",
+    [("simultaneous", 40), ("alternating", 26), ("extragradient", 20), ("optimistic", 40), ("consensus", 13)],
+)
+def test_every_optimizer_gets_the_same_gradients(task, optimizer, steps):
+    status, _ = play(task(optimizer=optimizer))
+    assert status["step"] == steps and 70 <= status["units"] <= 80
+
+
+def test_a_problem_of_one_player_and_a_budget_of_one_step(task):
+    status, _ = play(task("alone", "optimistic[decay=true]", preset="smoke"))
+    assert status["step"] == 4 and status["status"] == "ok" and status["value"] == pytest.approx(-2.9248)  # by hand
+    status, _ = play(task("tiny", "extragradient", folder="one", steps=1))
+    assert status["step"] == 1
+
+
+def test_seeds_give_the_same_start_and_data_to_every_optimizer(task):
+    runs = [task(optimizer=name, folder=name) for name in ("simultaneous", "alternating")]
+    for run in runs:
+        play(run)
+    first, second = ([r["value"] for r in rows(run) if r["step"] == 0 and r["split"] == "eval"] for run in runs)
+    assert first == second
+
+
+def test_divergence_is_a_result(task):
+    played = task(optimizer="simultaneous[rule=sgd,lr=1e3,decay=false]")
+    status, _ = play(played)
+    assert status["status"] == "diverged" and 0 < status["step"] < 40
+    assert status["value"] != status["value"] and status["final"] == {}
+    assert rows(played)[-1]["step"] == status["step"]
+
+
+class StopAfter(Stop):
+    def __init__(self, looks):
+        super().__init__()
+        self.looks = looks
+
+    def __bool__(self):
+        self.looks -= 1
+        return self.looks < 0
+
+
+@pytest.mark.parametrize("optimizer", ["alternating", "extragradient[fresh=true]", "optimistic", "consensus"])
+@pytest.mark.parametrize("looks", [0, 4, 9])
+def test_an_interrupted_cell_goes_on_bit_for_bit(task, optimizer, looks):
+    whole, halved = task(optimizer=optimizer, folder="whole"), task(optimizer=optimizer, folder="halved")
+    expected, _ = play(whole)
+    status, _ = play(halved, StopAfter(looks))
+    assert status["status"] == "interrupted" and status["step"] == looks + 1
+    status, events = play(halved)
+    assert f"goes on at step {looks + 1} of" in events[0].text
+    assert rows(halved) == rows(whole)
+    assert {**status["final"], **status["stability"]} == {**expected["final"], **expected["stability"]}
+
+
+def test_a_killed_cell_goes_on_bit_for_bit(task):
+    whole, killed = task("tiny-slow", folder="whole"), task("tiny-slow", folder="killed")
+    processes.warm_up()
+    context = multiprocessing.get_context("forkserver")
+    receiver, sender = context.Pipe(duplex=False)
+    player = context.Process(target=process.main, args=(killed, sender))
+    player.start()
+    sender.close()
+    deadline = time.monotonic() + 60
+    while sum(1 for _ in killed.folder.samples.glob("points-*")) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(player.pid, signal.SIGKILL)
+    player.join()
+    receiver.close()
+    assert record.status_of(killed.folder) == "interrupted"
+    _, events = play(killed)
+    assert "goes on at step" in events[0].text
+    play(whole)
+    assert rows(killed) == rows(whole)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "foreign", "rows", "short"])
+def test_a_damaged_checkpoint_sends_a_cell_back_to_the_start_and_says_so(task, damage):
+    whole, hurt, other = task(folder="whole"), task(folder="hurt"), task(folder="other", optimizer="optimistic")
+    play(whole)
+    play(hurt, StopAfter(9))
+    file, curve = hurt.folder.checkpoint, hurt.folder.curve
+    if damage == "truncated":
+        file.write_bytes(file.read_bytes()[:-100])
+    elif damage == "garbage":
+        file.write_bytes(b"garbage")
+    elif damage == "foreign":
+        play(other, StopAfter(9))
+        file.write_bytes(other.folder.checkpoint.read_bytes())
+    elif damage == "rows":
+        curve.write_bytes(b"x" + curve.read_bytes()[1:])
+    else:
+        curve.write_bytes(curve.read_bytes()[:-1])
+    status, events = play(hurt)
+    assert "starts again at step 0" in events[0].text and status["status"] == "ok"
+    assert rows(hurt) == rows(whole)
+
+
+def test_rows_behind_the_checkpoint_are_cut_off(task):
+    whole, torn = task(folder="whole"), task(folder="torn")
+    play(whole)
+    play(torn, StopAfter(9))
+    with torn.folder.curve.open("ab") as file:
+        file.write(file.name.encode())
+    play(torn)
+    assert rows(torn) == rows(whole)
+
+
+def test_a_checkpoint_is_tensors_in_plain_containers(task):
+    played = task()
+    play(played)
+    saved = torch.load(played.folder.checkpoint, weights_only=True)
+    assert saved["step"] == 20 and set(saved) >= {"players", "state", "buffers", "memory", "cost", "random"}
+
+
+@pytest.mark.parametrize("problem, status, says", [("tiny-broken", "error", "broken"), ("tiny-hungry", "oom", "room")])
+def test_failures_say_what_happened(task, problem, status, says):
+    played = task(problem)
+    ended, events = play(played)
+    assert ended["status"] == status and says in ended["reason"] and "tiny.py" in ended["traceback"]
+    assert events[-1].trace == ended["traceback"]
+
+
+def test_a_timeout_stops_and_a_longer_one_goes_on(task, found):
+    whole, late = task("tiny-slow", folder="whole"), task("tiny-slow", folder="late", timeout=0.05)
+    play(whole)
+    status, _ = play(late)
+    assert status["status"] == "timeout" and 0 < status["step"] < 20
+    plan.reset(late.folder, False)
+    status, _ = play(task("tiny-slow", folder="late"))
+    assert status["status"] == "ok" and rows(late) == rows(whole)
+
+
+def test_a_full_disk_is_said_and_harms_nothing(task, monkeypatch):
+    played = task()
+    append = record.Curve.append
+
+    def full(self, rows):
+        if rows[0]["step"] > 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(self, rows)
+
+    monkeypatch.setattr(record.Curve, "append", full)
+    status, _ = play(played)
+    assert status["status"] == "error" and "the disk is full" in status["reason"]
+    assert {row["step"] for row in rows(played)} == {0, 5}
+
+
+def test_a_full_disk_that_takes_not_even_the_status_is_said(task, monkeypatch):
+    played = task()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(record, "write_json", full)
+    events = []
+    assert worker.perform(played, events.append, Stop()) == "error"
+    assert "the disk is full" in events[-1].text and not played.folder.status.exists()
+
+
+def test_a_cell_that_another_process_plays_is_left_alone(task):
+    played = task()
+    with record.locked(played.folder):
+        events = []
+        assert worker.perform(played, events.append, Stop()) == worker.BUSY
+    assert "another process" in events[-1].text and not played.folder.status.exists()
+
+
+def test_a_worker_whose_command_is_gone_stops_and_if_it_hangs_ends(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(writer)
+    ended = []
+    monkeypatch.setattr(process, "parent_process", lambda: SimpleNamespace(sentinel=reader))
+    monkeypatch.setattr(process, "GRACE", 0.0)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    stop = Stop()
+    process.follow(stop)
+    os.close(reader)
+    assert stop and ended == [1]
