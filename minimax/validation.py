@@ -157,6 +157,8 @@ def listed(kinds: list[str]) -> str:
 
 def shown(value: Any, length: int = 60) -> str:
     """A value in a message: its repr, or its type where that is long."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
     text = repr(value)

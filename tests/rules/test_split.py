@@ -222,7 +222,7 @@ def test_contract(check: str) -> None:
     "make, error, message",
     [
         (lambda: split(3, mm.sgd(0.1), mm.sgd(0.1)), TypeError, "predicate must be a function of a leaf's name and"),
-        (lambda: split(matrices, mm.sgd, mm.sgd(0.1)), TypeError, "split goes around a rule, got <class"),
+        (lambda: split(matrices, mm.sgd, mm.sgd(0.1)), TypeError, "split goes around a rule, got the class sgd"),
         (lambda: split(matrices, mm.sgd(0.1), None), TypeError, "split goes around a rule, got None: split"),
         (lambda: mm.KBeam(split(matrices, mm.sgd(0.1), mm.sgd(0.1))), ValueError, "KBeam moves all candidates as o"),
         (
