@@ -46,6 +46,9 @@ class Langevin(Rated):
         size = torch.where(h > 0, heat / h, 0.0) ** 0.5  # a rate may end at 0, where nothing moves
         return [leaf.to(z) for leaf, z in zip(tree.scale(-size, n), player, strict=True)]
 
+    def metric(self, memory: Memory, step: Tensor) -> Any:
+        return self.rate(step)
+
 
 @dataclass(frozen=True)
 class sgld(Langevin):
@@ -54,7 +57,8 @@ class sgld(Langevin):
     Of L = λ/2 z² the stationary variance is (T/λ) / (1 - hλ/2). The kick is in the gradient when it gets here, as the
     linear term -√(2T/h) ⟨n, z⟩ of the player's loss would be, n being what `noise` finds in the batch. So a step that
     evaluates twice on a batch sees one draw; of the temperature above only simultaneous and alternating play are sure,
-    and `Info.gradients` holds the kick. In an ensemble pass `own_batches=True`, or all members are kicked alike.
+    and `Info.gradients` holds the kick. In an ensemble pass `own_batches=True`, or all members are kicked alike; pass
+    all ranks of `scaling.data_parallel` the same draw.
 
     Every number may be a float, a tensor or a schedule step -> float. Memory: none.
 
