@@ -11,6 +11,7 @@ from torch import Tensor
 
 from minimax import tree
 from minimax.linear import Map, Solved, cg, gcr, inner, ravel, reciprocal, unravel
+from minimax.linear_maps import Expansion, LinearMap
 from minimax.linearization import Linearization
 from minimax.optimizer import Info, Ruled, State, counted, moved
 from minimax.oracle import Oracle
@@ -125,6 +126,9 @@ class CompetitiveGradientDescent(Ruled):
         if unknowns > 512:
             return 10
         return max(10, 2 * unknowns) if tree.transformed() else max(40, 4 * unknowns)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        return LinearMap(at.eye - torch.linalg.solve(at.eye + D @ at.off, D @ at.J))
 
 
 def _kept(z: Point) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from minimax import tree
+from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted
 from minimax.oracle import Oracle
 from minimax.tree import Point, Vector
@@ -114,6 +115,14 @@ class KBeam(Ruled):
             beam.append(leaf + shift.reshape(-1, *leaf.shape).to(leaf))
             i += leaf.numel()
         return beam
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        v = at.blocks[-1]
+        step = LinearMap(at.in_turn([v] * self.steps + [slice(0, v.start)], D), late=self.candidates > 1)
+        # One candidate's play, if the others join it before they are chosen again.
+        apart = float(torch.linalg.eigvals(at.eye[v, v] - D[v, v] @ at.J[v, v]).abs().max()) ** self.steps
+        joins = apart < 1 - 1e-12 and apart < step.factor(at) + 1e-9
+        return step if joins or not step.late else "undefined: the candidates merge too slowly or never"
 
 
 def _stack(beam: Sequence[Vector]) -> Vector:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from minimax import tree
 from minimax.linear import reciprocal
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
+from minimax.linear_maps import Expansion, LinearMap
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, constant, counted, moved
 from minimax.optimizers.lola import shaping
 from minimax.oracle import Oracle
 from minimax.tree import Point
@@ -20,11 +21,11 @@ from minimax.validation import hyperparameter, real
 
 @dataclass(frozen=True)
 class SOS(Ruled):
-    r"""Stable opponent shaping: between LookAhead (p = 0) and LOLA (p = 1), z⁺ = z - h (ξ_0 - pαχ), ξ_0 = ξ - α H_oξ.
+    r"""Stable opponent shaping: between policy prediction and LOLA, z⁺ = z - h (ξ_0 - pαχ), ξ_0 = ξ - α H_oξ.
 
-    p = min(p_1, p_2): p_1 = min(1, a|ξ_0|² / ⟨αχ, ξ_0⟩) where αχ points against the descent, ⟨αχ, ξ_0⟩ > 0, and 1
+    With p = 0 it is `PolicyPrediction`, with p = 1 `LOLA`. p = min(p_1, p_2): p_1 = min(1, a|ξ_0|² / ⟨αχ, ξ_0⟩) where αχ points against the descent, ⟨αχ, ξ_0⟩ > 0, and 1
     elsewhere; p_2 = |ξ|² where |ξ| < b, and 1 elsewhere. So it shapes its opponents as LOLA does, but keeps
-    LookAhead's fixed points.
+    `PolicyPrediction`'s fixed points.
 
     Cost per step: as `LOLA`. p is in `Info.extra`.
 
@@ -75,3 +76,7 @@ class SOS(Ruled):
         p_1 = torch.where(against > 0, (self.a * tree.dot(ξ_0, ξ_0) * reciprocal(against)).clamp(max=1), 1)
         p_2 = torch.where(squared < self.b**2, squared, 1)
         return torch.minimum(p_1, p_2)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        # p is at most |F|², so that to first order this is `PolicyPrediction`.
+        return LinearMap(at.eye - D @ (at.J - constant(self.alpha) * at.off @ at.J))

@@ -12,7 +12,8 @@ from torch.utils import _pytree as pytree
 
 from minimax import admission, tree
 from minimax.errors import GameError
-from minimax.optimizer import Info, Ruled, State, counted, moved
+from minimax.linear_maps import ELSEWHERE, Expansion, LinearMap
+from minimax.optimizer import Info, Ruled, State, counted, moved, plain
 from minimax.oracle import Oracle
 from minimax.rules import Memory, Rule
 from minimax.tree import Point, Vector
@@ -106,6 +107,17 @@ class Unrolled(Ruled):
             return game.project(i, tree.add(y, d)), m
 
         return move
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        E = D if self.inner is None else plain([self.inner] * len(at.blocks), at)
+        if isinstance(E, str) or at.shaped(0):
+            return E if isinstance(E, str) else ELSEWHERE
+        x, y = at.blocks[0], slice(at.blocks[0].stop, None)  # all the followers are y
+        step = at.eye
+        step[y] -= E[y] @ at.J
+        ahead = torch.linalg.matrix_power(step, self.steps)  # [[I, 0], [D, R]]: y_K = R y + D x
+        leader = (at.H[0][x] + ahead[y, x].T @ at.H[0][y]) @ ahead
+        return LinearMap(at.eye - D @ at.raised(0, leader - at.J[x]))
 
 
 def _transposed(move: Move, y: Vector, g: Vector, m: Memory) -> Callable[..., tuple[Vector, Vector, Vector]]:

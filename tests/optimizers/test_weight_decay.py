@@ -26,7 +26,7 @@ TURNS_THE_FIELD = (
     "hamiltonian",
     "jare",
     "lola",
-    "lookahead-gradient",
+    "policy-prediction",
     "nagarajan-kolter",
     "sga",
     "sos",
