@@ -21,8 +21,8 @@ class PolicyPrediction(Ruled):
     r"""Policy prediction: every player descends its loss as if the others had stepped already, z⁺ = z - h (ξ - α H_oξ).
 
     Their step is -αξ, and H_o the Jacobian DF without its own-player blocks: (H_oξ)_i = Σ_{j≠i} (∂_j∂_i L_i) ξ_j. It
-    converges to stable fixed points only and never to strict saddles; in zero-sum games it is `JARE` with γ = α. Letcher
-    et al. call it LookAhead. (`Lookahead`, slow and fast weights, is another method.)
+    converges to stable fixed points only and never to strict saddles; in zero-sum games it is `JARE` with γ = α.
+    Letcher et al. call it LookAhead. (`Lookahead`, slow and fast weights, is another method.)
 
     Cost per step: one gradient per player and one Hessian-vector product per ordered pair of players.
 

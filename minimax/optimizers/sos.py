@@ -23,9 +23,9 @@ from minimax.validation import hyperparameter, real
 class SOS(Ruled):
     r"""Stable opponent shaping: between policy prediction and LOLA, z⁺ = z - h (ξ_0 - pαχ), ξ_0 = ξ - α H_oξ.
 
-    With p = 0 it is `PolicyPrediction`, with p = 1 `LOLA`. p = min(p_1, p_2): p_1 = min(1, a|ξ_0|² / ⟨αχ, ξ_0⟩) where αχ points against the descent, ⟨αχ, ξ_0⟩ > 0, and 1
-    elsewhere; p_2 = |ξ|² where |ξ| < b, and 1 elsewhere. So it shapes its opponents as LOLA does, but keeps
-    `PolicyPrediction`'s fixed points.
+    With p = 0 it is `PolicyPrediction`, with p = 1 `LOLA`. p = min(p_1, p_2): p_1 = min(1, a|ξ_0|² / ⟨αχ, ξ_0⟩) where
+    αχ points against the descent, ⟨αχ, ξ_0⟩ > 0, and 1 elsewhere; p_2 = |ξ|² where |ξ| < b, and 1 elsewhere. So it
+    shapes its opponents as LOLA does, but keeps the fixed points of `PolicyPrediction`.
 
     Cost per step: as `LOLA`. p is in `Info.extra`.
 
