@@ -64,6 +64,10 @@ class AndersonMixing(Wrapper):
         hyperparameter("regularization", self.regularization, above=0)
         real("stagnation", self.stagnation, at_least=0)
 
+    @property
+    def adaptive(self) -> bool:
+        return True
+
     def start(self, z: Point, device: torch.device) -> State:
         flat = torch.zeros_like(ravel(tree.join(z)))
         rows = flat.expand(self.memory, -1).clone()

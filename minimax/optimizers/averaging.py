@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 
 from minimax import tree
+from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Hyperparameter, Info, State, Wrapper, counted
 from minimax.optimizers.extragradient import ExtraGradient
 from minimax.oracle import Oracle
@@ -72,3 +73,6 @@ class Averaging(Wrapper):
         weight = (q + 1) / (state["step"].double() + 1 + q) if self.decay is None else 1 - self.at(self.decay, state)
         mean = [tree.lerp(average, z_i, weight) for average, z_i in zip(state["mean"], z, strict=True)]
         return z, counted(state | {"inner": inner, "mean": mean}), info
+
+    def linearised(self, at: Expansion, inner: LinearMap) -> LinearMap | str:
+        return replace(inner, mean=self.decay is None)

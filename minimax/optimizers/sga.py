@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from minimax import tree
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
+from minimax.linear_maps import Expansion, LinearMap
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, constant, counted, moved
 from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import flag, hyperparameter
@@ -66,3 +69,11 @@ class SymplecticGradientAdjustment(Ruled):
         ξ_λ = tuple(tree.axpy(λ, adjustment, ξ_i) for adjustment, ξ_i in zip(Atξ, ξ, strict=True))
         d, state = self.directions(z, ξ_λ, state)
         return moved(game, z, d), counted(state), Info(local.losses, ξ)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        if self.align and self.eps == 0:
+            return "undefined: the sign of λ is that of a product of gradients"
+        λ = constant(self.lam)
+        if self.align:  # near the equilibrium only ε is left of the alignment
+            λ = math.copysign(1, constant(self.eps)) * λ
+        return LinearMap(at.eye - D @ (at.J + λ * (at.J.T - at.J) / 2 @ at.J))

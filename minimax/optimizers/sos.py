@@ -11,7 +11,8 @@ from torch import Tensor
 
 from minimax import tree
 from minimax.linear import reciprocal
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
+from minimax.linear_maps import Expansion, LinearMap
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, constant, counted, moved
 from minimax.optimizers.lola import shaping
 from minimax.oracle import Oracle
 from minimax.tree import Point, Vector
@@ -20,11 +21,11 @@ from minimax.validation import hyperparameter
 
 @dataclass(frozen=True)
 class SOS(Ruled):
-    r"""Stable opponent shaping: between LookAhead (p = 0) and LOLA (p = 1), z⁺ = z - h (ξ_0 - pαχ), ξ_0 = ξ - α H_oξ.
+    r"""Stable opponent shaping: between policy prediction and LOLA, z⁺ = z - h (ξ_0 - pαχ), ξ_0 = ξ - α H_oξ.
 
-    p = min(p_1, p_2): p_1 = min(1, a|ξ_0|² / ⟨αχ, ξ_0⟩) where αχ points against the descent, ⟨αχ, ξ_0⟩ > 0, and 1
-    elsewhere; p_2 = |ξ|² where |ξ| < b, and 1 elsewhere. So it shapes its opponents as LOLA does, but keeps
-    LookAhead's fixed points.
+    With p = 0 it is `PolicyPrediction`, with p = 1 `LOLA`. p = min(p_1, p_2): p_1 = min(1, a|ξ_0|² / ⟨αχ, ξ_0⟩) where
+    αχ points against the descent, ⟨αχ, ξ_0⟩ > 0, and 1 elsewhere; p_2 = |ξ|² where |ξ| < b, and 1 elsewhere. So it
+    shapes its opponents as LOLA does, but keeps the fixed points of `PolicyPrediction`.
 
     Cost per step: as `LOLA`. p is in `Info.extra`.
 
@@ -70,6 +71,10 @@ class SOS(Ruled):
         ξ_p = tuple(tree.axpy(-p, s_i, ξ_i) for s_i, ξ_i in zip(αχ, ξ_0, strict=True))
         d, state = self.directions(z, ξ_p, state)
         return moved(game, z, d), counted(state), Info(local.losses, ξ, extra={"p": p})
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        # p is at most |F|², so that to first order this is `PolicyPrediction`.
+        return LinearMap(at.eye - D @ (at.J - constant(self.alpha) * at.off @ at.J))
 
 
 def _share(ξ: Vector, ξ_0: Vector, αχ: Vector, a: Any, b: Any) -> Tensor:

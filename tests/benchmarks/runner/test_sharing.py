@@ -156,7 +156,7 @@ def test_the_lock_outlives_a_reset(tmp_path):
 
 
 def test_a_hang_is_a_timeout_and_is_not_played_again(command, tmp_path, untold, monkeypatch, capsys):
-    monkeypatch.setattr(task, "GRACE", 2.0)
+    monkeypatch.setattr(processes, "GRACE", 2.0)
     words = command("-p", "tiny-hanging", "--seeds", "0", "--timeout", "3")
     assert run.main(words) == 0
     out = capsys.readouterr().out
