@@ -27,10 +27,15 @@ from minimax.optimizers import *  # noqa: F403 - an optimizer's one export line 
 from minimax.rules import Rule as Rule
 from minimax.rules import adam as adam
 from minimax.rules import adamw as adamw
+from minimax.rules import clipped as clipped
 from minimax.rules import entropic as entropic
 from minimax.rules import from_torch as from_torch
 from minimax.rules import rmsprop as rmsprop
 from minimax.rules import sgd as sgd
+from minimax.rules import sghmc as sghmc
+from minimax.rules import sgld as sgld
+from minimax.rules import sign as sign
+from minimax.rules import split as split
 from minimax.solve import Iterate as Iterate
 from minimax.solve import Solution as Solution
 from minimax.solve import iterate as iterate

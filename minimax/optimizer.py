@@ -3,129 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from minimax import admission, tree
 from minimax.errors import GameError
 from minimax.game import Game
-from minimax.oracle import Oracle, Players, Projection
+from minimax.info import Cost as Cost
+from minimax.info import Info as Info
+from minimax.kicks import Kicked
+from minimax.linear_maps import ADAPTIVE, NO_FORMULA, SCHEDULED, Expansion, LinearMap
+from minimax.oracle import Oracle, Players
 from minimax.rules import Hyperparameter as Hyperparameter
-from minimax.rules import Rule, now
+from minimax.rules import Rule, now, sgd
 from minimax.tree import Point
 from minimax.validation import shown
 
 State: TypeAlias = dict[str, Any]
-
-
-class Cost(NamedTuple):
-    """What was spent, by one step or by all so far; two costs add up.
-
-    Args:
-        gradients: gradients of one player's loss with respect to that player.
-        hvps: Hessian-vector products, with DF or a block of it.
-        samples: the sum of the first dimensions of the batches drawn.
-    """
-
-    gradients: int = 0
-    hvps: int = 0
-    samples: int = 0
-
-    def __add__(self, other: Cost) -> Cost:  # type: ignore[override]
-        return Cost(self.gradients + other.gradients, self.hvps + other.hvps, self.samples + other.samples)
-
-
-NOTHING = Cost()
-
-
-@dataclass(eq=False)
-class Info:
-    """What a step saw: measured on the way, so it costs nothing more.
-
-    `norm`, `residual` and `finite` are computed when asked, so that a training loop that does not look does not pay.
-
-    Args:
-        losses: per player, a 0-dim tensor.
-        gradients: per player, the list of its leaves' gradients.
-        at: where losses and gradients were measured, in words: mostly at the start of the step.
-        cost: what the step spent.
-        buffers: of the players' modules, as the step left them.
-        extra: what an optimizer tells of itself by name; methods that solve a linear system tell its relative
-            `residual`, the `iterations` taken, and `missed`, the residual once more where it is far off the tolerance,
-            else 0.
-        point: where each player stood when its gradient was measured; empty where no player is constrained.
-        constraints: those of the game.
-    """
-
-    losses: tuple[Tensor, ...]
-    gradients: Point
-    at: str = "start of the step"
-    cost: Cost = NOTHING
-    buffers: dict[str, Tensor] = field(default_factory=dict)
-    extra: dict[str, Tensor] = field(default_factory=dict)
-    point: Point = ()
-    constraints: tuple[Projection | None, ...] | None = None
-
-    def __repr__(self) -> str:
-        numbers = {"losses": self.losses, "norms": self.norms}
-        shown = [f"{name}=({', '.join(f'{float(x):.4g}' for x in values)})" for name, values in numbers.items()]
-        return f"Info({', '.join(shown)}, at={self.at!r}, cost={self.cost})"
-
-    @property
-    def norm(self) -> Tensor:
-        """|F|, the norm of all players' gradients together."""
-        return tree.norm(tree.join(self.gradients))
-
-    @property
-    def norms(self) -> tuple[Tensor, ...]:
-        """Each player's gradient norm."""
-        return tuple(tree.norm(vector) for vector in self.gradients)
-
-    @property
-    def natural(self) -> Point:
-        """z - P(z - F), P the projections on the constraints: F where nothing is constrained, 0 at every solution."""
-        if not self.point or self.constraints is None:
-            return self.gradients
-        return natural(self.point, self.gradients, self.constraints)
-
-    @property
-    def residual(self) -> Tensor:
-        """|z - P(z - F)|, the natural residual; |F| where nothing is constrained."""
-        return tree.norm(tree.join(self.natural))
-
-    @property
-    def finite(self) -> Tensor:
-        """Whether every loss and every gradient entry is a finite number."""
-        return torch.isfinite(self.norm) & torch.isfinite(tree.total(self.losses))
-
-
-def natural(z: Point, ξ: Point, constraints: Sequence[Projection | None]) -> Point:
-    """z - P(z - ξ) for every player: ξ itself for those that are not constrained."""
-    return tuple(
-        ξ_i if project is None else [leaf - project(leaf - g) for leaf, g in zip(z_i, ξ_i, strict=True)]
-        for z_i, ξ_i, project in zip(z, ξ, constraints, strict=True)
-    )
-
-
-def _info(leaves: Iterable[Any], static: tuple[Any, ...]) -> Info:
-    (losses, gradients, buffers, extra, point), (at, cost, constraints) = leaves, static
-    return Info(losses, gradients, at, cost, buffers, extra, point, constraints)
-
-
-pytree.register_pytree_node(
-    Info,
-    lambda info: (
-        [info.losses, info.gradients, info.buffers, info.extra, info.point],
-        (info.at, info.cost, info.constraints),
-    ),
-    _info,
-    serialized_type_name="minimax.Info",
-)
+Names: TypeAlias = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -162,10 +61,10 @@ class GameOptimizer(ABC):
         """
         oracle, z = game.enter(admission.plain(players))
         admission.players(oracle, z)
-        return self.begin(z)
+        return self.begin(z, oracle.leaves())
 
-    def begin(self, z: Point) -> State:
-        """`init` on a point."""
+    def begin(self, z: Point, names: Names) -> State:
+        """`init` on a point, whose leaves have names."""
         return {"step": torch.zeros((), dtype=torch.int64)} | self.start(z, z[0][0].device)
 
     def step(self, game: Game, players: Players, state: State, batches: Any = None) -> tuple[Players, State, Info]:
@@ -183,14 +82,14 @@ class GameOptimizer(ABC):
         drawn = admission.batches(self.name, self.draws, batches)
         oracle, start = game.enter(players)
         if tree.transformed():
-            z, state, info = self.update(oracle, start, state, drawn)
+            z, state, info = self.update(self.kicked(oracle, state), start, state, drawn)
         else:
             try:
-                z, state, info = self.update(oracle, start, state, drawn)
+                z, state, info = self.update(self.kicked(oracle, state), start, state, drawn)
             except GameError:
                 raise
             except Exception:
-                admission.state(type(self).__name__, state, self.begin(start))  # if that is why
+                admission.state(type(self).__name__, state, self.begin(start, oracle.leaves()))  # if that is why
                 raise
         if game.constraints is not None:  # a copy, as the players may be the modules' own memory, which then moves
             info.point = tuple(tree.clone(vector) for vector in info.point or start)
@@ -236,6 +135,23 @@ class GameOptimizer(ABC):
         """The average that is this optimizer's answer, part of its state; None where the last iterate is."""
         return None
 
+    def kicked(self, game: Oracle, state: State) -> Oracle:
+        """The game with what the rules add to its gradients (see `Rule.kick`)."""
+        return game
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether a step depends on more than the game and the point, so that it is a linear map nowhere."""
+        return False
+
+    def linear(self, at: Expansion) -> LinearMap | str:
+        """What a step is near an equilibrium to first order, or in words why it is no linear map there.
+
+        Args:
+            at: the game at the equilibrium (see `diagnostics.expand`).
+        """
+        return NO_FORMULA
+
     def start(self, z: Point, device: torch.device) -> State:
         """What this optimizer remembers of its own: tensors in lists and dicts."""
         return {}
@@ -271,7 +187,7 @@ class Ruled(GameOptimizer):
         if isinstance(self.rule, list):
             raise TypeError(f"{kind} takes one rule per player in a tuple, got a list: {kind}((sgd(0.1), adam(0.01))).")
         for rule in self.rule if isinstance(self.rule, tuple) else (self.rule,):
-            admission.rule(kind, rule)
+            admission.rule(kind, rule, kicks=True)
             if self.combines and not rule.sums:
                 raise ValueError(f"{kind} adds up moves, which {type(rule).__name__} has none for: use ExtraGradient.")
 
@@ -279,9 +195,30 @@ class Ruled(GameOptimizer):
     def of(cls, rule: Rule | tuple[Rule, ...], **options: Any) -> Self:
         return cls(rule, **options)
 
-    def begin(self, z: Point) -> State:
-        memories = [rule.init(vector) for rule, vector in zip(self.rules(len(z)), z, strict=True)]
-        return {"rules": memories} | super().begin(z)
+    def begin(self, z: Point, names: Names) -> State:
+        each = zip(self.rules(len(z)), z, names, strict=True)
+        return {"rules": [rule.init(z_i, names_i) for rule, z_i, names_i in each]} | super().begin(z, names)
+
+    def kicked(self, game: Oracle, state: State) -> Oracle:
+        rules = self.rules(game.players)
+        if any(rule.kicks for rule in rules):
+            return Kicked(game, rules, state["rules"], state["step"])
+        return game
+
+    def linear(self, at: Expansion) -> LinearMap | str:
+        if self.adaptive or scheduled(self):
+            return ADAPTIVE if self.adaptive else SCHEDULED
+        D = plain(self.rules(len(at.blocks)), at)
+        return D if isinstance(D, str) else self.linearised(at, D)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        """`linear` for plain gradient steps.
+
+        Args:
+            at: the game at the equilibrium.
+            D: the step sizes, a diagonal matrix of shape (n, n).
+        """
+        return NO_FORMULA
 
     def rules(self, players: int) -> tuple[Rule, ...]:
         """One rule per player."""
@@ -352,8 +289,25 @@ class Wrapper(GameOptimizer):
     def draws(self) -> int:
         return self.inner.draws
 
-    def begin(self, z: Point) -> State:
-        return {"inner": self.inner.begin(z)} | super().begin(z)
+    def begin(self, z: Point, names: Names) -> State:
+        return {"inner": self.inner.begin(z, names)} | super().begin(z, names)
+
+    def kicked(self, game: Oracle, state: State) -> Oracle:
+        return self.inner.kicked(game, state["inner"])
+
+    @property
+    def adaptive(self) -> bool:
+        return self.inner.adaptive
+
+    def linear(self, at: Expansion) -> LinearMap | str:
+        if self.adaptive or scheduled(self):
+            return ADAPTIVE if self.adaptive else SCHEDULED
+        inner = self.inner.linear(at)
+        return inner if isinstance(inner, str) else self.linearised(at, inner)
+
+    def linearised(self, at: Expansion, inner: LinearMap) -> LinearMap | str:
+        """`linear` around what is linear inside."""
+        return NO_FORMULA
 
     def average(self, state: State) -> Point | None:
         """The inner's, whatever this one makes of its iterates."""
@@ -376,6 +330,28 @@ def checked(optimizer: Any) -> GameOptimizer:
     elif isinstance(optimizer, type) and issubclass(optimizer, GameOptimizer):
         cure = f"{optimizer.__name__}.of(adam(2e-4))"
     raise TypeError(f"optimizer must be a game optimizer, got {got}: pass {cure}, say.")
+
+
+def plain(rules: Sequence[Rule], at: Expansion) -> Tensor | str:
+    """The step sizes of rules that are plain gradient descent, as a diagonal matrix; or in words why there is none."""
+    sizes: list[float] = []
+    for rule, rows in zip(rules, at.blocks, strict=True):
+        h = rule.lr if isinstance(rule, sgd) else None
+        one = h is not None and not callable(h) and not (isinstance(h, Tensor) and h.dim())
+        if not one or rule != sgd(h):
+            return f"undefined: {type(rule).__name__} is no plain gradient step of one size here"
+        sizes += [float(constant(h))] * (rows.stop - rows.start)
+    return torch.diag(torch.tensor(sizes, dtype=torch.float64))
+
+
+def constant(value: Hyperparameter) -> Any:
+    """The number that a hyperparameter is, of an optimizer that is not `scheduled`."""
+    return value
+
+
+def scheduled(optimizer: GameOptimizer) -> bool:
+    """Whether a parameter of the optimizer itself changes from step to step."""
+    return any(callable(getattr(optimizer, field.name)) for field in fields(optimizer))
 
 
 def moved(game: Oracle, z: Point, d: Point) -> Point:

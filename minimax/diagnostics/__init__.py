@@ -6,6 +6,7 @@ only products with it are taken.
 
 from minimax.diagnostics.equilibrium import Equilibrium as Equilibrium
 from minimax.diagnostics.equilibrium import classify as classify
+from minimax.diagnostics.expansion import expand as expand
 from minimax.diagnostics.gaps import Gap as Gap
 from minimax.diagnostics.gaps import duality_gap as duality_gap
 from minimax.diagnostics.plots import draw as draw

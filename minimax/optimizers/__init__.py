@@ -17,10 +17,10 @@ from minimax.optimizers.jare import JARE as JARE
 from minimax.optimizers.k_beam import KBeam as KBeam
 from minimax.optimizers.lola import LOLA as LOLA
 from minimax.optimizers.lookahead import Lookahead as Lookahead
-from minimax.optimizers.lookahead_gradient import LookAheadGradient as LookAheadGradient
 from minimax.optimizers.nagarajan_kolter import NagarajanKolter as NagarajanKolter
 from minimax.optimizers.optimistic import OptimisticGDA as OptimisticGDA
 from minimax.optimizers.past_extragradient import PastExtraGradient as PastExtraGradient
+from minimax.optimizers.policy_prediction import PolicyPrediction as PolicyPrediction
 from minimax.optimizers.sga import SymplecticGradientAdjustment as SymplecticGradientAdjustment
 from minimax.optimizers.simultaneous import SimultaneousGDA as SimultaneousGDA
 from minimax.optimizers.sos import SOS as SOS

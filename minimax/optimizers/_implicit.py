@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from minimax.errors import GameError
+from minimax.linear_maps import Expansion
 from minimax.optimizer import Hyperparameter, Ruled
 from minimax.tree import Point
 from minimax.validation import hyperparameter, real, whole
@@ -32,6 +35,19 @@ class Implicit(Ruled):
         hyperparameter("damping", self.damping, at_least=0)
         real("tolerance", self.tolerance, at_least=0)
         whole("iterations", self.iterations, at_least=1)
+
+    def unsolvable(self, at: Expansion) -> str:
+        """Why there is no linear map; empty where there is one.
+
+        Where f_yy is zero throughout conjugate gradients stay at zero, as the pseudoinverse does.
+        """
+        if len(at.blocks) != 2:
+            return "undefined: for two players"
+        own = at.J[at.blocks[1], at.blocks[1]]
+        if self.iterations < len(own):
+            return "undefined: fewer iterations than the follower has unknowns"
+        singular = abs(float(torch.linalg.det(own))) < 1e-12 and (bool(own.any()) or at.bent)
+        return "undefined: J_yy is singular at the equilibrium" if singular else ""
 
     def check_two(self, z: Point) -> None:
         """Refuse any number of players but two."""

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
+from torch import Tensor
+
 from minimax import tree
 from minimax.linear import Solved, cg, inner, ravel, unravel
+from minimax.linear_maps import Expansion, LinearMap
 from minimax.linearization import Linearization
-from minimax.optimizer import Info, State, counted, moved
+from minimax.optimizer import Info, State, constant, counted, moved
 from minimax.optimizers._implicit import Implicit
 from minimax.oracle import Oracle
 from minimax.tree import Point, Vector
@@ -67,3 +71,11 @@ class FollowTheRidge(Implicit):
         right = hessian(ravel(b))
         size = inner(right, right)
         return cg(lambda v: hessian(hessian(v)) + μ * v, 0 * right, right, size, self.tolerance, self.iterations)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        if reason := self.unsolvable(at):
+            return reason
+        (x, y), M = at.blocks, at.eye - D @ at.J
+        own, μ = at.J[y, y], constant(self.damping) * at.eye[y, y]
+        M[y] += torch.linalg.pinv(own @ own + μ) @ own @ at.J[y, x] @ D[x, x] @ at.J[x]
+        return LinearMap(M)

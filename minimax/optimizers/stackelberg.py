@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
+from torch import Tensor
+
 from minimax import tree
 from minimax.linear import Solved, cg, inner, ravel, unravel
+from minimax.linear_maps import ELSEWHERE, Expansion, LinearMap
 from minimax.linearization import Linearization
-from minimax.optimizer import Info, State, counted, moved
+from minimax.optimizer import Info, State, constant, counted, moved
 from minimax.optimizers._implicit import Implicit
 from minimax.optimizers.lola import slope
 from minimax.oracle import Oracle
@@ -67,3 +71,10 @@ class StackelbergGradient(Implicit):
             return ravel(local.vjp_block(1, 1, unravel(v, b))) + μ * v
 
         return cg(hessian, 0 * flat, flat, inner(flat, flat), self.tolerance, self.iterations)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        if reason := self.unsolvable(at):
+            return reason
+        (x, y), μ = at.blocks, constant(self.damping)
+        answer = torch.linalg.pinv(at.J[y, y] + μ * at.eye[y, y]) @ at.H[0][y]
+        return ELSEWHERE if at.shaped(0) else LinearMap(at.eye - D @ at.raised(0, -at.J[y, x].T @ answer))

@@ -6,12 +6,16 @@ Rules are lower-case, as the call that makes them is how they print: `sgd(lr=0.1
 from dataclasses import MISSING, fields
 
 from minimax.rules._adam import adam as adam
-from minimax.rules._adam import adamw as adamw
+from minimax.rules._adamw import adamw as adamw
+from minimax.rules._clipped import clipped as clipped
 from minimax.rules._entropic import entropic as entropic
 from minimax.rules._from_torch import from_torch as from_torch
 from minimax.rules._rmsprop import rmsprop as rmsprop
 from minimax.rules._sgd import sgd as sgd
+from minimax.rules._sghmc import sghmc as sghmc
+from minimax.rules._sgld import sgld as sgld
 from minimax.rules._sign import sign as sign
+from minimax.rules._split import split as split
 from minimax.rules.rule import Hyperparameter as Hyperparameter
 from minimax.rules.rule import Memory as Memory
 from minimax.rules.rule import Rated as Rated

@@ -19,7 +19,7 @@ class entropic(Rated):
 
     Every leaf holds one distribution per row and stays one (a zero stays zero), so no projection is needed;
     `ExtraGradient(entropic(h))` is mirror-prox. For schedules that add one move to the point it was made at:
-    simultaneous, alternating, extragradient (methods that add several refuse it).
+    simultaneous, alternating, extragradient (methods that add several refuse it). Memory: none.
 
     Args:
         lr: h >= 0, a float, a tensor, or a schedule step -> float; for mirror-prox on xᵀAy at most 1 / max |A_ij|.

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from minimax.tree import Vector
-from minimax.validation import hyperparameter
+from minimax.validation import hyperparameter, shown
 
 Memory: TypeAlias = dict[str, Any]
 Hyperparameter: TypeAlias = float | Tensor | Callable[[Tensor], Any]
@@ -30,6 +30,17 @@ def zero(value: Any) -> bool:
     return not isinstance(value, Tensor) and value == 0
 
 
+def inside(example: str, value: Any) -> None:
+    """Refuse what is no rule, where one goes around it.
+
+    Raises:
+        TypeError: with an example of how it is made.
+    """
+    if not isinstance(value, Rule):
+        taker = example.partition("(")[0]
+        raise TypeError(f"{taker} goes around a rule, got {shown(value)}: {example}, say.")
+
+
 @dataclass(frozen=True)
 class Rule(ABC):
     """How one player turns gradients into displacements: a configuration, and two pure functions.
@@ -41,6 +52,16 @@ class Rule(ABC):
     def sums(self) -> bool:
         """Whether displacements may be added up and stretched, or only added to their start."""
         return True
+
+    @property
+    def entrywise(self) -> bool:
+        """Whether every entry moves by itself, so that several players in one tensor move as they would apart."""
+        return True
+
+    @property
+    def kicks(self) -> bool:
+        """Whether the rule takes a draw of the batch (see `kick`)."""
+        return False
 
     @abstractmethod
     def init(self, player: Vector, names: Sequence[str] = ()) -> Memory:
@@ -71,6 +92,14 @@ class Rule(ABC):
         whose displacement depends on the point it starts from, as a mirror step's does, overrides it.
         """
         return self.move(at, gradient, memory, step)
+
+    def kick(self, player: Vector, batch: Any, memory: Memory, step: Tensor) -> Vector:
+        """What every gradient taken on this batch gets added: ∂⟨kick, z⟩, a linear term of the player's loss.
+
+        So that all randomness comes in through the batch, and whatever evaluates twice on it sees the same draw. Asked
+        of rules that have `kicks`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} takes no draw of the batch.")
 
     def metric(self, memory: Memory, step: Tensor) -> Any:
         """A in d = -A m with m the rule's mean of gradients: a number, or one per entry (a vector). Call after `move`.

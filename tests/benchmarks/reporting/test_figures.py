@@ -175,7 +175,7 @@ def extent(artist, renderer):
 def test_nothing_that_is_written_overlaps_or_leaves_the_figure(rows, runs, taken, summary, long):
     names = {label: f"{label} inner=extragradient[explore=0.5,fresh=True];k=5" for label in LABELS} if long else {}
     names |= {"p/d": "wgan-gp/folder-pictures-of-cats-0123456789ab"} if long else {}
-    frames = [renamed(frame, names) for frame in (rows.assign(gradients=10_000 * rows.gradients), runs, taken, summary)]
+    frames = [renamed(frame, names) for frame in (rows.assign(units=10_000 * rows.units), runs, taken, summary)]
     for kind, figure in every_figure(*frames):
         renderer = laid_out(figure)
         boxes = [extent(text, renderer) for text in (figure._suptitle, *figure.legends) if text is not None]
