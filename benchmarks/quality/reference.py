@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy, linear
 
 
 def k_means(train: Tensor, test: Tensor, clusters: int, rounds: int = 50) -> Tensor:
@@ -19,6 +20,27 @@ def k_means(train: Tensor, test: Tensor, clusters: int, rounds: int = 50) -> Ten
         near = torch.cdist(train, centres).argmin(1)
         centres = torch.stack([train[near == k].mean(0) if (near == k).any() else centres[k] for k in range(clusters)])
     return torch.cdist(test, centres).argmin(1)
+
+
+def logistic(train: Tensor, labels: Tensor, test: Tensor, classes: int, rounds: int = 100) -> Tensor:
+    """Classes of the test rows, (tests,), by logistic regression with the penalty |w|²/2 beside the summed loss.
+
+    >>> x = torch.tensor([[-1.0], [-2.0], [1.0], [2.0]])
+    >>> logistic(x, torch.tensor([0, 0, 1, 1]), torch.tensor([[-3.0], [3.0]]), 2)
+    tensor([0, 1])
+    """
+    weight, bias = (torch.zeros(*shape, requires_grad=True) for shape in ((classes, train.shape[1]), (classes,)))
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=rounds, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = cross_entropy(linear(train, weight, bias), labels, reduction="sum") + weight.square().sum() / 2
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        optimizer.step(loss)
+    return linear(test, weight, bias).argmax(1)
 
 
 def bernoulli_mixture_nll(train: Tensor, test: Tensor, components: int, rounds: int = 60) -> float:

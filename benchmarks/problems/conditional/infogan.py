@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -37,6 +37,7 @@ class InfoGAN(ImageGAN):
     presets = presets(1200)
     # The source's rates are 1e-3 and 2e-4.
     recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
+    targets: ClassVar[Mapping[str, float]] = {"code_accuracy": 0.7, "mi": 2.0}
 
     def game(self) -> mm.Game:
         return mm.Game(generator_loss, critic_loss)
@@ -51,10 +52,10 @@ class InfoGAN(ImageGAN):
     @property
     def metrics(self) -> Sequence[Metric]:
         share = (0.0, 1.0)
-        return (
+        return self.aimed(
             *super().metrics,
-            Metric("mi", "higher", "nats", (-math.inf, math.log(CATEGORIES)), target=self.stated(2.0)),
-            Metric("code_accuracy", "higher", range=share, target=self.stated(0.7)),
+            Metric("mi", "higher", "nats", (-math.inf, math.log(CATEGORIES))),
+            Metric("code_accuracy", "higher", range=share),
             Metric("code_accuracy_test", "higher", range=share),
         )
 
