@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
 
@@ -41,6 +41,20 @@ def logistic(train: Tensor, labels: Tensor, test: Tensor, classes: int, rounds: 
     with torch.enable_grad():
         optimizer.step(loss)
     return linear(test, weight, bias).argmax(1)
+
+
+def trained(net: nn.Module, x: Tensor, labels: Tensor, steps: int, seed: int = 0) -> nn.Module:
+    """A network, logits out, after so many steps of Adam on batches of 64 rows with their labels."""
+    stream = torch.Generator(x.device).manual_seed(seed)
+    net = net.to(x.device)
+    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+    for _ in range(steps):
+        index = torch.randint(len(x), (64,), generator=stream, device=x.device)
+        optimizer.zero_grad()
+        with torch.enable_grad():
+            cross_entropy(net(x[index]), labels[index]).backward()
+        optimizer.step()
+    return net
 
 
 def bernoulli_mixture_nll(train: Tensor, test: Tensor, components: int, rounds: int = 60) -> float:
