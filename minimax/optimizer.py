@@ -336,11 +336,10 @@ def plain(rules: Sequence[Rule], at: Expansion) -> Tensor | str:
     """The step sizes of rules that are plain gradient descent, as a diagonal matrix; or in words why there is none."""
     sizes: list[float] = []
     for rule, rows in zip(rules, at.blocks, strict=True):
-        h = rule.lr if isinstance(rule, sgd) else None
-        one = h is not None and not callable(h) and not (isinstance(h, Tensor) and h.dim())
-        if not one or rule != sgd(h):
+        h = rule.lr if isinstance(rule, sgd) and rule == sgd(rule.lr) else None
+        if h is None or callable(h) or (isinstance(h, Tensor) and h.dim()):
             return f"undefined: {type(rule).__name__} is no plain gradient step of one size here"
-        sizes += [float(constant(h))] * (rows.stop - rows.start)
+        sizes += [float(h)] * (rows.stop - rows.start)
     return torch.diag(torch.tensor(sizes, dtype=torch.float64))
 
 
