@@ -14,7 +14,8 @@ from torch.utils import _pytree as pytree
 from minimax import admission, tree
 from minimax.errors import GameError
 from minimax.game import Game
-from minimax.oracle import Oracle, Players, Projection
+from minimax.oracle import Oracle, Players
+from minimax.projections import Projection
 from minimax.rules import Hyperparameter as Hyperparameter
 from minimax.rules import Rule, now
 from minimax.tree import Point
@@ -198,7 +199,7 @@ class GameOptimizer(ABC):
             info.point = ()
         info.constraints = game.constraints
         info.cost = Cost(oracle.gradients, oracle.hvps, sum([admission.batch_size(batch) for batch in drawn]))
-        info.buffers = oracle.left()
+        info.buffers = oracle.shared.buffers
         return oracle.leave(z), state, info
 
     def start(self, z: Point, device: torch.device) -> State:
