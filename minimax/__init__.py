@@ -5,9 +5,9 @@ from minimax import games as games
 from minimax import penalties as penalties
 from minimax import projections as projections
 from minimax import rules as rules
-from minimax import scaling as scaling
 from minimax import schedules as schedules
 from minimax import testing as testing
+from minimax import transforms as transforms
 from minimax.compiled import compiled as compiled
 from minimax.ensemble import Ensemble as Ensemble
 from minimax.ensemble import ensemble as ensemble

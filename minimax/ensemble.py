@@ -283,7 +283,6 @@ def _inspect(game: Game, players: Players, held: Any, drawn: Any, draws: int, ow
     players, held = pytree.tree_map(lambda leaf: leaf[0], (players, held))
     first = game.holding(held)
     inspect(first, players, pytree.tree_map(lambda leaf: leaf[0], batch) if own_batches else batch)
-    game.faults = first.faults
 
 
 def _check_members(members: Sequence[Players]) -> None:

@@ -97,7 +97,7 @@ class GameOptimizer(ABC):
             info.point = ()
         info.constraints = game.constraints
         info.cost = Cost(oracle.gradients, oracle.hvps, sum([admission.batch_size(batch) for batch in drawn]))
-        info.buffers = oracle.left()
+        info.buffers = oracle.shared.buffers
         return oracle.leave(z), state, info
 
     def answer(self, players: Players, state: State) -> Players:

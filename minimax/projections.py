@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from minimax.validation import real
+from minimax.errors import GameError
+from minimax.tree import Vector
+from minimax.validation import real, shown
+
+Projection: TypeAlias = Callable[[Tensor], Tensor]
+
+
+def projected(name: str, constraint: Projection, vector: Vector) -> Vector:
+    """A player's vector, every leaf put through a projection.
+
+    Raises:
+        GameError: the projection changes a shape or a dtype.
+    """
+    new = [constraint(leaf) for leaf in vector]
+    for old, leaf in zip(vector, new, strict=True):
+        if not isinstance(leaf, Tensor) or leaf.shape != old.shape or leaf.dtype != old.dtype:
+            raise GameError(f"{name} made {shown(leaf)} of {shown(old)}: a projection keeps shape and dtype.")
+    return new
 
 
 class Bounded(ABC):
