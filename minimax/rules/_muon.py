@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from minimax import tree
+from minimax.errors import GameError
 from minimax.rules.rule import Hyperparameter, Memory, Rated, now, zero
 from minimax.tree import Vector
 from minimax.validation import flag, hyperparameter, whole
@@ -37,7 +38,7 @@ class muon(Rated):
         steps: K >= 1.
 
     Raises:
-        ValueError: at `init`, a leaf of less than two dimensions.
+        GameError: at `init`, a leaf of less than two dimensions.
 
     Example:
         >>> import torch
@@ -69,7 +70,7 @@ class muon(Rated):
     def init(self, player: Vector, names: Sequence[str] = ()) -> Memory:
         for leaf in player:
             if leaf.dim() < 2:
-                raise ValueError(
+                raise GameError(
                     f"muon moves matrices, got a leaf of shape {tuple(leaf.shape)}: "
                     "split(lambda name, shape: len(shape) >= 2, muon(0.02), adamw(1e-3)) leaves it to another rule."
                 )
