@@ -30,6 +30,7 @@ from minimax.rules import adamw as adamw
 from minimax.rules import clipped as clipped
 from minimax.rules import entropic as entropic
 from minimax.rules import from_torch as from_torch
+from minimax.rules import muon as muon
 from minimax.rules import rmsprop as rmsprop
 from minimax.rules import sgd as sgd
 from minimax.rules import sghmc as sghmc

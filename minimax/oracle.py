@@ -76,7 +76,7 @@ class Oracle(ABC):
 
     def leaves(self) -> tuple[list[str], ...]:
         """What every player's leaves are called (see `tree.names`)."""
-        return tuple(tree.names(spec) for spec in self.seating.specs)
+        return tuple(tree.names(self.seating.spec(i)) for i in range(self.players))
 
     def leave_player(self, i: int, vector: Vector) -> Any:
         """A vector of player i in the structure that player came in."""

@@ -14,14 +14,16 @@ EVERY = [kind for kind in EVERY if kind not in (mm.Rule, mm.rules.Rated)]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("name", [name for name in BY_NAME if name != "entropic"])  # which moves on the simplex alone
+@pytest.mark.parametrize(
+    "name", [name for name in BY_NAME if name not in ("entropic", "muon")]
+)  # of simplices, of matrices
 def test_contract(name: str, check: str) -> None:
     CHECKS[check](mm.ExtraGradient(BY_NAME[name](0.01)))
 
 
 def test_names() -> None:
     """Those that need more than a rate have no name on a command line."""
-    assert set(BY_NAME) == {"sgd", "rmsprop", "adam", "adamw", "entropic", "sign"}
+    assert set(BY_NAME) == {"sgd", "rmsprop", "adam", "adamw", "entropic", "muon", "sign"}
     assert all(getattr(mm, kind.__name__) is kind for kind in EVERY)
 
 
