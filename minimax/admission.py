@@ -17,13 +17,21 @@ from minimax.tree import Point, Vector
 from minimax.validation import shown
 
 
-def rule(taker: str, value: Any) -> None:
+def rule(taker: str, value: Any, *, kicks: bool = False) -> None:
     """Refuse what is no rule, and say how it becomes one.
+
+    Args:
+        taker: what it was given to.
+        value: the rule.
+        kicks: whether the taker hands rules their draws of the batch.
 
     Raises:
         TypeError: names the taker, and what was given.
+        ValueError: a rule that takes a draw of the batch, where it would get none.
     """
     if isinstance(value, Rule):
+        if value.kicks and not kicks:
+            raise ValueError(f"{taker} has no draw of the batch for {type(value).__name__}: use sgd or adam.")
         return
     cure = f"{taker}(sgd(0.1))"
     if isinstance(value, int | float):

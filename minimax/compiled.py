@@ -12,7 +12,7 @@ import torch
 
 from minimax.game import Game
 from minimax.linear_maps import Expansion, LinearMap
-from minimax.optimizer import GameOptimizer, Info, State
+from minimax.optimizer import GameOptimizer, Info, Names, State
 from minimax.oracle import Oracle, Players
 from minimax.rules import Rule
 from minimax.tree import Point
@@ -43,8 +43,11 @@ class Compiled(GameOptimizer):
     def draws(self) -> int:
         return self.inner.draws
 
-    def begin(self, z: Point) -> State:
-        return self.inner.begin(z)
+    def begin(self, z: Point, names: Names) -> State:
+        return self.inner.begin(z, names)
+
+    def kicked(self, game: Oracle, state: State) -> Oracle:
+        return self.inner.kicked(game, state)
 
     @property
     def adaptive(self) -> bool:

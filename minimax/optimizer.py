@@ -15,6 +15,7 @@ from minimax.errors import GameError
 from minimax.game import Game
 from minimax.info import Cost as Cost
 from minimax.info import Info as Info
+from minimax.kicks import Kicked
 from minimax.linear_maps import ADAPTIVE, NO_FORMULA, SCHEDULED, Expansion, LinearMap
 from minimax.oracle import Oracle, Players
 from minimax.rules import Hyperparameter as Hyperparameter
@@ -23,6 +24,7 @@ from minimax.tree import Point
 from minimax.validation import shown
 
 State: TypeAlias = dict[str, Any]
+Names: TypeAlias = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,10 @@ class GameOptimizer(ABC):
         """
         oracle, z = game.enter(admission.plain(players))
         admission.players(oracle, z)
-        return self.begin(z)
+        return self.begin(z, oracle.leaves())
 
-    def begin(self, z: Point) -> State:
-        """`init` on a point."""
+    def begin(self, z: Point, names: Names) -> State:
+        """`init` on a point, whose leaves have names."""
         return {"step": torch.zeros((), dtype=torch.int64)} | self.start(z, z[0][0].device)
 
     def step(self, game: Game, players: Players, state: State, batches: Any = None) -> tuple[Players, State, Info]:
@@ -80,14 +82,14 @@ class GameOptimizer(ABC):
         drawn = admission.batches(self.name, self.draws, batches)
         oracle, start = game.enter(players)
         if tree.transformed():
-            z, state, info = self.update(oracle, start, state, drawn)
+            z, state, info = self.update(self.kicked(oracle, state), start, state, drawn)
         else:
             try:
-                z, state, info = self.update(oracle, start, state, drawn)
+                z, state, info = self.update(self.kicked(oracle, state), start, state, drawn)
             except GameError:
                 raise
             except Exception:
-                admission.state(type(self).__name__, state, self.begin(start))  # if that is why
+                admission.state(type(self).__name__, state, self.begin(start, oracle.leaves()))  # if that is why
                 raise
         if game.constraints is not None:  # a copy, as the players may be the modules' own memory, which then moves
             info.point = tuple(tree.clone(vector) for vector in info.point or start)
@@ -146,6 +148,10 @@ class GameOptimizer(ABC):
         """
         return NO_FORMULA
 
+    def kicked(self, game: Oracle, state: State) -> Oracle:
+        """The game with what the rules add to its gradients (see `Rule.kick`)."""
+        return game
+
     def start(self, z: Point, device: torch.device) -> State:
         """What this optimizer remembers of its own: tensors in lists and dicts."""
         return {}
@@ -181,7 +187,7 @@ class Ruled(GameOptimizer):
         if isinstance(self.rule, list):
             raise TypeError(f"{kind} takes one rule per player in a tuple, got a list: {kind}((sgd(0.1), adam(0.01))).")
         for rule in self.rule if isinstance(self.rule, tuple) else (self.rule,):
-            admission.rule(kind, rule)
+            admission.rule(kind, rule, kicks=True)
             if self.combines and not rule.sums:
                 raise ValueError(f"{kind} adds up moves, which {type(rule).__name__} has none for: use ExtraGradient.")
 
@@ -204,9 +210,15 @@ class Ruled(GameOptimizer):
         """
         return NO_FORMULA
 
-    def begin(self, z: Point) -> State:
-        memories = [rule.init(vector) for rule, vector in zip(self.rules(len(z)), z, strict=True)]
-        return {"rules": memories} | super().begin(z)
+    def begin(self, z: Point, names: Names) -> State:
+        each = zip(self.rules(len(z)), z, names, strict=True)
+        return {"rules": [rule.init(z_i, names_i) for rule, z_i, names_i in each]} | super().begin(z, names)
+
+    def kicked(self, game: Oracle, state: State) -> Oracle:
+        rules = self.rules(game.players)
+        if any(rule.kicks for rule in rules):
+            return Kicked(game, rules, state["rules"], state["step"])
+        return game
 
     def rules(self, players: int) -> tuple[Rule, ...]:
         """One rule per player."""
@@ -277,8 +289,11 @@ class Wrapper(GameOptimizer):
     def draws(self) -> int:
         return self.inner.draws
 
-    def begin(self, z: Point) -> State:
-        return {"inner": self.inner.begin(z)} | super().begin(z)
+    def begin(self, z: Point, names: Names) -> State:
+        return {"inner": self.inner.begin(z, names)} | super().begin(z, names)
+
+    def kicked(self, game: Oracle, state: State) -> Oracle:
+        return self.inner.kicked(game, state["inner"])
 
     @property
     def adaptive(self) -> bool:
@@ -321,12 +336,14 @@ def plain(rules: Sequence[Rule], at: Expansion) -> Tensor | str:
     """The step sizes of rules that are plain gradient descent, as a diagonal matrix; or in words why there is none."""
     sizes: list[float] = []
     for rule, rows in zip(rules, at.blocks, strict=True):
-        h = rule.lr
-        one = not callable(h) and not (isinstance(h, Tensor) and h.dim())
-        if not one or not isinstance(rule, sgd) or rule != sgd(h):
+        if not isinstance(rule, sgd) or rule != sgd(rule.lr) or not _one_number(rule.lr):
             return f"undefined: {type(rule).__name__} is no plain gradient step of one size here"
-        sizes += [float(constant(h))] * (rows.stop - rows.start)
+        sizes += [float(constant(rule.lr))] * (rows.stop - rows.start)
     return torch.diag(torch.tensor(sizes, dtype=torch.float64))
+
+
+def _one_number(value: Hyperparameter) -> bool:
+    return not callable(value) and not (isinstance(value, Tensor) and value.dim() > 0)
 
 
 def constant(value: Hyperparameter) -> Any:

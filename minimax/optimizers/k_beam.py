@@ -11,7 +11,7 @@ from torch import Tensor
 
 from minimax import tree
 from minimax.linear_maps import Expansion, LinearMap
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted
+from minimax.optimizer import Hyperparameter, Info, Names, Ruled, State, counted
 from minimax.optimizers._beam import against, candidates, mean, pick, placed, projected, spread
 from minimax.oracle import Oracle
 from minimax.tree import Point
@@ -39,7 +39,7 @@ class KBeam(Ruled):
         epsilon: ε >= 0, in units of the last player's loss; a float, tensor, or schedule.
 
     Raises:
-        ValueError: candidates or steps below 1, or a negative spread or epsilon.
+        ValueError: candidates or steps below 1, a negative spread or epsilon, or a last rule that mixes candidates.
 
     Example:
         >>> import torch, minimax as mm
@@ -61,15 +61,20 @@ class KBeam(Ruled):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        last = self.rule[-1] if isinstance(self.rule, tuple) else self.rule
+        if not last.entrywise:
+            raise ValueError(
+                f"KBeam moves all candidates as one player, which {type(last).__name__} would mix: use adam."
+            )
         whole("candidates", self.candidates, at_least=1)
         whole("steps", self.steps, at_least=1)
         real("spread", self.spread, at_least=0)
         hyperparameter("epsilon", self.epsilon, at_least=0)
 
-    def begin(self, z: Point) -> State:
+    def begin(self, z: Point, names: Names) -> State:
         beam = spread(z[-1], self.candidates, self.spread)
         best = torch.zeros((), dtype=torch.int64, device=z[0][0].device)
-        return super().begin((*z[:-1], beam)) | {"beam": beam, "best": best}
+        return super().begin((*z[:-1], beam), names) | {"beam": beam, "best": best}
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         us, n, batch = z[:-1], len(z) - 1, batches[0]
