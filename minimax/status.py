@@ -16,7 +16,7 @@ from minimax.oracle import Players, Projection
 from minimax.validation import real
 
 if TYPE_CHECKING:
-    from minimax.solve import Iterate
+    from minimax.playing import Iterate
 
 
 @dataclass(frozen=True)
