@@ -15,7 +15,7 @@ from minimax import admission, tree
 from minimax.errors import GameError
 from minimax.game import Game
 from minimax.oracle import Oracle, Players
-from minimax.projections import Projection
+from minimax.projections import Projection, projected
 from minimax.rules import Hyperparameter as Hyperparameter
 from minimax.rules import Rule, now
 from minimax.tree import Point
@@ -107,10 +107,13 @@ class Info:
 
 def natural(z: Point, ξ: Point, constraints: Sequence[Projection | None]) -> Point:
     """z - P(z - ξ) for every player: ξ itself for those that are not constrained."""
-    return tuple(
-        ξ_i if project is None else [leaf - project(leaf - g) for leaf, g in zip(z_i, ξ_i, strict=True)]
-        for z_i, ξ_i, project in zip(z, ξ, constraints, strict=True)
-    )
+    rows = []
+    for i, (z_i, ξ_i, constraint) in enumerate(zip(z, ξ, constraints, strict=True)):
+        if constraint is None:
+            rows.append(ξ_i)
+        else:
+            rows.append(tree.sub(z_i, projected(f"constraints[{i}]", constraint, tree.sub(z_i, ξ_i))))
+    return tuple(rows)
 
 
 def _info(leaves: Iterable[Any], static: tuple[Any, ...]) -> Info:
@@ -139,6 +142,7 @@ class GameOptimizer(ABC):
     """
 
     name: ClassVar[str]
+    anticipates: ClassVar[bool] = False  # whether players move by the answers of others, as a bilevel leader has to
 
     @classmethod
     @abstractmethod
@@ -159,11 +163,22 @@ class GameOptimizer(ABC):
 
         Raises:
             GameError: players that are modules (see `Game.functional`), empty, not real and dense, without memory
-                (meta), or on several devices; a number of rules that does not match the players.
+                (meta), or on several devices; a number of rules that does not match the players; a bilevel game
+                whose leader would stand still.
         """
+        self.check_plays(game)
         oracle, z = game.enter(admission.plain(players))
         admission.players(oracle, z)
         return self.begin(z)
+
+    def check_plays(self, game: Game) -> None:
+        """Refuse a game in which a player would stand still for ever."""
+        if game.leader is not None and not self.anticipates:
+            raise GameError(
+                f"under {type(self).__name__} the leader of a bilevel game stands still, as its loss need not name it: "
+                "play StackelbergGradient, Unrolled, LOLA or SOS, or let the follower answer (transforms.best_response "
+                "with through=True)."
+            )
 
     def begin(self, z: Point) -> State:
         """`init` on a point."""
@@ -317,6 +332,9 @@ class Wrapper(GameOptimizer):
     @property
     def draws(self) -> int:
         return self.inner.draws
+
+    def check_plays(self, game: Game) -> None:
+        self.inner.check_plays(game)
 
     def begin(self, z: Point) -> State:
         return {"inner": self.inner.begin(z)} | super().begin(z)

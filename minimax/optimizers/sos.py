@@ -53,6 +53,7 @@ class SOS(Ruled):
     b: float = 0.1
 
     name: ClassVar[str] = "sos"
+    anticipates: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

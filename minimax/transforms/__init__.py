@@ -32,6 +32,7 @@ from minimax.transforms._add import add as add
 from minimax.transforms._autocast import autocast as autocast
 from minimax.transforms._averaged import averaged as averaged
 from minimax.transforms._best_response import best_response as best_response
+from minimax.transforms._bilevel import bilevel as bilevel
 from minimax.transforms._consensus import consensus as consensus
 from minimax.transforms._gradient_norms import gradient_norms as gradient_norms
 from minimax.transforms._jare import jare as jare
