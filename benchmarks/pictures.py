@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
-import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -78,12 +76,8 @@ def png(pixels: np.ndarray) -> bytes:
     >>> png(np.zeros((2, 3), dtype=np.uint8))[1:4]
     b'PNG'
     """
+    from PIL import Image
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    height, width = pixels.shape[:2]
-    lines = np.ascontiguousarray(pixels).reshape(height, -1)
-    raw = np.hstack([np.zeros((height, 1), np.uint8), lines]).tobytes()  # 0: the line is stored unfiltered
-    header = struct.pack(">IIBBBBB", width, height, 8, 0 if pixels.ndim == 2 else 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw, 9)) + chunk(b"IEND", b"")
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG", optimize=True)
+    return file.getvalue()

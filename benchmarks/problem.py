@@ -2,18 +2,81 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 
-from minimax import Game
+import minimax as mm
 
-Batch = Any
-Memory = dict[str, torch.Tensor] | None
+Batch: TypeAlias = Any
+Memory: TypeAlias = dict[str, torch.Tensor] | None
+Better: TypeAlias = Literal["lower", "higher"]
+
+
+class View(NamedTuple):
+    """What is evaluated and pictured.
+
+    Args:
+        players: as the problem made them, modules or tensors.
+        memory: what training remembers beside them.
+        seed: of the run.
+    """
+
+    players: tuple[Any, ...]
+    memory: Memory
+    seed: int
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that an evaluation yields.
+
+    Args:
+        name: one word, such as kid or fair_modes; nothing is read out of it.
+        better: lower or higher; None where neither is, as for a coordinate.
+        unit: what it is counted in, such as nats, or the feature space that a distance is measured in.
+        range: the least and the greatest value there can be.
+        headline: whether rows and figures lead with it; exactly one metric of a problem does.
+        target: what a good run reaches at its last iterate, if that is known.
+        coverage: whether it says how much of the data is covered, so that falling below half its peak is a collapse.
+    """
+
+    name: str
+    better: Better | None = "lower"
+    unit: str = ""
+    range: tuple[float, float] = (-math.inf, math.inf)
+    headline: bool = False
+    target: float | None = None
+    coverage: bool = False
+
+    @property
+    def aim(self) -> str:
+        """The target in words, such as `<= 0.1`; empty without one."""
+        return "" if self.target is None else f"{'>=' if self.better == 'higher' else '<='} {self.target:g}"
+
+    def met(self, value: float) -> bool:
+        """Whether a value reaches the target; nan does not."""
+        assert self.target is not None
+        return value >= self.target if self.better == "higher" else value <= self.target
+
+
+class Floor(NamedTuple):
+    """A value to read a metric against: real data against real, a trivial model, the equilibrium.
+
+    Args:
+        metric: the metric's name.
+        what: what scores so, such as real or k-means.
+        value: how it scores.
+    """
+
+    metric: str
+    what: str
+    value: float
 
 
 @dataclass(frozen=True)
@@ -38,23 +101,23 @@ class Preset:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the source trains: the rule of every player and who moves how often. `--optimizer` parameters override it.
+    """How the source trains; the parameters of `--optimizer` override it.
 
     Args:
-        rule: sgd, rmsprop or adam.
-        lr: one learning rate, or one per player.
-        options: the rule's other arguments, say betas.
+        rule: one for all players, or one each.
         steps: moves per player and step under alternating play, say (1, 5).
         order: the order of the moves under alternating play; None for first to last.
-        decay: the learning rate falls linearly to zero over the run.
+        decay: the learning rates fall linearly to zero over the run.
+        clip: the norm that each player's gradient is clipped to.
+        ema: after how many steps an iterate counts half in the average that is evaluated beside the last iterate.
     """
 
-    rule: str = "adam"
-    lr: float | tuple[float, ...] = 2e-4
-    options: Mapping[str, Any] = field(default_factory=dict)
+    rule: mm.Rule | tuple[mm.Rule, ...] = mm.adam(2e-4)
     steps: int | tuple[int, ...] = 1
     order: tuple[int, ...] | None = None
     decay: bool = False
+    clip: float | None = None
+    ema: float | None = None
 
 
 class Problem(ABC):
@@ -70,15 +133,16 @@ class Problem(ABC):
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Grows whenever a loss, a constant, the data or the evaluation changes the numbers: it identifies the runs."""
     datasets: ClassVar[tuple[str, ...]] = ()
     """The data sets it runs on, default first; empty for problems that need none."""
-    headline: ClassVar[str]
-    """The metric that rows and figures lead with."""
-    higher_is_better: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Preset]]
     recipe: ClassVar[Recipe] = Recipe()
-    targets: ClassVar[Mapping[str, tuple[str, float]]] = {}
-    """Metric -> (">=" or "<=", value) that a good run reaches at its last iterate."""
+    optimizers: ClassVar[tuple[str, ...]] = ()
+    """What it is played by where `--optimizer` does not say, as that spells them; empty for what suites are."""
+    skips: ClassVar[Mapping[str, str]] = {}
+    """Optimizers that make no sense here, each with the sentence that says why."""
 
     def __init__(self, preset: str = "cpu", data: str | None = None, device: str | torch.device = "cpu") -> None:
         self.preset = self.presets[preset]
@@ -100,12 +164,16 @@ class Problem(ABC):
         """The initial players: modules or tensors, on the device."""
 
     @abstractmethod
-    def game(self) -> Game:
+    def game(self) -> mm.Game:
         """The losses."""
 
     def batch(self, seed: int, draw: int, memory: Memory = None) -> Batch:
         """The draw-th batch of the run with this seed, a pure function of them; None if the losses take no batch."""
         return None
+
+    def samples_in(self, batch: Batch) -> int:
+        """How many samples a batch holds, for the costs; what a sample is, the problem says."""
+        return 0 if batch is None else self.preset.batch
 
     def memory(self, seed: int) -> Memory:
         """What training remembers beyond players and state (a pool of past samples), or None."""
@@ -115,17 +183,28 @@ class Problem(ABC):
         """The memory after a step from which `players` came."""
         return memory
 
+    @property
     @abstractmethod
-    def evaluate(self, players: tuple[Any, ...], seed: int) -> dict[str, float]:
-        """The metrics at these players, modules as `players` made them. The same samples at every evaluation."""
+    def metrics(self) -> Sequence[Metric]:
+        """What `evaluate` yields; a tuple on the class does too."""
 
-    def floors(self) -> dict[str, float]:
-        """Reference values, by metric or `metric/what`: real against real, a trivial model, the equilibrium."""
-        return {}
+    @abstractmethod
+    def evaluate(self, view: View) -> dict[str, float]:
+        """The metrics by name. The same samples at every evaluation."""
 
-    def pictures(self, players: tuple[Any, ...], seed: int) -> dict[str, np.ndarray]:
+    def floors(self) -> Iterable[Floor]:
+        """What the metrics are read against."""
+        return ()
+
+    def pictures(self, view: View) -> dict[str, np.ndarray]:
         """Pictures from a fixed noise, by name: uint8, (height, width[, 3]); 2-D problems give float points, (n, 2)."""
         return {}
+
+    @property
+    def headline(self) -> Metric:
+        """The metric that rows and figures lead with."""
+        (leading,) = (metric for metric in self.metrics if metric.headline)
+        return leading
 
     def generator(self, seed: int, draw: int) -> torch.Generator:
         """The random numbers of one draw."""

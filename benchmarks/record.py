@@ -20,18 +20,20 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of everything under a results folder, the cells' identities included."""
 
 COLUMNS = (
     *("run_id", "problem", "data", "optimizer", "params", "seed", "step", "samples", "grad_evals", "hvp_evals"),
-    *("train_time_s", "split", "metric", "value"),
+    *("units", "train_time_s", "split", "iterate", "metric", "value"),
 )
-"""The columns of a row of `curve.jsonl`."""
+"""The columns of a row of `curve.jsonl`: `units` is the cost so far in gradients, `iterate` what was evaluated (last,
+average or ema)."""
 
 PLAYED = frozenset({"ok", "target", "diverged"})
 FAILED = frozenset({"timeout", "oom", "error"})
 STATUSES = PLAYED | FAILED | {"interrupted", "skipped"}
+"""How a cell may stand. A skipped one cannot be played, and its reason says why."""
 TEMPORARY = ".tmp"
 
 Row = dict[str, Any]

@@ -4,6 +4,7 @@ from minimax import diagnostics as diagnostics
 from minimax import games as games
 from minimax import penalties as penalties
 from minimax import projections as projections
+from minimax import rules as rules
 from minimax import schedules as schedules
 from minimax import testing as testing
 from minimax import transforms as transforms
@@ -25,7 +26,9 @@ from minimax.optimizer import Wrapper as Wrapper
 from minimax.optimizers import *  # noqa: F403 - an optimizer's one export line is there
 from minimax.rules import Rule as Rule
 from minimax.rules import adam as adam
+from minimax.rules import adamw as adamw
 from minimax.rules import entropic as entropic
+from minimax.rules import from_torch as from_torch
 from minimax.rules import rmsprop as rmsprop
 from minimax.rules import sgd as sgd
 from minimax.solve import Iterate as Iterate
@@ -34,6 +37,5 @@ from minimax.solve import iterate as iterate
 from minimax.solve import solve as solve
 from minimax.status import Limits as Limits
 from minimax.status import Status as Status
-from minimax.torch_rules import from_torch as from_torch
 
 __version__ = "0.1.0"

@@ -17,13 +17,21 @@ from minimax.tree import Point, Vector
 from minimax.validation import shown
 
 
-def rule(taker: str, value: Any) -> None:
+def rule(taker: str, value: Any, *, kicks: bool = False) -> None:
     """Refuse what is no rule, and say how it becomes one.
+
+    Args:
+        taker: what it was given to.
+        value: the rule.
+        kicks: whether the taker hands rules their draws of the batch.
 
     Raises:
         TypeError: names the taker, and what was given.
+        ValueError: a rule that takes a draw of the batch, where it would get none.
     """
     if isinstance(value, Rule):
+        if value.kicks and not kicks:
+            raise ValueError(f"{taker} has no draw of the batch for {type(value).__name__}: use sgd or adam.")
         return
     cure = f"{taker}(sgd(0.1))"
     if isinstance(value, int | float):
@@ -101,7 +109,12 @@ def state(optimizer: str, given: Any, fresh: Any) -> None:
         GameError: it does.
     """
     if wrong := mismatch(given, fresh, "state", more=True):  # torch's optimizers make their memory by moving
-        raise GameError(f"the state is not one of {optimizer} and these players, as {wrong}: make it by init.")
+        raise foreign(optimizer, wrong)
+
+
+def foreign(optimizer: str, why: str) -> GameError:
+    """What to raise for a state of another optimizer, or of other players."""
+    return GameError(f"the state is not one of {optimizer} and these players, as {why}: make it by init.")
 
 
 def mismatch(saved: Any, mine: Any, path: str, more: bool = False) -> str:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from minimax.game import Game
-from minimax.optimizer import GameOptimizer, Info, State
+from minimax.optimizer import GameOptimizer, Info, Names, State
 from minimax.oracle import Oracle, Players
 from minimax.rules import Rule
 from minimax.tree import Point
@@ -45,8 +45,14 @@ class Compiled(GameOptimizer):
     def check_plays(self, game: Game) -> None:
         self.inner.check_plays(game)
 
-    def begin(self, z: Point) -> State:
-        return self.inner.begin(z)
+    def begin(self, z: Point, names: Names) -> State:
+        return self.inner.begin(z, names)
+
+    def kicked(self, game: Oracle, state: State) -> Oracle:
+        return self.inner.kicked(game, state)
+
+    def average(self, state: State) -> Point | None:
+        return self.inner.average(state)
 
     def step(self, game: Game, players: Players, state: State, batches: Any = None) -> tuple[Players, State, Info]:
         if game not in self._steps:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from minimax import tree, validation
@@ -19,7 +18,7 @@ from minimax.inspection import inspect, refuse_cuts
 from minimax.optimizer import GameOptimizer, Info, State
 from minimax.oracle import Players
 from minimax.saving import described, expected
-from minimax.solve import check_playable, written
+from minimax.solve import check_playable, copied
 
 
 class EMA:
@@ -147,17 +146,24 @@ class Trainer:
                 self.ema.update(new)
         return info
 
+    def answer(self) -> Players:
+        """What the optimizer says its answer is: the modules as they stand, or copies that hold an average of them."""
+        players = self.players
+        answer = self.optimizer.answer(players, self.state)
+        return self.modules if answer is players else copied(self.modules, answer)
+
     def averaged(self) -> Players:
-        """Copies of the modules that hold the moving average of their parameters.
+        """Copies of the modules that hold an average: the moving one of `ema`, or else the optimizer's `answer`.
 
         Raises:
-            ValueError: bind was called without `ema`.
+            ValueError: bind was called without `ema`, and the optimizer averages nothing.
         """
-        if self.ema is None:
-            raise ValueError("there is no moving average: pass ema=0.999 to bind.")
-        # Old-style weight_norm leaves tensors with a graph behind, which nothing can copy deeply.
-        memo = {id(value): value.detach() for value in _attributes(self.modules) if value.grad_fn is not None}
-        return written(copy.deepcopy(self.modules, memo), self.ema.players)
+        if self.ema is not None:
+            return copied(self.modules, self.ema.players)
+        answer = self.answer()
+        if answer is self.modules:
+            raise ValueError("there is no moving average: pass ema=0.999 to bind, or bind Averaging(...).")
+        return answer
 
     # ------------------------------------------------------------------------------------------ saving and loading
 
@@ -273,13 +279,6 @@ def _refuse_aliases(state: State, players: Players) -> None:
                 f"the optimizer keeps a player's own tensor in state{pytree.keystr(path)}, which the next step writes "
                 "to: keep a copy (tree.clone)."
             )
-
-
-def _attributes(modules: Players) -> Iterator[Tensor]:
-    """All tensors that the modules have as plain attributes."""
-    for module in modules.values() if isinstance(modules, Mapping) else modules:
-        for owner in module.modules() if isinstance(module, nn.Module) else ():
-            yield from (value for value in vars(owner).values() if isinstance(value, Tensor))
 
 
 def _placed(saved: Any, mine: Any) -> Any:

@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 from minimax import admission, tree
 from minimax.errors import GameError
 from minimax.game import Game
+from minimax.kicks import Kicked
 from minimax.oracle import Oracle, Players
 from minimax.projections import Projection, projected
 from minimax.rules import Hyperparameter as Hyperparameter
@@ -22,6 +23,7 @@ from minimax.tree import Point
 from minimax.validation import shown
 
 State: TypeAlias = dict[str, Any]
+Names: TypeAlias = Sequence[Sequence[str]]
 
 
 class Cost(NamedTuple):
@@ -169,7 +171,7 @@ class GameOptimizer(ABC):
         self.check_plays(game)
         oracle, z = game.enter(admission.plain(players))
         admission.players(oracle, z)
-        return self.begin(z)
+        return self.begin(z, oracle.leaves())
 
     def check_plays(self, game: Game) -> None:
         """Refuse a game in which a player would stand still for ever."""
@@ -180,8 +182,8 @@ class GameOptimizer(ABC):
                 "with through=True)."
             )
 
-    def begin(self, z: Point) -> State:
-        """`init` on a point."""
+    def begin(self, z: Point, names: Names) -> State:
+        """`init` on a point, whose leaves have names."""
         return {"step": torch.zeros((), dtype=torch.int64)} | self.start(z, z[0][0].device)
 
     def step(self, game: Game, players: Players, state: State, batches: Any = None) -> tuple[Players, State, Info]:
@@ -199,14 +201,14 @@ class GameOptimizer(ABC):
         drawn = admission.batches(self.name, self.draws, batches)
         oracle, start = game.enter(players)
         if tree.transformed():
-            z, state, info = self.update(oracle, start, state, drawn)
+            z, state, info = self.update(self.kicked(oracle, state), start, state, drawn)
         else:
             try:
-                z, state, info = self.update(oracle, start, state, drawn)
+                z, state, info = self.update(self.kicked(oracle, state), start, state, drawn)
             except GameError:
                 raise
             except Exception:
-                admission.state(type(self).__name__, state, self.begin(start))  # if that is why
+                admission.state(type(self).__name__, state, self.begin(start, oracle.leaves()))  # if that is why
                 raise
         if game.constraints is not None:  # a copy, as the players may be the modules' own memory, which then moves
             info.point = tuple(tree.clone(vector) for vector in info.point or start)
@@ -216,6 +218,45 @@ class GameOptimizer(ABC):
         info.cost = Cost(oracle.gradients, oracle.hvps, sum([admission.batch_size(batch) for batch in drawn]))
         info.buffers = oracle.shared.buffers
         return oracle.leave(z), state, info
+
+    def answer(self, players: Players, state: State) -> Players:
+        """What this optimizer says its answer is: `players` themselves, or a copy of what it keeps beside them.
+
+        Args:
+            players: the last ones; plain tensors, as `step` returned them.
+            state: that belongs to them.
+
+        Raises:
+            GameError: a state of another optimizer or of other players.
+
+        Example:
+            >>> import torch, minimax as mm
+            >>> game, z = mm.zero_sum(lambda x, y: x * y), (torch.tensor(1.0), torch.tensor(1.0))
+            >>> opt = mm.Averaging(mm.SimultaneousGDA(mm.sgd(0.5)))
+            >>> state = opt.init(game, z)
+            >>> for _ in range(2): z, state, _ = opt.step(game, z, state)
+            >>> z, opt.answer(z, state)
+            ((tensor(-0.2500), tensor(1.7500)), (tensor(0.1250), tensor(1.6250)))
+        """
+        leaves, spec = tree.flatten(admission.plain(players))
+        try:
+            average = self.average(state)
+        except (KeyError, TypeError):
+            raise admission.foreign(type(self).__name__, "it lacks an entry") from None
+        if average is None:
+            return players
+        mean = tree.join(average)
+        if [leaf.shape for leaf in mean] != [leaf.shape for leaf in leaves]:
+            raise admission.foreign(type(self).__name__, "its average has other shapes")
+        return tree.unflatten(tree.clone(mean), spec)
+
+    def average(self, state: State) -> Point | None:
+        """The average that is this optimizer's answer, part of its state; None where the last iterate is."""
+        return None
+
+    def kicked(self, game: Oracle, state: State) -> Oracle:
+        """The game with what the rules add to its gradients (see `Rule.kick`)."""
+        return game
 
     def start(self, z: Point, device: torch.device) -> State:
         """What this optimizer remembers of its own: tensors in lists and dicts."""
@@ -252,7 +293,7 @@ class Ruled(GameOptimizer):
         if isinstance(self.rule, list):
             raise TypeError(f"{kind} takes one rule per player in a tuple, got a list: {kind}((sgd(0.1), adam(0.01))).")
         for rule in self.rule if isinstance(self.rule, tuple) else (self.rule,):
-            admission.rule(kind, rule)
+            admission.rule(kind, rule, kicks=True)
             if self.combines and not rule.sums:
                 raise ValueError(f"{kind} adds up moves, which {type(rule).__name__} has none for: use ExtraGradient.")
 
@@ -260,9 +301,15 @@ class Ruled(GameOptimizer):
     def of(cls, rule: Rule | tuple[Rule, ...], **options: Any) -> Self:
         return cls(rule, **options)
 
-    def begin(self, z: Point) -> State:
-        memories = [rule.init(vector) for rule, vector in zip(self.rules(len(z)), z, strict=True)]
-        return {"rules": memories} | super().begin(z)
+    def begin(self, z: Point, names: Names) -> State:
+        each = zip(self.rules(len(z)), z, names, strict=True)
+        return {"rules": [rule.init(z_i, names_i) for rule, z_i, names_i in each]} | super().begin(z, names)
+
+    def kicked(self, game: Oracle, state: State) -> Oracle:
+        rules = self.rules(game.players)
+        if any(rule.kicks for rule in rules):
+            return Kicked(game, rules, state["rules"], state["step"])
+        return game
 
     def rules(self, players: int) -> tuple[Rule, ...]:
         """One rule per player."""
@@ -336,8 +383,15 @@ class Wrapper(GameOptimizer):
     def check_plays(self, game: Game) -> None:
         self.inner.check_plays(game)
 
-    def begin(self, z: Point) -> State:
-        return {"inner": self.inner.begin(z)} | super().begin(z)
+    def begin(self, z: Point, names: Names) -> State:
+        return {"inner": self.inner.begin(z, names)} | super().begin(z, names)
+
+    def kicked(self, game: Oracle, state: State) -> Oracle:
+        return self.inner.kicked(game, state["inner"])
+
+    def average(self, state: State) -> Point | None:
+        """The inner's, whatever this one makes of its iterates."""
+        return self.inner.average(state["inner"])
 
 
 def checked(optimizer: Any) -> GameOptimizer:

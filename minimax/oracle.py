@@ -74,6 +74,10 @@ class Oracle(ABC):
         """How messages call player i."""
         return f"players[{i}]" if self.names is None else f"players[{self.names[i]!r}]"
 
+    def leaves(self) -> tuple[list[str], ...]:
+        """What every player's leaves are called (see `tree.names`)."""
+        return tuple(tree.names(self.seating.spec(i)) for i in range(self.players))
+
     def leave_player(self, i: int, vector: Vector) -> Any:
         """A vector of player i in the structure that player came in."""
         return tree.unflatten(vector, self.seating.spec(i))

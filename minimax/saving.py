@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -14,8 +14,7 @@ from minimax.compiled import Compiled
 from minimax.game import Game
 from minimax.optimizer import GameOptimizer, State
 from minimax.oracle import Players
-from minimax.rules import Memory, Rule
-from minimax.torch_rules import from_torch
+from minimax.rules import Memory, Rule, from_torch
 from minimax.tree import Vector
 
 
@@ -41,7 +40,7 @@ def described(part: Any) -> str:
 
 def expected(optimizer: GameOptimizer, game: Game, players: Players) -> State:
     """The state as it will be after a step, with the memories that torch's optimizers make only then."""
-    full: GameOptimizer = _mapped(optimizer, lambda rule: _Moved(rule.lr, rule))
+    full: GameOptimizer = _mapped(optimizer, lambda rule: _Moved(rule))
     return full.init(game, players)
 
 
@@ -51,8 +50,8 @@ class _Moved(Rule):
 
     rule: Rule
 
-    def init(self, player: Vector) -> Memory:
-        return self.rule.move(player, tree.zeros(player), self.rule.init(player), torch.tensor(0))[1]
+    def init(self, player: Vector, names: Sequence[str] = ()) -> Memory:
+        return self.rule.move(player, tree.zeros(player), self.rule.init(player, names), torch.tensor(0))[1]
 
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
         return self.rule.move(player, gradient, memory, step)
@@ -64,7 +63,7 @@ def _mapped(part: Any, change: Callable[[from_torch], Rule]) -> Any:
         return change(part)
     if isinstance(part, tuple):
         return tuple(_mapped(value, change) for value in part)
-    if isinstance(part, GameOptimizer):
+    if isinstance(part, GameOptimizer | Rule):
         values = {field.name: getattr(part, field.name) for field in fields(part) if field.init}
         return replace(part, **{name: _mapped(value, change) for name, value in values.items()})
     return part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from html import escape
@@ -171,7 +172,9 @@ class Solution:
     Args:
         players: the last ones; of a run that diverged, the last that were recorded within the limits. Modules, if
             modules were passed.
-        state: the optimizer's memory that belongs to them; `state["step"]` is the step they are of.
+        answer: what the optimizer says its answer is, for most `players` themselves; an average in the structure of the
+            players, of modules in copies of them with the last buffers.
+        state: the optimizer's memory that belongs to the players; `state["step"]` is the step they are of.
         status: how the run ended.
         cost: all that was spent.
         records: the history in lists, one entry per recorded step: `step`; `loss_0`, ...; `norm`, the residual that
@@ -180,6 +183,7 @@ class Solution:
     """
 
     players: Players
+    answer: Players
     state: State
     status: Status
     cost: Cost
@@ -238,7 +242,8 @@ def solve(
 ) -> Solution:
     """Play `steps` steps, or until the run has converged, diverged, or used up its batches.
 
-    A run that diverges leaves the last players that were recorded within the limits, in modules too.
+    A run that diverges leaves the last players that were recorded within the limits, in modules too. `players` and
+    `state` of what is returned are where to play on from; `answer` is what to evaluate.
 
     Args:
         game: the losses.
@@ -286,8 +291,9 @@ def solve(
     if status.kind == "diverged":
         game.commit(watch.good.info.buffers)
     good, status = watch.good, replace(status, reason=status.reason + missed(watch.missed))
-    formula = measure(game.constraints)
-    return Solution(written(modules, good.players), good.state, status, it.cost, watch.columns, formula)
+    players, answer = written(modules, good.players), optimizer.answer(good.players, good.state)
+    answer = players if answer is good.players else copied(modules, answer)
+    return Solution(players, answer, good.state, status, it.cost, watch.columns, measure(game.constraints))
 
 
 def check_budget(steps: int, every: int, limits: Limits, compile: bool) -> None:
@@ -346,6 +352,23 @@ def written(originals: Players, players: Players) -> Players:
             write(original, values[i])
             values[i] = original
     return dict(zip(originals, values, strict=True)) if named else tuple(values)
+
+
+def copied(originals: Players, players: Players) -> Players:
+    """The players, with copies of the modules in `originals` that hold them: a module each, buffers as they are."""
+    named = isinstance(originals, dict)
+    values = list(originals.values() if named else originals)
+    # Old-style weight_norm leaves tensors with a graph behind, which nothing can copy deeply.
+    memo = {id(tensor): tensor.detach() for tensor in _attributes(values) if tensor.grad_fn is not None}
+    copies = [copy.deepcopy(value, memo) if isinstance(value, nn.Module) else value for value in values]
+    return written(dict(zip(originals, copies, strict=True)) if named else tuple(copies), players)
+
+
+def _attributes(players: list[Any]) -> Iterator[Tensor]:
+    """All tensors that modules among the players have as plain attributes."""
+    for player in players:
+        for owner in player.modules() if isinstance(player, nn.Module) else ():
+            yield from (value for value in vars(owner).values() if isinstance(value, Tensor))
 
 
 @torch.no_grad()

@@ -53,6 +53,27 @@ def unflatten(vector: Vector, spec: Spec) -> Any:
     return vector[0] if spec is None else pytree.tree_unflatten(vector, spec)
 
 
+def names(spec: Spec) -> list[str]:
+    """What the leaves are called: a dict's keys, a tuple's indices, joined by dots; "" for a lone tensor.
+
+    >>> names(flatten({"layers": [torch.ones(1), torch.ones(1)], "scale": torch.ones(1)})[1])
+    ['layers.0', 'layers.1', 'scale']
+    """
+    if isinstance(spec, tuple):
+        return [str(key) for key in spec]
+    if spec is None:
+        return [""]
+    leaves = pytree.tree_flatten_with_path(pytree.tree_unflatten(range(spec.num_leaves), spec))[0]
+    return [".".join(map(_key, path)) for path, _ in leaves]
+
+
+def _key(entry: Any) -> str:
+    match entry:
+        case pytree.SequenceKey(idx=name) | pytree.MappingKey(key=name) | pytree.GetAttrKey(name=name):
+            return str(name)
+    return str(entry)
+
+
 def add(x: Vector, y: Vector) -> Vector:
     """x + y."""
     return [a + b for a, b in zip(x, y, strict=True)] if _loops(x) else list(torch._foreach_add(x, y))

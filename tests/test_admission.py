@@ -30,6 +30,7 @@ NUMBERS = [nan, inf, -1, "0.1", True, 1j, [0.1], (), (0.1, 0.2), None, torch.opt
         (lambda value: mm.rmsprop(0.1, eps=value), "eps"),
         (lambda value: mm.adam(0.1, eps=value), "eps"),
         (lambda value: mm.adam(0.1, weight_decay=value), "weight_decay"),
+        (lambda value: mm.adamw(0.1, weight_decay=value), "weight_decay"),
         (lambda value: mm.adam(0.1, betas=(value, 0.9)), r"betas\[0\]"),
         (lambda value: mm.adam(0.1, betas=(0.9, value)), r"betas\[1\]"),
     ],

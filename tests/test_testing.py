@@ -159,6 +159,22 @@ class TiesMemoryToAnObject(Broken):
         return moved(game, z, past), new, info
 
 
+class AnswersItsState(Broken):
+    """Without the copy that `GameOptimizer.answer` makes of an average."""
+
+    def begin(self, z):
+        return super().begin(z) | {"mean": [tree.clone(vector) for vector in z]}
+
+    def answer(self, players, state):
+        leaves = [leaf for vector in state["mean"] for leaf in vector]
+        return tree.unflatten(leaves, tree.flatten(players)[1])
+
+
+class AnswersWithZeros(Broken):
+    def average(self, state):
+        return ([torch.zeros(1, 3), torch.zeros(())],) * 2
+
+
 class Mutable(mm.SimultaneousGDA):
     def __hash__(self):
         return id(self)
@@ -183,6 +199,8 @@ BROKEN: list[tuple[type[mm.GameOptimizer], str, str]] = [
     (MixesTheMembers, "vmapped", "vmap over players differs"),
     (MixesTheMembers, "vmapped_rates", "vmap over rates differs"),
     (MixesTheMembers, "compiled", "differs from eager"),
+    (AnswersItsState, "answer", "the answer holds memory of the state"),
+    (AnswersWithZeros, "answer", "before the first step the answer is not where play starts"),
     (HidesAGradient, "costs", r"reports Cost\(gradients=2.*spent Cost\(gradients=3"),
     (HidesAProduct, "costs", r"hvps=0.*hvps=1"),
     (IgnoresSchedules, "schedules", r"asked for steps \[0\]"),

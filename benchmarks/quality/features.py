@@ -1,7 +1,7 @@
 """Domain classifiers whose features image scores live in: one small seeded network per data set, trained once, hashed.
 
-A score is named after its features (``fd/digits64``) and a row carries their ``digest``: scores with different digests
-do not compare. ``prepare`` trains in the parent; a worker only calls ``load``.
+A score's unit is the name of its features (``digits64``), and scores of features with different ``digest`` do not
+compare. ``prepare`` trains in the parent; a worker only calls ``load``.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Classifier(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """A trained classifier as a feature map: ``name`` goes into metric names, ``digest`` (of the weights) into rows."""
+    """A trained classifier as a feature map: ``name`` is the unit of its scores, ``digest`` that of the weights."""
 
     name: str
     digest: str
@@ -78,6 +78,11 @@ class Features:
     size: int
     dim: int
     net: Classifier
+
+    @property
+    def classes(self) -> int:
+        """How many classes it tells."""
+        return self.net.head.out_features
 
     @torch.no_grad()
     def read(self, images: Tensor, batch: int = 1000) -> tuple[Tensor, Tensor]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from benchmarks.data import Images
@@ -36,7 +35,7 @@ def code_accuracy(codes: Tensor, classes: Tensor, count: int = 10) -> float:
     0.75
     """
     table = confusion(codes, classes, count).cpu()
-    rows, columns = import_module("scipy.optimize").linear_sum_assignment(table.numpy(), maximize=True)
+    rows, columns = linear_sum_assignment(table.numpy(), maximize=True)
     return float(table[torch.as_tensor(rows), torch.as_tensor(columns)].sum()) / len(codes)
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from benchmarks.data import Mixture
+from benchmarks.problem import Metric
 
 FAIR = 0.2  # a mode is fairly covered from this share of N / K upwards
 RADIUS = (
@@ -36,6 +38,19 @@ def report(samples: Tensor, mixture: Mixture) -> dict[str, float]:
         "reverse_kl": reverse_kl(share),
         "mode_jsd": jsd(share, torch.full_like(share, 1 / len(share))),
     }
+
+
+def declared(mixture: Mixture, **targets: float) -> tuple[Metric, ...]:
+    """The declarations of what `report` yields, with the targets of those that have one."""
+    count = len(mixture.means())
+    metrics = (
+        Metric("modes", "higher", range=(0, count), coverage=True),
+        Metric("fair_modes", "higher", range=(0, count), coverage=True),
+        Metric("share", "higher", range=(0, 1)),
+        Metric("reverse_kl", unit="nats", range=(0, math.log(count)), headline=True),
+        Metric("mode_jsd", unit="nats", range=(0, math.log(2))),
+    )
+    return tuple(replace(metric, target=targets.get(metric.name)) for metric in metrics)
 
 
 def hits(samples: Tensor, means: Tensor, std: float) -> Tensor:

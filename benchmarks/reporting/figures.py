@@ -23,21 +23,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchmarks import record
-from benchmarks.reporting.looks import Look, looks
+from benchmarks.reporting.looks import Look, looks, place
 
 AXES = {"gradients": "gradient evaluations", "seconds": "training seconds", "steps": "optimizer steps"}
-COLUMNS = {"gradients": "gradients", "seconds": "train_time_s", "steps": "step"}
+COLUMNS = {"gradients": "units", "seconds": "train_time_s", "steps": "step"}
 LOG_RATIO = 30.0  # values that are positive and span more than this go on a logarithmic axis
-SHARES = (
-    "recall",
-    "precision",
-    "coverage",
-    "density",
-    "agreement",
-    "share",
-    "fair_modes",
-    "modes",
-)  # never logarithmic
 TICKS = 6  # on an axis, at most
 LETTERS, LINE = 13, 0.19  # letters in an inch, inches of a line
 REACH = 3.0  # how many times its start's coordinates a phase portrait shows
@@ -89,16 +79,17 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 def legend_of(runs: pd.DataFrame) -> dict[str, str]:
     """label -> label with its number of seeds, and how many of them diverged or failed."""
     out = {}
-    for label, group in runs.groupby("label"):
-        lost = int((group.status == "diverged").sum())
-        failed = int((~group.status.isin(record.PLAYED)).sum())
-        counts = [f"n = {len(group)}", f"{lost} diverged" * bool(lost), f"{failed} failed or unfinished" * bool(failed)]
-        out[str(label)] = f"{label} ({', '.join(filter(None, counts))})"
+    for label, group in runs.groupby("label", sort=False):
+        lost, skipped = (int((group.status == name).sum()) for name in ("diverged", "skipped"))
+        failed = int((~group.status.isin(record.PLAYED)).sum()) - skipped
+        counts = {"diverged": lost, "failed or unfinished": failed, "skipped": skipped}
+        told = [f"n = {len(group)}", *(f"{count} {what}" for what, count in counts.items() if count)]
+        out[str(label)] = f"{label} ({', '.join(told)})"
     return out
 
 
 @styled
-def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics: Sequence[str], axis: str) -> Figure:
+def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics: pd.DataFrame, axis: str) -> Figure:
     """Metrics over the budget: median over seeds, interquartile band, a thin line a seed, ✗ where a seed diverged.
 
     The median and the band end where fewer than half of the seeds are left.
@@ -107,23 +98,27 @@ def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics
         rows: the curves of one problem.
         runs: its runs.
         floors: its reference values.
-        metrics: one panel each.
+        metrics: its metrics, a panel each; a bounded one is never drawn on a logarithmic axis.
         axis: gradients, seconds or steps.
     """
     figure = Figure(figsize=(4.2 * len(metrics) + 0.4, 3.4), layout="constrained")
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     look, names = looks(runs.label), legend_of(runs)
-    for panel, metric in zip(panels, metrics, strict=True):
-        shown = rows[(rows.metric == metric) & np.isfinite(rows.value.astype(float))]
-        for label, group in shown.groupby("label", observed=True):
-            _curve(panel, group, COLUMNS[axis], look[str(label)], names[str(label)])
-        logarithmic = metric.partition("/")[0] not in SHARES and _scale(panel, "y", shown.value)
-        for what, value in floors[floors.metric == metric][["what", "value"]].itertuples(index=False):
+    for panel, metric in zip(panels, metrics.to_dict("records"), strict=True):
+        shown = rows[(rows.metric == metric["name"]) & np.isfinite(rows.value.astype(float))]
+        for label in names:
+            if (group := shown[shown.label == label]).size:
+                _curve(panel, group, COLUMNS[axis], look[label], names[label])
+        bounded = np.isfinite(metric["low"]) and np.isfinite(metric["high"])
+        logarithmic = not bounded and _scale(panel, "y", shown.value)
+        for what, value in floors[floors.metric == metric["name"]][["reference", "value"]].itertuples(index=False):
             if np.isfinite(value) and (value > 0 or not logarithmic):
                 panel.axhline(value, color="0.4", linestyle=":", linewidth=1)
                 place: Any = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom", "fontsize": "small"}
                 panel.annotate(what, (1, value), color="0.4", **place)
-        panel.set(xlabel=AXES[axis], ylabel=metric)
+        panel.set(
+            xlabel=AXES[axis], ylabel=f"{metric['name']} [{metric['unit']}]" if metric["unit"] else metric["name"]
+        )
         panel.xaxis.set_major_locator(MaxNLocator(TICKS, integer=axis != "seconds"))
     _legend_below(figure, panels)
     what = "median over seeds while half of them are left, band between the quartiles, ✗ diverged"
@@ -216,7 +211,7 @@ def tradeoff(runs: pd.DataFrame) -> Figure:
     for panel, measure in zip(panels, measures, strict=True):
         _scale(panel, "x", kept[measure])
     first = runs.iloc[0]
-    panels[0].set_ylabel(f"{first.headline} ({_better(first.higher_is_better)})")
+    panels[0].set_ylabel(f"{first.headline} ({first.better} is better)")
     _legend_below(figure, panels)
     what = "final quality against stability; small dots are seeds that ended, large ones their medians"
     headed(figure, f"{first.title}: {what}")
@@ -227,10 +222,11 @@ def tradeoff(runs: pd.DataFrame) -> Figure:
 def overview(summary: pd.DataFrame) -> Figure:
     """Problems × optimizers: colour is the rank by the median headline, text the median; ✗ counts diverged seeds."""
     records = summary.to_dict("records")
-    names = [f"{row['title']}\n{row['headline']}, {_better(row['higher_is_better'])}" for row in records]
+    names = [f"{row['title']}\n{row['headline']}, {row['better']} is better" for row in records]
     frame = summary.assign(rank=ranks(summary), text=[_cell(row) for row in records], title=names)
-    rank = frame.pivot(index="title", columns="label", values="rank").astype(float)
-    text = frame.pivot(index="title", columns="label", values="text").fillna("")
+    order = sorted(set(frame.label), key=place)
+    rank = frame.pivot(index="title", columns="label", values="rank")[order].astype(float)
+    text = frame.pivot(index="title", columns="label", values="text")[order].fillna("")
     rows, columns = rank.shape
     labels = [fitted(label, 1.6) for label in rank.columns]
     margin = (
@@ -250,21 +246,18 @@ def overview(summary: pd.DataFrame) -> Figure:
     return figure
 
 
-def _better(higher: bool) -> str:
-    return f"{'higher' if higher else 'lower'} is better"
-
-
 def _cell(row: Mapping[Any, Any]) -> str:
     value = f"{row['median']:.3g}" if np.isfinite(row["median"]) else ""
     counts = [f"{mark} {row[name]}/{row['seeds']}" for mark, name in (("✗", "diverged"), ("!", "failed")) if row[name]]
-    return "  ".join([value, *counts]).strip() or "–"
+    return "  ".join([value, *counts]).strip() or ("skipped" if row["skipped"] else "–")
 
 
 def ranks(summary: pd.DataFrame) -> pd.Series:
     """Rank of every row of a summary among the optimizers of its problem by the median headline, 1 for the best."""
-    signed = summary["median"].where(~summary["higher_is_better"].astype(bool), -summary["median"])
+    signed = summary["median"].where(summary.better != "higher", -summary["median"])
     groups = signed.groupby(summary.title)
-    return groups.rank(method="min", na_option="bottom").where(np.isfinite(signed), groups.transform("size"))
+    ranked = groups.rank(method="min", na_option="bottom").where(np.isfinite(signed), groups.transform("size"))
+    return ranked.where(summary.skipped < summary.seeds)  # what was not played has no rank
 
 
 @styled

@@ -37,7 +37,7 @@ def training_grid(taken: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     most = share[taken.run_id == furthest].sort_values()
     moments = most.iloc[np.unique(np.linspace(0, len(most) - 1, MOMENTS).round().astype(int))].to_numpy()
     near = min(np.diff(moments), default=1.0) / 2  # methods differ by a step in when they are evaluated
-    for label, group in taken.groupby("label"):
+    for label, group in taken.groupby("label", sort=False):
         seeds = ranked(runs[runs.label == label])
         which = "median" if len(seeds) > 1 else "only"
         mine = group[group.seed == seeds[len(seeds) // 2]]
@@ -54,7 +54,7 @@ def seed_grid(taken: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     """The last pictures of the best, median and worst seed by the final headline, a column an optimizer."""
     tiles: dict[Place, Tile] = {}
     captions: dict[Place, str] = {}
-    for label, group in taken.groupby("label"):
+    for label, group in taken.groupby("label", sort=False):
         mine = runs[runs.label == label]
         seeds = ranked(mine)
         which = {"best": seeds[0], "median": seeds[len(seeds) // 2], "worst": seeds[-1]}
@@ -80,7 +80,7 @@ def _caption(run: pd.DataFrame) -> str:
 def ranked(runs: pd.DataFrame) -> list[int]:
     """The seeds of one optimizer from best to worst; those that failed come last."""
     values = tables.headline(runs)
-    signed = -values if runs.higher_is_better.iloc[0] else values
+    signed = -values if runs.better.iloc[0] == "higher" else values
     order = signed.sort_values(kind="stable", na_position="last").index
     return [int(seed) for seed in runs.loc[order].seed]
 

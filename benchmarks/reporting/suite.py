@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks import record
@@ -64,10 +66,12 @@ def drawn(found: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
     for title, runs in found.runs.groupby("title"):
         rows, pictures = (frame[frame.title == title] for frame in (found.curves, found.pictures))
         floors = found.floors[found.floors.title == title]
+        rows = rows[rows.iterate != "ema"]
         if rows.empty:
             continue
-        if metrics := panels(list(rows.metric.unique()), str(runs.headline.iloc[0])):
-            yield f"{title}-curves", figures.curves(rows, runs, floors, metrics, axis)
+        metrics = panels(found.metrics[found.metrics.title == title])
+        metrics = metrics[metrics.name.isin(rows.metric.unique())]
+        yield f"{title}-curves", figures.curves(rows, runs, floors, metrics, axis)
         if "value" in runs:
             yield f"{title}-tradeoff", figures.tradeoff(runs)
         if {"x", "y"} <= set(rows.metric):
@@ -77,7 +81,9 @@ def drawn(found: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
             yield f"{title}-{name}-seeds", grids.seed_grid(group, runs)
 
 
-def panels(metrics: Sequence[str], headline: str) -> list[str]:
+def panels(metrics: pd.DataFrame) -> pd.DataFrame:
     """The metrics that a problem's curves show: the headline, how much of the data is covered, the norm of F."""
-    coverage = [name for name in metrics if name.partition("/")[0] in ("fair_modes", "recall") and name != headline]
-    return [name for name in (headline, *coverage[:1], "field_norm") if name in metrics]
+    leading = metrics[metrics.headline]
+    coverage = metrics[metrics.coverage & ~metrics.headline]
+    norm = pd.DataFrame([{"name": "field_norm", "unit": "", "low": 0.0, "high": math.inf}])
+    return pd.concat([leading, coverage.iloc[-1:], norm], ignore_index=True)

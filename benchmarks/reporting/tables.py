@@ -13,15 +13,16 @@ import pandas as pd
 
 from benchmarks import pictures, record
 from benchmarks.record import DamagedError, Folder, RecordError
+from benchmarks.reporting.looks import place
+from benchmarks.reporting.statistics import interval
 
-FINAL = "final/"
-"""The prefix of the columns of `runs` that hold the metrics at the last iterate."""
+FINAL, EMA = "final/", "ema/"
+"""Prefixes of the columns of `runs` with the last metrics of the optimizer's answer, and of the players' average."""
 STABILITY = ("last_minus_best", "path_ratio", "update_cosine", "gradient_ratio")
-BOOTSTRAP = 6
-"""Seeds from which on an interval is bootstrapped; the outer quantiles with fewer are the least and greatest value."""
-RESAMPLES = 2000
+UNTOLD = ("planned", "sizes_id", "configuration_id", "references", "wall_s", "peak_mib", "peak_device_mib")
+"""Columns of `runs` that say nothing of a run's outcome, and differ each time: they are not in runs.csv."""
 COUNTS = ("step", "samples", "grad_evals", "hvp_evals")
-FLOATS = ("train_time_s", "value")
+FLOATS = ("units", "train_time_s", "value")
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,16 @@ class Tables:
 
     Args:
         runs: one row a run.
-        curves: one row a run, evaluation and metric.
-        floors: one row a problem and reference value.
+        curves: one row a run, evaluation, iterate and metric.
+        metrics: one row a problem and metric: which way is better, its unit, range and target.
+        floors: one row a problem, metric and reference, with how it scores.
         pictures: one row a picture, with its path; without one if it is damaged.
         notes: what was left out and why, a sentence each.
     """
 
     runs: pd.DataFrame
     curves: pd.DataFrame
+    metrics: pd.DataFrame
     floors: pd.DataFrame
     pictures: pd.DataFrame
     notes: tuple[str, ...]
@@ -59,14 +62,17 @@ def load(home: Path) -> Tables:
     runs = pd.DataFrame(_runs(home / "cells", notes))
     if runs.empty:
         raise RecordError(". ".join([f"{home} holds no cells: run the suite first", *notes]))
-    runs = current(runs).sort_values(["title", "label", "seed"], ignore_index=True)
+    runs = current(runs)
+    runs["place"] = [place(label) for label in runs.label]
+    runs = runs.sort_values(["title", "place", "seed"], ignore_index=True).drop(columns="place")
     floors = _floors(runs)
     heads = floors[floors.metric == floors.title.map(runs.groupby("title").headline.first())]
-    said = heads.assign(text=[f"{what} {value:.4g}" for what, value in zip(heads.what, heads.value, strict=True)])
+    said = heads.assign(text=[f"{name} {value:.4g}" for name, value in zip(heads.reference, heads.value, strict=True)])
     references = {title: ", ".join(group.text) for title, group in said.groupby("title")}
     runs["references"] = [references.get(title, "") for title in runs.title]
     curves, taken = _curves(runs, notes), _pictures(runs, notes)
-    return Tables(runs.drop(columns=["floors", "curve"]), curves, floors, taken, tuple(notes))
+    kept = runs.drop(columns=["floors", "curve", "metrics"])
+    return Tables(kept, curves, _metrics(runs), floors, taken, tuple(notes))
 
 
 def current(runs: pd.DataFrame) -> pd.DataFrame:
@@ -92,20 +98,25 @@ def _run(folder: Folder) -> dict[str, Any]:
     identity, optimizer = cell["identity"], cell["identity"]["optimizer"]["optimizer"]
     (seed,) = identity["seeds"]
     params = cell["params"]
-    names = ("run_id", "title", "params", "preset", "headline", "higher_is_better")
+    (headline,) = (metric for metric in cell["metrics"] if metric["headline"])
+    names = ("run_id", "title", "params", "preset", "metrics")
     return {
         **{name: cell[name] for name in (*names, "planned", "sizes_id", "configuration_id")},
         **{
+            "headline": headline["name"],
+            "better": headline["better"],
             "problem": identity["problem"],
+            "version": identity["version"],
             "data": identity["data"],
             "seed": seed,
             "budget": identity["sizes"]["steps"],
         },
         **{"optimizer": optimizer, "label": f"{optimizer} {params}" if params else optimizer},
-        **{"floors": {}, "curve": None},
-        **{name: value for name, value in status.items() if name not in ("final", "stability", "traceback")},
+        **{"floors": [], "curve": None},
+        **{name: value for name, value in status.items() if name not in ("final", "ema", "stability", "traceback")},
         **status.get("stability", {}),
         **{FINAL + name: value for name, value in status.get("final", {}).items()},
+        **{EMA + name: value for name, value in status.get("ema", {}).items()},
         "folder": str(folder.path),
     }
 
@@ -125,7 +136,7 @@ class _Words:
 
 def _curves(runs: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """All rows, in a few bytes each: what a run says of all of its rows is held once."""
-    run, words = array("i"), {"split": _Words(), "metric": _Words()}
+    run, words = array("i"), {"split": _Words(), "iterate": _Words(), "metric": _Words()}
     numbers = {name: array("q" if name in COUNTS else "d") for name in (*COUNTS, *FLOATS)}
     for code, (folder, stamp) in enumerate(zip(runs.folder, runs.curve, strict=True)):
         for row in _rows(Folder(Path(folder)), stamp, notes):
@@ -141,11 +152,7 @@ def _curves(runs: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     for name in same:
         codes, known = pd.factorize(runs[name])
         curves[name] = pd.Categorical.from_codes(codes[np.asarray(run)], known)
-    curves = curves[[*record.COLUMNS, "title", "label", "status"]]
-    norms = curves[curves.metric.str.startswith("player_norm_")]
-    players = curves.run_id.map(norms.groupby("run_id", observed=True).metric.nunique()).astype(float).fillna(1)
-    curves["gradients"] = (curves.grad_evals + 2 * players * curves.hvp_evals).astype(int)
-    return curves
+    return curves[[*record.COLUMNS, "title", "label", "status"]]
 
 
 def _rows(folder: Folder, stamp: Sequence[int] | None, notes: list[str]) -> Iterator[record.Row]:
@@ -155,15 +162,21 @@ def _rows(folder: Folder, stamp: Sequence[int] | None, notes: list[str]) -> Iter
         notes.append(f"{error}: what lies there is left out.")
 
 
+def _metrics(runs: pd.DataFrame) -> pd.DataFrame:
+    """What the problems declare, each as it did last."""
+    rows = []
+    for title, metrics in runs.groupby("title").metrics:
+        for metric in metrics.iloc[-1]:
+            low, high = metric.pop("range")
+            rows.append({"title": title, **metric, "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
 def _floors(runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
-    metrics = [name[len(FINAL) :] for name in runs.columns if name.startswith(FINAL)]
     for title, floors in runs.groupby("title").floors:
-        for name, value in next((one for one in floors if one), {}).items():
-            # A metric's own name may hold a slash; what is left behind it names the reference.
-            metric = max((one for one in metrics if f"{name}/".startswith(f"{one}/")), key=len, default=name)
-            rows.append((title, metric, name[len(metric) + 1 :] or "reference", value))
-    return pd.DataFrame(rows, columns=["title", "metric", "what", "value"])
+        rows += [(title, *row) for row in next((one for one in floors if one), [])]
+    return pd.DataFrame(rows, columns=["title", "metric", "reference", "value"])
 
 
 def _pictures(runs: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
@@ -192,9 +205,9 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
     A seed that diverged counts as the worst value there is in the headline, and is left out of the other metrics; seeds
     that failed (timeout, oom, error, interrupted) count in neither.
     """
-    groups = runs.groupby(["title", "label"], sort=True)
+    groups = runs.groupby(["title", "label"], sort=False)
     table = pd.DataFrame([_summarise(group) for _, group in groups])
-    final = sorted(name for name in runs.columns if name.startswith(FINAL))
+    final = sorted(name for name in runs.columns if name.startswith((FINAL, EMA)))
     medians = groups[final].median().reset_index(drop=True)
     return pd.concat([table, medians], axis=1)
 
@@ -202,15 +215,16 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
 def _summarise(group: pd.DataFrame) -> dict[str, Any]:
     first = group.iloc[0]
     played = group[group.status.isin(record.PLAYED)]
-    median, low, high, kind = interval(headline(played).to_numpy())
+    median, low, high, kind = interval(headline(played))
     return {
         **{name: first[name] for name in ("title", "label", "preset", "budget")},
         "seeds": len(group),
         "diverged": int((group.status == "diverged").sum()),
         "collapsed": int(group["collapsed"].eq(True).sum()) if "collapsed" in group else 0,
-        "failed": len(group) - len(played),
+        "failed": len(group) - len(played) - int((group.status == "skipped").sum()),
+        "skipped": int((group.status == "skipped").sum()),
         "on_target": int((group.status == "target").sum()),
-        **{name: first[name] for name in ("headline", "higher_is_better")},
+        **{name: first[name] for name in ("headline", "better")},
         **{"median": median, "low": low, "high": high, "interval": kind},
         "references": first["references"],
         **{
@@ -224,35 +238,22 @@ def headline(runs: pd.DataFrame) -> pd.Series:
     """The headline of every run at its last iterate, the worst there is for one that diverged."""
     if "value" not in runs:
         return pd.Series(np.nan, index=runs.index)
-    worst = np.where(runs.higher_is_better.astype(bool), -np.inf, np.inf)
+    worst = np.where(runs.better == "higher", -np.inf, np.inf)
     return runs.value.astype(float).where(runs.status != "diverged", pd.Series(worst, index=runs.index))
 
 
-def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float, str]:
-    """The median over seeds, an interval around it, and what kind of interval that is.
-
-    From six seeds on it is the 95 % bootstrap interval of the median, with fewer the least and the greatest value.
-
-    >>> interval([1.0, 3.0, 2.0])
-    (2.0, 1.0, 3.0, 'min to max')
-    """
-    values = np.sort(np.asarray(values, dtype=float))
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return np.nan, np.nan, np.nan, "none"
-    if len(values) < BOOTSTRAP:
-        return float(np.median(values)), float(values[0]), float(values[-1]), "min to max"
-    drawn = np.random.default_rng(0).choice(values, (RESAMPLES, len(values)))
-    medians = np.sort(np.median(drawn, axis=1))
-    low, high = medians[int(0.025 * RESAMPLES)], medians[int(0.975 * RESAMPLES) - 1]
-    return float(np.median(values)), float(low), float(high), "bootstrap 95%"
-
-
 def write(home: Path, tables: Tables) -> list[Path]:
-    """Write runs.parquet, curves.parquet and summary.csv; returns their paths."""
+    """Write all tables; returns their paths.
+
+    `summary.csv` (a row a problem and optimizer), `runs.csv` (a row a run) and `floors.csv` are made to be read, kept
+    and compared; `runs.parquet` and `curves.parquet` hold all digits and all rows.
+    """
     home.mkdir(parents=True, exist_ok=True)
-    paths = [home / "runs.parquet", home / "curves.parquet", home / "summary.csv"]
-    record.write_atomic(paths[0], tables.runs.drop(columns="folder").to_parquet(index=False))
-    record.write_atomic(paths[1], tables.curves.to_parquet(index=False))
-    record.write_atomic(paths[2], summary(tables.runs).to_csv(index=False, float_format="%.6g").encode())
-    return paths
+    runs = tables.runs.drop(columns="folder")
+    told = runs.drop(columns=[name for name in UNTOLD if name in runs])
+    texts = {"summary": summary(tables.runs), "runs": told, "floors": tables.floors}
+    files = {f"{name}.csv": frame.to_csv(index=False, float_format="%.6g").encode() for name, frame in texts.items()}
+    files |= {"runs.parquet": runs.to_parquet(index=False), "curves.parquet": tables.curves.to_parquet(index=False)}
+    for name, data in files.items():
+        record.write_atomic(home / name, data)
+    return [home / name for name in files]

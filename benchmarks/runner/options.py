@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -108,13 +109,18 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     one("--steps", type=whole(10**9), metavar="N", help="budget: N gradients per player, in place of the preset's")
     one("--timeout", type=duration, default=math.inf, metavar="S", help="seconds for one cell")
     one("-j", "--jobs", type=whole(1000), metavar="N", help="cells at a time (CPU: as its cores allow, GPU: 1)")
-    one("--threads", type=whole(1000), default=1, metavar="N", help="threads of one cell; others are other runs (1)")
+    one(
+        "--threads",
+        type=whole(1000),
+        metavar="N",
+        help="threads of a cell, part of what it is (1; with -j 1 OMP_NUM_THREADS)",
+    )
     one("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (cuda where there is one)")
     one("--data", metavar="NAME", help="data set for the problems that take one, or folder:PATH")
     one("--data-root", metavar="DIR", help="folder with real data sets, in torchvision's layout")
     flag("--download", help="fetch data sets that are missing")
-    one("--results", default="results", metavar="DIR", help="where everything goes (results)")
-    several("--import", dest="imports", metavar="FILE", help="a file of your own problems")
+    one("--results", default="runs", metavar="DIR", help="where everything goes (runs)")
+    several("--import", dest="imports", metavar="FILE", help="a file of your own problems and optimizers")
     one("--axis", choices=AXES, default="gradients", help="x-axis of curves")
     flag("--list", help="print suites, problems and optimizers")
     flag("-n", "--dry-run", help="print the plan, its size and an estimate")
@@ -122,4 +128,12 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     one("--retry", choices=("failed",), help="play cells again that ended in error, oom or timeout")
     values = parser.read(arguments)
     unique: dict[str, Any] = {name: tuple(dict.fromkeys(x)) if isinstance(x, list) else x for name, x in values.items()}
-    return Options(**unique | {"results": Path(unique["results"])})
+    return Options(
+        **unique | {"results": Path(unique["results"]), "threads": values["threads"] or _threads(values["jobs"])}
+    )
+
+
+def _threads(jobs: int | None) -> int:
+    """How many threads a cell has where `--threads` does not say: one, or what the environment says for a lone one."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if jobs == 1 and re.fullmatch("[1-9][0-9]{0,2}", asked) else 1

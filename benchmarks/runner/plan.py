@@ -18,8 +18,10 @@ from benchmarks.data import folders
 from benchmarks.problem import Preset, Problem
 from benchmarks.problems import Found
 from benchmarks.record import Folder, UsageError
-from benchmarks.runner import spec
-from benchmarks.runner.spec import Setup, Spec
+from benchmarks.runner import setup, spec
+from benchmarks.runner.setup import Setup
+from benchmarks.runner.spec import Spec
+from benchmarks.suites import OPTIMIZERS
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Cell:
         source: where `benchmarks.problems.load` finds the problem.
         device: cpu or cuda; the two draw other random numbers.
         threads: torch's threads; they decide the order of sums, hence the last bits, and those move a GAN's score.
+        version: the problem's.
     """
 
     problem: str
@@ -49,6 +52,7 @@ class Cell:
     source: str
     device: str = "cpu"
     threads: int = 1
+    version: int = 1
 
     @property
     def seed(self) -> int:
@@ -72,9 +76,10 @@ class Cell:
         return {
             "schema": record.SCHEMA,
             "problem": self.problem,
+            "version": self.version,
             "data": self.data,
             "sizes": {**vars(self.sizes), "options": dict(self.sizes.options)},
-            "optimizer": vars(self.setup),
+            "optimizer": self.setup.identity,
             "seeds": self.seeds,
             "device": self.device,
             "threads": self.threads,
@@ -149,7 +154,7 @@ def cells(found: Iterable[Found], specs: Sequence[Spec], seeds: Sequence[int], s
 
     Args:
         found: the problems.
-        specs: the optimizers, every one on every problem.
+        specs: the optimizers, every one on every problem; none for every problem's own.
         seeds: the same for all.
         sizes: the budget.
 
@@ -179,15 +184,20 @@ def _sweep(item: Found, specs: Sequence[Spec], sizes: Sizes) -> list[Cell]:
     kind = item.kind
     data, preset = sizes.of(kind)
     out = []
-    for one in specs:
+    for one in specs or own(kind):
         try:
-            setup = spec.resolve(one, kind.recipe)
-            spec.check(one, preset.steps, lambda: players(kind, data))
+            resolved = setup.resolve(one, kind.recipe)
+            setup.check(one, preset.steps, lambda: players(kind, data))
         except UsageError as error:
             raise UsageError(f"{kind.name}: {error}") from error
-        params, place = spec.show(dict(one.settings)), (sizes.device, sizes.threads)
-        out.append(Cell(kind.name, data, sizes.preset, preset, setup, params, (), item.source, *place))
+        what = Cell(kind.name, data, sizes.preset, preset, resolved, spec.show(dict(one.settings)), (), item.source)
+        out.append(replace(what, device=sizes.device, threads=sizes.threads, version=kind.version))
     return out
+
+
+def own(kind: type[Problem]) -> list[Spec]:
+    """What a problem is played by where nothing else is asked for."""
+    return [one for text in kind.optimizers or OPTIMIZERS for one in spec.parse(text)]
 
 
 def choose(found: Mapping[str, Found], patterns: Sequence[str]) -> dict[str, Found]:
@@ -237,14 +247,14 @@ def describe(cell: Cell, kind: type[Problem], planned: int) -> dict[str, Any]:
         kind: its problem.
         planned: the number of the plan that it was last part of; tables show the latest configuration.
     """
+    problem = cell.problem_of(kind, "cpu")
     return {
         "run_id": cell.run_id,
         "planned": planned,
         "title": cell.title,
         "params": cell.params,
         "preset": cell.preset,
-        "headline": kind.headline,
-        "higher_is_better": kind.higher_is_better,
+        "metrics": [vars(metric) for metric in problem.metrics],
         "sizes_id": digest(cell.setting),
         "configuration_id": digest({**cell.identity, "seeds": None}),
         "identity": json.loads(json.dumps(cell.identity, default=_plain)),

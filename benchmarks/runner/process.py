@@ -15,7 +15,8 @@ from threading import Thread
 import torch
 
 from benchmarks.runner.engines.processes import GRACE
-from benchmarks.runner.worker import Event, Stop, Task, perform
+from benchmarks.runner.task import Event, Stop, Task
+from benchmarks.runner.worker import perform
 
 
 def follow(stop: Stop) -> None:

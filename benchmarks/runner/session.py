@@ -24,12 +24,12 @@ from benchmarks.data.folders import DataError
 from benchmarks.problem import Problem
 from benchmarks.problems import Found
 from benchmarks.record import Folder, UsageError
-from benchmarks.runner import plan, spec, terminal
+from benchmarks.runner import plan, setup, spec, terminal
 from benchmarks.runner.engines import processes
 from benchmarks.runner.options import Options
 from benchmarks.runner.plan import Cell
-from benchmarks.runner.worker import Task
-from benchmarks.suites import OPTIMIZERS, SUITES
+from benchmarks.runner.task import Task
+from benchmarks.suites import SUITES
 
 CUSTOM = "custom"
 """The results folder of problems that were named without a suite."""
@@ -46,7 +46,7 @@ def plan_all(options: Options) -> list[Session]:
         _check_results(options.results, options.results / suite / "cells")
     device = _device(options.device)
     found = problems.discover(options.imports)
-    specs = [one for text in options.optimizer or OPTIMIZERS for one in spec.parse(text)]
+    specs = [one for text in options.optimizer for one in spec.parse(text)]
     data = _data(options, found)
     preset = options.preset if options.preset != "auto" else "gpu" if device.startswith("cuda") else "cpu"
     sizes = plan.Sizes(preset, data, options.steps, torch.device(device).type, options.threads)
@@ -162,7 +162,7 @@ class Session:
     @property
     def final(self) -> frozenset[str]:
         """The statuses that leave nothing to play."""
-        return record.PLAYED if self.options.retry else record.PLAYED | record.FAILED
+        return record.PLAYED | {"skipped"} | (set() if self.options.retry else record.FAILED)
 
     def todo(self) -> list[Cell]:
         """The cells that are left to play."""
@@ -237,17 +237,21 @@ class Session:
             status = {} if cell in todo else record.read_json(self.where[cell.run_id].status) or {}
             names = ("status", "step", "steps", "value", "collapsed")
             states[cell.run_id] = terminal.State(**{name: status[name] for name in names if name in status})
-        return terminal.Board(self.cells, {name: item.kind.headline for name, item in self.found.items()}, states)
+        headlines = {cell.problem: self.problem_of(cell).headline.name for cell in self.cells}
+        return terminal.Board(self.cells, headlines, states)
+
+    def problem_of(self, cell: Cell) -> Problem:
+        """The problem of a cell, without its data."""
+        return cell.problem_of(self.found[cell.problem].kind, "cpu")
 
     def prepare(self, todo: Sequence[Cell], shown: terminal.Plain) -> list[Cell]:
         """Let the problems fetch and cache what workers load; returns the cells whose problem could."""
         fine: dict[tuple[str, str | None], bool] = {}
-        for cell in todo:
-            if (key := (cell.problem, cell.data)) in fine:
-                continue
+        first = {(cell.problem, cell.data): cell for cell in reversed(todo)}
+        for count, (key, cell) in enumerate(reversed(first.items()), start=1):
             kind = self.found[cell.problem].kind
             if kind.prepare.__func__ is not Problem.prepare.__func__:  # type: ignore[attr-defined]
-                shown.say(f"preparing {cell.title}")
+                shown.say(f"preparing {cell.title} ({count} of {len(first)})")
             try:
                 if str(cell.data).startswith(folders.PREFIX) and cell.data != self.decoded:
                     raise DataError(f"--data {self.options.data} has changed just now; run the same command again.")
@@ -259,8 +263,8 @@ class Session:
                 shown.say(f"{cell.title} cannot be prepared: {what}")
         ready = [cell for cell in todo if fine[cell.problem, cell.data]]
         for cell in {(cell.problem, cell.spec): cell for cell in ready}.values():  # now the players can be counted
-            (given,), count = spec.parse(cell.spec), partial(plan.players, self.found[cell.problem].kind, cell.data)
-            spec.check(given, cell.sizes.steps, count)
+            (given,), players = spec.parse(cell.spec), partial(plan.players, self.found[cell.problem].kind, cell.data)
+            setup.check(given, cell.sizes.steps, players)
         return ready
 
     @cached_property

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from benchmarks.runner.plan import Cell
-    from benchmarks.runner.worker import Event
+    from benchmarks.runner.task import Event
 
-MARKS = {"ok": "●", "target": "★", "diverged": "✗", "running": "▶", "interrupted": "‖", "new": "·"}
+MARKS = {"ok": "●", "target": "★", "diverged": "✗", "running": "▶", "interrupted": "‖", "skipped": "–", "new": "·"}
 COLOURS = {"●": "green", "★": "bold green", "✗": "red", "▶": "cyan", "◐": "yellow", "!": "bold red", "‖": "magenta"}
-LEGEND = "★ targets met  ● done  ◐ collapsed  ✗ diverged  ! failed  ‖ interrupted  ▶ running  · to do"
+LEGEND = "★ targets met  ● done  ◐ collapsed  ✗ diverged  ! failed  – skipped  ‖ interrupted  ▶ running  · to do"
 TRACE = 6  # lines of a traceback
 
 
@@ -37,6 +37,11 @@ class State:
     collapsed: bool = False
 
     @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to play."""
+        return self.status in PLAYED | FAILED | {"skipped"}
+
+    @property
     def mark(self) -> str:
         """One character."""
         if self.status in FAILED:
@@ -46,7 +51,7 @@ class State:
     @property
     def fraction(self) -> float:
         """How much of it is done."""
-        if self.status in PLAYED | FAILED:
+        if self.ended:
             return 1.0
         return self.step / self.steps if self.steps else 0.0
 
@@ -87,13 +92,18 @@ class Board:
     @property
     def finished(self) -> int:
         """How many cells have ended."""
-        return sum(state.status in PLAYED | FAILED for state in self.states.values())
+        return sum(state.ended for state in self.states.values())
+
+    @property
+    def gone(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.began
 
     @property
     def left(self) -> float:
         """Seconds to go, if the rest goes like what was done since the start; nan before there is any."""
         done = self.fraction - self._at_start
-        return (time.monotonic() - self.began) * (1 - self.fraction) / done if done > 0 else math.nan
+        return self.gone * (1 - self.fraction) / done if done > 0 else math.nan
 
     def rows(self) -> Iterator[tuple[str, str, str, str]]:
         """Title, optimizer, marks and a summary, optimizer by optimizer within each problem."""
@@ -112,7 +122,7 @@ class Board:
         lost = [str(s.step) for s in states if s.status == "diverged"]
         parts += running[:1]
         parts += [f"{len(lost)} diverged @ {', '.join(lost)}"] if lost else []
-        for status in ("timeout", "oom", "error", "interrupted"):
+        for status in ("timeout", "oom", "error", "interrupted", "skipped"):
             if count := sum(s.status == status for s in states):
                 parts.append(f"{count} {status}")
         return "  ".join(parts)
@@ -151,8 +161,11 @@ class Plain:
         out: where lines go.
     """
 
+    pause = 60.0  # seconds of silence after which a line says how far it is
+
     def __init__(self, board: Board, again: Callable[[Cell], str], out: TextIO | None = None) -> None:
         self.board, self.again, self.out = board, again, out if out is not None else sys.stdout
+        self._said = time.monotonic()
         self._cells = {cell.run_id: cell for cell in board.cells}
 
     def __enter__(self) -> Plain:
@@ -164,6 +177,7 @@ class Plain:
 
     def say(self, text: str) -> None:
         """Print a line."""
+        self._said = time.monotonic()
         say(text, self.out)
 
     def hear(self, event: Event) -> None:
@@ -176,6 +190,9 @@ class Plain:
             value = "" if math.isnan(event.value) else f"  {headline} {event.value:.4g}"
             count = f"[{self.board.finished}/{len(self.board.cells)}]"
             self.say(f"{count} {event.run_id}: {event.kind} at step {event.step}{value}  ({event.text})")
+        elif time.monotonic() - self._said > self.pause:
+            board = self.board
+            self.say(f"{100 * board.fraction:.0f} % done, {clock(board.gone)} gone, about {clock(board.left)} left")
         if event.kind in FAILED or (event.kind == "interrupted" and event.trace):
             self.explain(event)
 
@@ -231,7 +248,7 @@ class Live(Plain):
                 before = title
             coloured = Text.assemble(*((mark, COLOURS.get(mark, "dim")) for mark in marks))
             table.add_row(Text(f"  {spec}"), coloured, Text(summary))
-        board, elapsed = self.board, clock(time.monotonic() - self.board.began)
+        board, elapsed = self.board, clock(self.board.gone)
         bar = Table.grid(padding=(0, 1))
         count = f"{board.finished}/{len(board.cells)}"
         bar.add_row(count, ProgressBar(1.0, board.fraction, width=40), f"{elapsed} gone, {clock(board.left)} left")

@@ -15,51 +15,60 @@ from benchmarks.problem import Problem
 from benchmarks.quality import stability
 from benchmarks.record import Row
 
-COVERAGE = ("modes", "fair_modes", "recall")
-"""Metrics whose fall below half of their peak is a collapse."""
-
 Series: TypeAlias = dict[str, tuple[list[int], list[float]]]
 NAN, INF = float("nan"), float("inf")
 
 
-def series(rows: Iterable[Row]) -> Series:
-    """Steps and values of every metric."""
+def series(rows: Iterable[Row], split: str, iterate: str = "last") -> Series:
+    """Steps and values of every metric of a split, of one iterate."""
     out: Series = {}
     for row in rows:
-        steps, values = out.setdefault(row["metric"], ([], []))
-        steps.append(row["step"])
-        values.append(row["value"])
+        if (row["split"], row["iterate"]) == (split, iterate):
+            steps, values = out.setdefault(row["metric"], ([], []))
+            steps.append(row["step"])
+            values.append(row["value"])
     return out
 
 
-def describe(problem: Problem, rows: Sequence[Row], path: stability.Path, diverged: bool) -> dict[str, Any]:
+def describe(
+    problem: Problem, rows: Sequence[Row], answer: str, path: stability.Path, diverged: bool
+) -> dict[str, Any]:
     """Final metrics, collapse and stability of a run.
 
     Args:
         problem: what was played.
         rows: all it recorded.
+        answer: the iterate that the optimizer answers with.
         path: the players' path.
         diverged: a diverged run has no final metrics, whatever it scored before.
     """
-    recorded, evaluated = series(rows), series(row for row in rows if row["split"] == "eval")
-    _, values = evaluated.get(problem.headline, ([], []))
+    headline, evaluated, trained = problem.headline, series(rows, "eval", answer), series(rows, "train")
+    _, values = evaluated.get(headline.name, ([], []))
     lost = diverged or not values
-    gap = INF if lost else stability.last_minus_best(values, problem.higher_is_better)
+    gap = INF if lost else stability.last_minus_best(values, headline.better == "higher")
     return {
+        "iterate": answer,
         "value": NAN if lost else values[-1],
-        "final": {} if lost else {name: found[-1] for name, (_, found) in evaluated.items()},
-        **collapse(recorded),
-        "stability": {"last_minus_best": gap, "gradient_ratio": gradient_ratio(recorded), **path.read()},
+        "final": {} if lost else last(evaluated),
+        "ema": {} if lost else last(series(rows, "eval", "ema")),
+        **collapse(problem, evaluated),
+        "stability": {"last_minus_best": gap, "gradient_ratio": gradient_ratio(trained), **path.read()},
     }
 
 
-def missed(problem: Problem, rows: Sequence[Row]) -> str:
+def last(evaluated: Series) -> dict[str, float]:
+    """The last value of every metric."""
+    return {name: values[-1] for name, (_, values) in evaluated.items()}
+
+
+def missed(problem: Problem, rows: Sequence[Row], answer: str) -> str:
     """Which targets the last evaluation misses, in words; empty if none."""
-    recorded, wrong = series(rows), []
-    for name, (sign, bound) in problem.targets.items():
-        value = recorded[name][1][-1] if name in recorded else NAN
-        if not (value >= bound if sign == ">=" else value <= bound):
-            wrong.append(f"{name} {value:.3g}, not {sign} {bound:g}")
+    final = last(series(rows, "eval", answer))
+    wrong = []
+    for metric in problem.metrics:
+        value = final.get(metric.name, NAN)
+        if metric.target is not None and not metric.met(value):
+            wrong.append(f"{metric.name} {value:.3g}, not {metric.aim}")
     return "; ".join(wrong)
 
 
@@ -70,11 +79,12 @@ def gradient_ratio(recorded: Series) -> float:
     return stability.gradient_ratio(recorded["gradient_norm_0"][1], recorded["gradient_norm_1"][1])
 
 
-def collapse(recorded: Series) -> dict[str, Any]:
-    """Whether modes or recall ended below half of their peak, and the step at which they first fell there."""
-    for name, (steps, values) in recorded.items():
-        if name.partition("/")[0] not in COVERAGE:
+def collapse(problem: Problem, evaluated: Series) -> dict[str, Any]:
+    """Whether a metric of coverage ended below half of its peak, and the step at which it first fell there."""
+    for metric in problem.metrics:
+        if not metric.coverage or metric.name not in evaluated:
             continue
+        steps, values = evaluated[metric.name]
         trained = [(s, v) for s, v in zip(steps, values, strict=True) if s > 0]  # before that there is nothing to lose
         at = stability.collapsed_at([s for s, _ in trained], [v for _, v in trained])
         peak = max((v for _, v in trained if v == v), default=0.0)

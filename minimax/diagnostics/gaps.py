@@ -151,7 +151,7 @@ class _Answers:
 
     def descend(self, rule: Rule, steps: int) -> None:
         """By the rule, from where the player is."""
-        point, memory, g = self.start, rule.init(self.start), self.g
+        point, memory, g = self.start, rule.init(self.start, self.game.leaves()[self.i]), self.g
         for k in range(steps):
             d, memory = rule.move(point, g, memory, torch.tensor(k))
             point = self.nearest(tree.add(point, d))

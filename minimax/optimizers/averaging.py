@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 
 import torch
 
-from minimax import admission, tree
-from minimax.game import Game
+from minimax import tree
 from minimax.optimizer import Hyperparameter, Info, State, Wrapper, counted
 from minimax.optimizers.extragradient import ExtraGradient
-from minimax.oracle import Oracle, Players
+from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import hyperparameter, real
 
@@ -22,10 +21,10 @@ class Averaging(Wrapper):
     r"""The inner optimizer as it is, and beside it the average of its iterates: z̄_t = z̄_{t-1} + w_t (z_t - z̄_{t-1}).
 
     Without decay w_t = (q + 1) / (t + q): for q = 0 the mean of z_1 .. z_t, for q > 0 one in which late iterates weigh
-    more (z_s counts about as s^q). With decay β, w_t = 1 - β and z̄_0 = z_0, the exponential moving average. Read it
-    with `average`. On a bilinear game the mean converges where play itself may circle for ever.
+    more (z_s counts about as s^q). With decay β, w_t = 1 - β and z̄_0 = z_0, the exponential moving average. z̄ is its
+    `answer`. On a bilinear game the mean converges where play itself may circle for ever.
 
-    Cost per step: that of the inner optimizer. Memory: one copy of the players.
+    Cost per step: that of the inner optimizer. Memory: one copy of the players, `state["mean"]`, z̄_t.
 
     Args:
         inner: the optimizer that plays; its play is unchanged.
@@ -40,7 +39,7 @@ class Averaging(Wrapper):
         >>> game, z = mm.zero_sum(lambda x, y: x * y), (torch.tensor(1.0), torch.tensor(1.0))
         >>> opt = mm.Averaging(mm.AlternatingGDA(mm.sgd(1.0)))
         >>> solution = mm.solve(game, z, opt, steps=6)  # once round its circle
-        >>> solution.players, opt.average(game, solution.players, solution.state)
+        >>> solution.players, solution.answer
         ((tensor(1.), tensor(1.)), (tensor(0.), tensor(0.)))
 
     Source: Bruck, 1977; Nemirovski, 2004; Yazıcı et al., The Unusual Effectiveness of Averaging in GAN Training, 2019.
@@ -60,15 +59,8 @@ class Averaging(Wrapper):
             if self.power:
                 raise ValueError(f"power goes without decay, got power={self.power}, decay={self.decay}: pass one.")
 
-    def average(self, game: Game, players: Players, state: State) -> Players:
-        """The average so far, shaped like the players; before the first step, where they start.
-
-        Raises:
-            GameError: a state of another optimizer.
-        """
-        oracle, z = game.enter(players)
-        admission.state(type(self).__name__, state, self.begin(z))
-        return oracle.leave(tuple(tree.clone(vector) for vector in state["mean"]))
+    def average(self, state: State) -> Point | None:
+        return tuple(state["mean"])
 
     def start(self, z: Point, device: torch.device) -> State:
         return {"mean": [tree.clone(vector) for vector in z]}

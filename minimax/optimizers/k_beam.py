@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted
+from minimax.optimizer import Hyperparameter, Info, Names, Ruled, State, counted
 from minimax.oracle import Oracle
 from minimax.tree import Point, Vector
 from minimax.validation import hyperparameter, real, whole
@@ -37,7 +37,7 @@ class KBeam(Ruled):
         epsilon: ε >= 0, in units of the last player's loss; a float, tensor, or schedule.
 
     Raises:
-        ValueError: candidates or steps below 1, or a negative spread or epsilon.
+        ValueError: candidates or steps below 1, a negative spread or epsilon, or a last rule that mixes candidates.
 
     Example:
         >>> import torch, minimax as mm
@@ -59,14 +59,19 @@ class KBeam(Ruled):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        last = self.rule[-1] if isinstance(self.rule, tuple) else self.rule
+        if not last.entrywise:
+            raise ValueError(
+                f"KBeam moves all candidates as one player, which {type(last).__name__} would mix: use adam."
+            )
         whole("candidates", self.candidates, at_least=1)
         whole("steps", self.steps, at_least=1)
         real("spread", self.spread, at_least=0)
         hyperparameter("epsilon", self.epsilon, at_least=0)
 
-    def begin(self, z: Point) -> State:
+    def begin(self, z: Point, names: Names) -> State:
         beam, first = self._spread(z[-1]), torch.zeros((), dtype=torch.int64, device=z[0][0].device)
-        return super().begin((*z[:-1], beam)) | {"beam": beam, "best": first}
+        return super().begin((*z[:-1], beam), names) | {"beam": beam, "best": first}
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         *us, v = z

@@ -69,8 +69,11 @@ class Unrolled(Ruled):
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         if len(z) < 2:
             raise GameError("unrolled needs a leader and followers, so at least two players, got 1 player.")
-        rules = self.rules(len(z)) if self.inner is None else (self.inner,) * len(z)
-        memories = state["rules"] if self.inner is None else [self.inner.init(vector) for vector in z]
+        if self.inner is None:
+            rules, memories = self.rules(len(z)), state["rules"]
+        else:
+            rules = (self.inner,) * len(z)
+            memories = [self.inner.init(z_i, names) for z_i, names in zip(z, game.leaves(), strict=True)]
         followers = range(1, len(z))
         seen: list[tuple[Point, dict[int, Memory]]] = []
         y, m = z, dict(enumerate(memories))

@@ -198,6 +198,22 @@ def _compiled(optimizer: GameOptimizer) -> None:
     demand(close(players, play(optimizer, scene, 3)[0], 1e-9), "torch.compile differs from eager play.")
 
 
+def _answer(optimizer: GameOptimizer) -> None:
+    scene = zero_sum_scene()
+    players, state = scene.players, optimizer.init(scene.game, scene.players)
+    demand(
+        same(optimizer.answer(players, state), players), "before the first step the answer is not where play starts."
+    )
+    players, state, _ = play(optimizer, scene, 3)
+    before = copied((players, state))
+    answer = optimizer.answer(players, state)
+    demand(same((players, state), before), "answer writes to the players or the state.")
+    demand(shapes(answer) == shapes(players), "the answer has other structure, shapes, dtypes or devices than players.")
+    demand(not shared(answer, state), "the answer holds memory of the state: clone it.")
+    named = optimizer.answer(dict(enumerate(players)), through_disk(state))
+    demand(same(named, dict(enumerate(answer))), "of a dict of players, or from a saved state, the answer is another.")
+
+
 def _costs(optimizer: GameOptimizer) -> None:
     scene = zero_sum_scene()
     players, state = scene.players, optimizer.init(scene.game, scene.players)
@@ -260,6 +276,7 @@ CHECKS: dict[str, Callable[[GameOptimizer], None]] = {
     "vmapped": _vmapped,
     "vmapped_rates": _vmapped_rates,
     "compiled": _compiled,
+    "answer": _answer,
     "costs": _costs,
     "schedules": _schedules,
     "draws": _draws,

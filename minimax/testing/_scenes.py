@@ -18,8 +18,7 @@ from minimax.game import Game, cooperative, zero_sum
 from minimax.linearization import Linearization
 from minimax.optimizer import GameOptimizer, Info, State
 from minimax.oracle import Oracle, Players
-from minimax.rules import Rule
-from minimax.torch_rules import from_torch
+from minimax.rules import Rated, Rule, from_torch
 from minimax.transforms import averaged
 
 T = TypeVar("T")
@@ -126,11 +125,10 @@ def module_scene() -> tuple[Scene, tuple[nn.Module, ...], Scene]:
 
 
 def rules(value: Any) -> list[Rule]:
-    """All rules in an optimizer, also those of an optimizer inside it."""
-    if isinstance(value, Rule):
-        return [value]
-    if isinstance(value, GameOptimizer):
-        return [rule for field in dataclasses.fields(value) for rule in rules(getattr(value, field.name))]
+    """All rules in an optimizer, also those of an optimizer inside it and those inside other rules."""
+    if isinstance(value, GameOptimizer | Rule):
+        inside = [rule for field in dataclasses.fields(value) for rule in rules(getattr(value, field.name))]
+        return [value, *inside] if isinstance(value, Rule) else inside
     return [rule for part in value for rule in rules(part)] if isinstance(value, tuple) else []
 
 
@@ -143,9 +141,9 @@ def with_rates(value: Any, change: Callable[[Any], Any]) -> Any:
     """The same optimizer with every rule's rate changed."""
     if isinstance(value, from_torch):
         return from_torch(value.optimizer, lr=change(value.lr), **dict(value.options))
-    if isinstance(value, Rule):
+    if isinstance(value, Rated):
         return dataclasses.replace(value, lr=change(value.lr))
-    if isinstance(value, GameOptimizer):
+    if isinstance(value, GameOptimizer | Rule):
         names = [field.name for field in dataclasses.fields(value) if rules(getattr(value, field.name))]
         return dataclasses.replace(value, **{name: with_rates(getattr(value, name), change) for name in names})
     return tuple(with_rates(part, change) for part in value)

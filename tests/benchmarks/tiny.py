@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.problem import Preset, Problem, Recipe
+import minimax as mm
+from benchmarks.problem import Floor, Metric, Preset, Problem, Recipe
 from minimax import Game
 
 
@@ -28,13 +29,17 @@ class Tiny(Problem):
     """min over x, max over y of E (x·y + noise), with a memory of past norms."""
 
     name = "tiny"
-    headline = "distance"
+    metrics = (
+        Metric("distance", headline=True, target=0.0),
+        Metric("x", better=None),
+        Metric("y", better=None),
+        Metric("modes", better="higher", coverage=True),
+    )
     presets: ClassVar = {
         "smoke": Preset(4, batch=2, evaluations=2, samples=4),
         "cpu": Preset(40, batch=4, evaluations=4, samples=8),
     }
-    recipe = Recipe("adam", lr=0.05, options={"betas": (0.5, 0.9)}, steps=(1, 2), order=(1, 0), decay=True)
-    targets: ClassVar = {"distance": ("<=", 0.0)}
+    recipe = Recipe(mm.adam(0.05, betas=(0.5, 0.9)), steps=(1, 2), order=(1, 0), decay=True)
     pause = 0.0
 
     def players(self, seed):
@@ -64,16 +69,16 @@ class Tiny(Problem):
         return {"norms": torch.cat([memory["norms"][1:], players[0].weight.detach().norm()[None]])}
 
     @torch.no_grad()
-    def evaluate(self, players, seed):
-        x, y = (player.weight for player in players)
+    def evaluate(self, view):
+        x, y = (player.weight for player in view.players)
         return {"distance": float(torch.cat([x, y]).norm()), "x": float(x[0]), "y": float(y[0]), "modes": 2.0}
 
     def floors(self):
-        return {"distance/equilibrium": 0.0}
+        return [Floor("distance", "equilibrium", 0.0)]
 
-    def pictures(self, players, seed):
-        points = torch.randn(16, 2, generator=self.generator(seed, -1)) * players[0].weight.detach()
-        return {"points": points.numpy(), "pixels": np.full((4, 6), 100 + seed, dtype=np.uint8)}
+    def pictures(self, view):
+        points = torch.randn(16, 2, generator=self.generator(view.seed, -1)) * view.players[0].weight.detach()
+        return {"points": points.numpy(), "pixels": np.full((4, 6), 100 + view.seed, dtype=np.uint8)}
 
 
 class Slow(Tiny):
@@ -95,14 +100,14 @@ class Hanging(Tiny):
 class Broken(Tiny):
     name = "tiny-broken"
 
-    def evaluate(self, players, seed):
+    def evaluate(self, view):
         raise ZeroDivisionError("evaluation is broken")
 
 
 class Outside(Tiny):
     name = "tiny-outside"
 
-    def pictures(self, players, seed):
+    def pictures(self, view):
         return {"../x": np.zeros((4, 6), dtype=np.uint8)}
 
 
@@ -126,10 +131,9 @@ class Alone(Problem):
     """One player, which just descends; higher is better."""
 
     name = "alone"
-    headline = "score"
-    higher_is_better = True
+    metrics = (Metric("score", better="higher", headline=True),)
     presets: ClassVar = {"smoke": Preset(4, evaluations=2), "cpu": Preset(8, evaluations=2)}
-    recipe = Recipe("sgd", lr=0.1)
+    recipe = Recipe(mm.sgd(0.1))
 
     def players(self, seed):
         return (torch.tensor([1.0 + seed]),)
@@ -137,5 +141,5 @@ class Alone(Problem):
     def game(self):
         return Game(lambda x: x.square().sum())
 
-    def evaluate(self, players, seed):
-        return {"score": -float(players[0].detach().abs())}
+    def evaluate(self, view):
+        return {"score": -float(view.players[0].detach().abs())}

@@ -129,7 +129,7 @@ TWINS = {
     "rmsprop": (mm.rmsprop(0.05), mm.from_torch(torch.optim.RMSprop, lr=0.05)),
     "adam": (mm.adam(0.05, betas=(0.5, 0.9)), mm.from_torch(torch.optim.Adam, lr=0.05, betas=(0.5, 0.9))),
     "adamw": (
-        mm.adam(0.05, weight_decay=0.3, amsgrad=True),
+        mm.adamw(0.05, weight_decay=0.3, amsgrad=True),
         mm.from_torch(torch.optim.AdamW, lr=0.05, weight_decay=0.3, amsgrad=True),
     ),
 }

@@ -19,6 +19,7 @@ RULES = {
     "scheduled": lambda w: mm.sgd(0.05, weight_decay=lambda step: w),
     "tensor": lambda w: mm.sgd(0.05, weight_decay=torch.tensor(w, dtype=torch.float64)),
     "momentum": lambda w: mm.sgd(0.05, momentum=0.7, nesterov=True, weight_decay=w),
+    "adam": lambda w: mm.adam(0.02, betas=(0.5, 0.9), eps=0.1, amsgrad=True, weight_decay=w),
     "torch": lambda w: mm.from_torch(torch.optim.SGD, lr=0.05, momentum=0.7, weight_decay=w),
 }
 TURNS_THE_FIELD = (
@@ -115,9 +116,7 @@ def test_extra_adam_by_hand(native: bool, decoupled: bool) -> None:
     game, z = some_game(0, 0.0)
     h, w, (β1, β2), ε, b = 0.02, 0.3, (0.5, 0.9), 1e-8, torch.ones(2)
     if native:
-        rule = mm.adam(h, betas=(β1, β2), weight_decay=w)
-        if not decoupled:
-            return  # the native rule is AdamW
+        rule = (mm.adamw if decoupled else mm.adam)(h, betas=(β1, β2), weight_decay=w)
     else:
         kind = torch.optim.AdamW if decoupled else torch.optim.Adam
         rule = mm.from_torch(kind, lr=h, betas=(β1, β2), weight_decay=w)

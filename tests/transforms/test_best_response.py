@@ -13,20 +13,9 @@ from torch.nn.functional import cross_entropy, softplus
 import minimax as mm
 from minimax.optimizers import BY_NAME
 from minimax.projections import box
-from minimax.rules import Rule
 from minimax.transforms import accumulate, add, best_response, consensus
 
 pytestmark = pytest.mark.usefixtures("float64")
-
-
-class Sign(Rule):
-    """Steps of the gradient's sign: FGSM's and PGD's."""
-
-    def init(self, player: Any, names: Any = ()) -> dict:
-        return {}
-
-    def move(self, player: Any, gradient: Any, memory: dict, step: Tensor) -> tuple:
-        return [-self.lr * g.sign() for g in gradient], memory
 
 
 X = torch.tensor([[2, 1], [1.5, -0.5], [0.5, 2], [-1, -1.5], [-2, 0.5], [0.2, -1]], dtype=torch.float64)
@@ -42,7 +31,7 @@ def robust_risk(ε: float, steps: int = 1, **options: Any) -> mm.Game:
         return softplus(-y * ((x + δ) @ w + b)).mean() + 0.005 * (w @ w)
 
     game = mm.zero_sum(risk, constraints=(None, box(-ε, ε)))
-    return best_response(game, 1, lambda batch: torch.zeros_like(batch[0]), Sign(2 * ε), steps, **options)
+    return best_response(game, 1, lambda batch: torch.zeros_like(batch[0]), mm.rules.sign(2 * ε), steps, **options)
 
 
 @pytest.mark.parametrize("ε, risk, w", [(0.5, 0.3264594514, (2.578755, 1.560010)), (1.0, 0.6795214630, None)])
@@ -83,7 +72,7 @@ def attacked(net: nn.Module, δ: Tensor, batch: dict) -> Tensor:
 
 def adversarial(**options: Any) -> mm.Game:
     game = mm.zero_sum(attacked)
-    return best_response(game, 1, lambda batch: batch["noise"], Sign(0.06), 3, constraint=pixels, **options)
+    return best_response(game, 1, lambda batch: batch["noise"], mm.rules.sign(0.06), 3, constraint=pixels, **options)
 
 
 def by_hand(model: nn.Module, steps: int, step: Callable[[nn.Module, Tensor, dict], None]) -> None:

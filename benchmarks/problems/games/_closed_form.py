@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+import minimax as mm
 from benchmarks.networks import seeded
-from benchmarks.problem import Preset, Problem, Recipe
-from minimax import Game
+from benchmarks.problem import Floor, Metric, Preset, Problem, Recipe, View
 from minimax.games import ClosedForm
 
 
 class ClosedFormProblem(Problem):
     """A game with a known equilibrium: distance |z - z*|, field |F|, and x and y, the players' first coordinates."""
 
-    headline: ClassVar[str] = "distance"
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(steps=10, evaluations=2),
         "cpu": Preset(steps=2000, evaluations=100),
         "gpu": Preset(steps=2000, evaluations=100),
     }
-    recipe: ClassVar[Recipe] = Recipe("sgd", lr=0.1)
+    recipe: ClassVar[Recipe] = Recipe(mm.sgd(0.1))
+    target: ClassVar[float | None] = None
+    """The distance that a good run reaches."""
 
     @abstractmethod
     def form(self) -> ClosedForm:
@@ -37,7 +39,7 @@ class ClosedFormProblem(Problem):
         with self.device:
             return self.form()
 
-    def game(self) -> Game:
+    def game(self) -> mm.Game:
         return self.closed.game
 
     def players(self, seed: int) -> tuple[Any, ...]:
@@ -46,14 +48,23 @@ class ClosedFormProblem(Problem):
         length = torch.cat([direction.reshape(-1) for direction in directions]).norm()
         return tuple(x + radius * direction / length for x, direction in zip(centre, directions, strict=True))
 
-    @torch.no_grad()
-    def evaluate(self, players: tuple[Any, ...], seed: int) -> dict[str, float]:
-        field = torch.cat([gradient.reshape(-1) for gradient in self.game().field(players)])
-        x, y, *_ = (first(player) for player in players)
-        return {"distance": float(self.closed.distance(players)), "field": float(field.norm()), "x": x, "y": y}
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return (
+            Metric("distance", range=(0, math.inf), headline=True, target=self.target),
+            Metric("field", range=(0, math.inf)),
+            Metric("x", better=None),
+            Metric("y", better=None),
+        )
 
-    def floors(self) -> dict[str, float]:
-        return {"distance/equilibrium": 0.0, "field/equilibrium": 0.0}
+    @torch.no_grad()
+    def evaluate(self, view: View) -> dict[str, float]:
+        field = torch.cat([gradient.reshape(-1) for gradient in self.game().field(view.players)])
+        x, y, *_ = (first(player) for player in view.players)
+        return {"distance": float(self.closed.distance(view.players)), "field": float(field.norm()), "x": x, "y": y}
+
+    def floors(self) -> Iterable[Floor]:
+        return Floor("distance", "equilibrium", 0.0), Floor("field", "equilibrium", 0.0)
 
 
 def first(player: Tensor) -> float:

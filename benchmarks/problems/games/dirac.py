@@ -10,28 +10,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+import minimax as mm
 from benchmarks.problem import Preset, Recipe
 from benchmarks.problems.games._closed_form import ClosedFormProblem
 from minimax import games
 from minimax.games import ClosedForm
 
 
-class DiracGAN(ClosedFormProblem):
-    """min over θ, max over ψ of f(ψθ) + f(0), f(t) = -log(1 + e⁻ᵗ): eigenvalues ±i/2."""
+class Dirac(ClosedFormProblem):
+    """A Dirac-GAN from a distance of √2 over 500 steps of .2."""
 
-    name = "dirac-gan"
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(steps=10, evaluations=2),
         "cpu": Preset(steps=500, evaluations=100),
         "gpu": Preset(steps=500, evaluations=100),
     }
-    recipe: ClassVar[Recipe] = Recipe("sgd", lr=0.2)
+    recipe: ClassVar[Recipe] = Recipe(mm.sgd(0.2))
+
+
+class DiracGAN(Dirac):
+    """min over θ, max over ψ of f(ψθ) + f(0), f(t) = -log(1 + e⁻ᵗ): eigenvalues ±i/2."""
+
+    name = "dirac-gan"
 
     def form(self) -> ClosedForm:
         return games.dirac_gan()
 
 
-class DiracNSGAN(DiracGAN):
+class DiracNSGAN(Dirac):
     """The generator maximises f(-ψθ) instead: eigenvalues ±i/2, and sublinear convergence."""
 
     name = "dirac-ns"
@@ -40,27 +46,27 @@ class DiracNSGAN(DiracGAN):
         return games.dirac_nsgan()
 
 
-class DiracR1(DiracGAN):
+class DiracR1(Dirac):
     """The Dirac-GAN with R1, γ/2 ψ² on the critic's loss at γ = .3: it converges linearly."""
 
     name = "dirac-r1"
-    targets: ClassVar[Mapping[str, tuple[str, float]]] = {"distance": ("<=", 1e-2)}
+    target = 1e-2
 
     def form(self) -> ClosedForm:
         return games.dirac_gan(gamma=0.3)
 
 
-class DiracNSR1(DiracGAN):
+class DiracNSR1(Dirac):
     """The non-saturating Dirac-GAN with R1, γ/2 ψ² at γ = .3."""
 
     name = "dirac-ns-r1"
-    targets: ClassVar[Mapping[str, tuple[str, float]]] = {"distance": ("<=", 1e-2)}
+    target = 1e-2
 
     def form(self) -> ClosedForm:
         return games.dirac_nsgan(gamma=0.3)
 
 
-class DiracWGAN(DiracGAN):
+class DiracWGAN(Dirac):
     """f(t) = t and |ψ| <= 1: bilinear in a box, eigenvalues ±i."""
 
     name = "dirac-wgan"
@@ -69,7 +75,7 @@ class DiracWGAN(DiracGAN):
         return games.dirac_wgan(clip=1.0)
 
 
-class DiracWGANGP(DiracGAN):
+class DiracWGANGP(Dirac):
     """f(t) = t with (|ψ| - 1)² on the critic's loss: the field jumps at the equilibrium."""
 
     name = "dirac-wgan-gp"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+import minimax as mm
 from benchmarks.problem import Preset, Recipe
 from benchmarks.problems.games._closed_form import ClosedFormProblem
 from minimax import games
@@ -21,8 +22,8 @@ class StronglyConvexConcave(ClosedFormProblem):
         "cpu": Preset(steps=400, evaluations=50),
         "gpu": Preset(steps=400, evaluations=50),
     }
-    recipe: ClassVar[Recipe] = Recipe("sgd", lr=0.05)
-    targets: ClassVar[Mapping[str, tuple[str, float]]] = {"distance": ("<=", 1e-3)}
+    recipe: ClassVar[Recipe] = Recipe(mm.sgd(0.05))
+    target = 1e-3
 
     def form(self) -> ClosedForm:
         return games.scsc()

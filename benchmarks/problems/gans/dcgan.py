@@ -3,13 +3,14 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar
 
+import minimax as mm
 from benchmarks.networks import Critic, Generator, batch_norm
 from benchmarks.problem import Recipe
-from benchmarks.problems.gans._image import presets
-from benchmarks.problems.gans.nsgan import NSGAN
+from benchmarks.problems._images import ImageGAN, presets
+from benchmarks.problems._losses import logistic_critic, nonsaturating_generator
 
 
-class DCGAN(NSGAN):
+class DCGAN(ImageGAN):
     """NS-GAN on strided convolutions with BatchNorm by the batch's statistics, LeakyReLU .2, weights from N(0, .02).
 
     G minimises E softplus(-D(G(z))), D minimises E softplus(-D(x)) + E softplus(D(G(z))).
@@ -21,4 +22,7 @@ class DCGAN(NSGAN):
     networks = (Generator, partial(Critic, norm=batch_norm))
     presets = presets(360, widths=(4, 16, 32, 64))
     # The source's rate is 2e-4.
-    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, options={"betas": (0.5, 0.999)})
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
+
+    def game(self) -> mm.Game:
+        return mm.Game(nonsaturating_generator, logistic_critic)

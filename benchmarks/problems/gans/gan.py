@@ -5,8 +5,10 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+import minimax as mm
 from benchmarks.problem import Batch, Recipe
-from benchmarks.problems.gans._image import ImageGAN, presets
+from benchmarks.problems._images import ImageGAN, presets
+from benchmarks.problems._losses import logistic_critic
 
 
 class GAN(ImageGAN):
@@ -20,12 +22,12 @@ class GAN(ImageGAN):
     name = "gan"
     presets = presets(1000)
     # The source's rate, 2e-4, is for runs forty times as long.
-    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, options={"betas": (0.5, 0.999)})
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
 
-    @staticmethod
-    def generator_loss(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
-        return -softplus(d(g(batch["noise"]))).mean()
+    def game(self) -> mm.Game:
+        return mm.Game(generator_loss, logistic_critic)
 
-    @staticmethod
-    def critic_loss(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
-        return softplus(-d(batch["real"])).mean() + softplus(d(g(batch["noise"]))).mean()
+
+def generator_loss(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
+    """-E softplus(D(G(z))), that is E log(1 - σ(D(G(z))))."""
+    return -softplus(d(g(batch["noise"]))).mean()

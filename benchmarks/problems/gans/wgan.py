@@ -2,11 +2,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor, nn
-
-from benchmarks.problem import Batch, Recipe
-from benchmarks.problems.gans._image import ImageGAN, presets
-from minimax import Game
+import minimax as mm
+from benchmarks.problem import Recipe
+from benchmarks.problems._images import ImageGAN, presets
+from benchmarks.problems._losses import wasserstein_critic, wasserstein_generator
 from minimax.projections import weight_clipping
 
 
@@ -19,15 +18,7 @@ class WGAN(ImageGAN):
     name = "wgan"
     presets = presets(1100)
     # Five critic steps before each of the generator's. The source's rate is 5e-5.
-    recipe: ClassVar[Recipe] = Recipe("rmsprop", lr=1e-3, steps=(1, 5), order=(1, 0))
+    recipe: ClassVar[Recipe] = Recipe(mm.rmsprop(1e-3), steps=(1, 5), order=(1, 0))
 
-    @staticmethod
-    def generator_loss(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
-        return -d(g(batch["noise"])).mean()
-
-    @staticmethod
-    def critic_loss(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
-        return d(g(batch["noise"])).mean() - d(batch["real"]).mean()
-
-    def game(self) -> Game:
-        return Game(self.generator_loss, self.critic_loss, constraints=(None, weight_clipping(0.01)))
+    def game(self) -> mm.Game:
+        return mm.Game(wasserstein_generator, wasserstein_critic, constraints=(None, weight_clipping(0.01)))

@@ -5,9 +5,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+import minimax as mm
 from benchmarks.problem import Batch, Recipe
-from benchmarks.problems.gans._image import ImageGAN, presets
-from benchmarks.problems.gans.wgan import WGAN
+from benchmarks.problems._images import ImageGAN, presets
+from benchmarks.problems._losses import wasserstein_generator
 from minimax.penalties import wgan_gp
 
 
@@ -20,14 +21,16 @@ class WGANGP(ImageGAN):
     name = "wgan-gp"
     presets = presets(600)
     # The source's rate is 1e-4.
-    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, options={"betas": (0.5, 0.9)}, steps=(1, 5), order=(1, 0))
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.9)), steps=(1, 5), order=(1, 0))
 
-    generator_loss = staticmethod(WGAN.generator_loss)
+    def game(self) -> mm.Game:
+        return mm.Game(wasserstein_generator, critic_loss)
 
-    @staticmethod
-    def critic_loss(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
-        real, fake = batch["real"], g(batch["noise"])
-        return d(fake).mean() - d(real).mean() + 10 * wgan_gp(d, real, fake, batch["between"])
+    def extras(self, stream: torch.Generator, size: int) -> dict[str, Tensor]:
+        return {"between": torch.rand(size, generator=stream, device=self.device)}
 
-    def draw(self, stream: torch.Generator, size: int) -> dict[str, Tensor]:
-        return super().draw(stream, size) | {"between": torch.rand(size, generator=stream, device=self.device)}
+
+def critic_loss(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
+    """E D(G(z)) - E D(x) + 10 E(|∇D(x̂)| - 1)²."""
+    real, fake = batch["real"], g(batch["noise"])
+    return d(fake).mean() - d(real).mean() + 10 * wgan_gp(d, real, fake, batch["between"])

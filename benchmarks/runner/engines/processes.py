@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from benchmarks import record
 
 if TYPE_CHECKING:
-    from benchmarks.runner.worker import Event, Task
+    from benchmarks.runner.task import Event, Task
 
 PRELOAD = ["torch", "benchmarks.runner.process"]
 GRACE = 30.0  # seconds after which a worker that does not stop by itself is killed
@@ -85,7 +85,7 @@ class _Pool:
 
     def leave(self, task: Task) -> None:
         """Say, once, that another command has this cell."""
-        from benchmarks.runner.worker import Event
+        from benchmarks.runner.task import Event
 
         name = task.cell.run_id
         if name not in self.left:
@@ -124,7 +124,7 @@ class _Pool:
 
     def take(self, one: _Running, event: Event) -> None:
         """Pass an event on; a cell that another command has goes back to those that wait."""
-        from benchmarks.runner.worker import BUSY
+        from benchmarks.runner.task import BUSY
 
         if event.kind == BUSY:
             one.ended = True
@@ -163,7 +163,7 @@ def busy(folder: record.Folder) -> bool:
 
 def _death(one: _Running) -> Event:
     """How a process ended that has not said so itself."""
-    from benchmarks.runner.worker import Event
+    from benchmarks.runner.task import Event
 
     name, code = one.task.cell.run_id, one.process.exitcode
     if one.overdue:

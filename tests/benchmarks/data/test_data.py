@@ -16,7 +16,8 @@ import torch
 
 from benchmarks import data
 from benchmarks.data import DataError, Density, Gaussian, Grid, Images, Mixture, Moons, Ring, folders
-from benchmarks.quality import features, metrics
+from benchmarks.quality import features
+from benchmarks.quality.image_scores import image_scores
 
 
 @pytest.fixture
@@ -259,9 +260,8 @@ def test_a_folder_of_too_few_images_is_refused_before_anything_is_played(empty: 
     data.prepare(spec)
     features.prepare(spec)
     images, classifier = data.load(spec), features.load(spec)
-    real, probabilities = classifier.read(images.test)
-    scores = metrics.report(real, classifier(images.train[: len(real)]), classifier.name, probabilities)
-    assert len(real) == 6 and all(math.isfinite(value) for value in scores.values())
+    scores = image_scores(classifier, images.test, images.train[: len(images.test)])
+    assert len(images.test) == 6 and all(math.isfinite(value) for value in scores.values())
 
 
 def test_sixteen_bits_of_grey_are_scaled(empty: Path) -> None:
@@ -329,10 +329,10 @@ def test_what_a_killed_run_left_in_the_cache_is_swept(empty: Path) -> None:
     assert not left.exists()
 
 
-def test_a_worker_reads_with_torch_and_numpy_alone(digits: Images, cache: Path) -> None:
+def test_a_worker_needs_no_decoder(digits: Images, cache: Path) -> None:
     code = (
-        "import sys; from benchmarks import data, networks; from benchmarks.quality import features, labels, metrics; "
-        "data.load('digits', 16); print({'sklearn', 'scipy', 'torchvision', 'PIL', 'pandas'} & set(sys.modules))"
+        "import sys; from benchmarks import data, networks; from benchmarks.quality import image_scores; "
+        "data.load('digits', 16); print({'sklearn', 'torchvision', 'PIL', 'pandas'} & set(sys.modules))"
     )
     root = Path(__file__).resolve().parents[3]
     run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)

@@ -6,7 +6,7 @@ import torch
 
 from benchmarks import data, record
 from benchmarks.data import stream
-from benchmarks.quality import features, labels, metrics
+from benchmarks.quality import distances, features, labels
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +43,10 @@ def test_scores_order_real_noisy_and_random_images(digits64: features.Features) 
     real, other = digits64(images.test), digits64(images.train[:597])
     noise = 2 * torch.rand(images.test.shape, generator=stream(0)) - 1
     noisy = digits64((images.train[:597] + noise).clamp(-1, 1))
-    for score in (metrics.fd, metrics.kid):
+    for score in (distances.fd, distances.kid):
         scores = [score(real, other), score(real, noisy), score(real, digits64(noise))]
         assert 3 * scores[0] < scores[1] < scores[2] / 3
-    assert metrics.prdc(real, other)["recall"] > 0.8 > metrics.prdc(real, digits64(noise))["recall"]
+    assert distances.prdc(real, other)["recall"] > 0.8 > distances.prdc(real, digits64(noise))["recall"]
 
 
 def test_training_repeats_bit_for_bit_and_weights_make_the_digest(digits64: features.Features, cache: Path) -> None:

@@ -13,13 +13,16 @@ from benchmarks import pictures
 from benchmarks.reporting import figures, grids
 from benchmarks.reporting.looks import looks
 
+METRICS = pd.DataFrame(
+    {"name": ["kid", "field_norm"], "unit": ["digits64", ""], "low": [-np.inf, 0.0], "high": [np.inf, np.inf]}
+)
 LABELS = {"sim": "diverged", "extra": "ok", "alt lr=0.1": "ok"}
 
 
 def run(label, seed, status, value):
     lost = status == "diverged"
     about = {"run_id": f"{label}-{seed}", "title": "p/d", "label": label, "seed": seed, "status": status}
-    about |= {"headline": "kid", "higher_is_better": False, "value": np.nan if lost else value}
+    about |= {"headline": "kid", "better": "lower", "value": np.nan if lost else value}
     return about | {"last_minus_best": np.inf if lost else 0.1 * seed, "path_ratio": 1.0 + 50 * seed}
 
 
@@ -35,7 +38,7 @@ def rows(runs):
     for one in runs.to_dict("records"):
         for step in range(0, 3 if one["status"] == "diverged" else 6):
             same = {name: one[name] for name in ("run_id", "title", "label", "seed", "status")}
-            same |= {"step": step, "gradients": 2 * step, "train_time_s": 0.1 * step}
+            same |= {"step": step, "units": 2 * step, "train_time_s": 0.1 * step}
             for metric, value in (("kid", 2.0**-step), ("field_norm", np.nan), ("x", step), ("y", one["seed"])):
                 out.append({**same, "metric": metric, "value": value})
     return pd.DataFrame(out)
@@ -45,7 +48,7 @@ def rows(runs):
 def summary():
     each = [("p", "sim", np.inf, 3), ("p", "extra", 0.1, 0), ("q", "sim", 1.0, 1), ("q", "extra", 2.0, 0)]
     return pd.DataFrame(each, columns=["title", "label", "median", "diverged"]).assign(
-        seeds=3, failed=0, headline="kid", higher_is_better=False
+        seeds=3, failed=0, skipped=0, headline="kid", better="lower"
     )
 
 
@@ -86,22 +89,23 @@ def drawn(figure, tmp_path):
 @pytest.mark.parametrize("axis", figures.AXES)
 def test_curves_say_how_many_seeds_there_were_and_how_many_diverged(rows, runs, tmp_path, axis):
     floors = pd.DataFrame(
-        [("p/d", "kid", "real", 0.01), ("p/d", "kid", "none", -1.0)], columns=["title", "metric", "what", "value"]
+        [("p/d", "kid", "real", 0.01), ("p/d", "kid", "none", -1.0)], columns=["title", "metric", "reference", "value"]
     )
-    said = drawn(figures.curves(rows, runs, floors, ["kid", "field_norm"], axis), tmp_path)
+    said = drawn(figures.curves(rows, runs, floors, METRICS, axis), tmp_path)
     assert "sim (n = 3, 1 diverged)" in said and "extra (n = 3)" in said
     assert "median" in said and "quartiles" in said and figures.AXES[axis] in said and "real" in said
 
 
 def test_curves_mark_a_divergence_where_it_was(rows, runs):
-    figure = figures.curves(rows, runs, pd.DataFrame(columns=["title", "metric", "what", "value"]), ["kid"], "steps")
+    floors = pd.DataFrame(columns=["title", "metric", "reference", "value"])
+    figure = figures.curves(rows, runs, floors, METRICS[:1], "steps")
     crosses = [line for line in figure.axes[0].lines if line.get_marker() == "X"]
     assert [tuple(cross.get_xydata()[0]) for cross in crosses] == [(2.0, 0.25)]
 
 
 def test_a_curve_of_one_point_is_seen(rows, runs):
-    floors = pd.DataFrame(columns=["title", "metric", "what", "value"])
-    (panel,) = figures.curves(rows[rows.step == 2], runs, floors, ["kid"], "steps").axes
+    floors = pd.DataFrame(columns=["title", "metric", "reference", "value"])
+    (panel,) = figures.curves(rows[rows.step == 2], runs, floors, METRICS[:1], "steps").axes
     assert {line.get_marker() for line in panel.lines if not str(line.get_label()).startswith("_")} == {
         look.marker for look in looks(LABELS).values()
     }
@@ -117,7 +121,7 @@ def test_the_overview_ranks_and_marks_divergences(summary, tmp_path):
     said = drawn(figures.overview(summary), tmp_path)
     assert "✗ 3/3" in said and "1  ✗ 1/3" in said and "3 seeds" in said
     assert figures.ranks(summary).tolist() == [2, 1, 1, 2]
-    turned = summary.assign(higher_is_better=True, median=summary["median"].replace(np.inf, -np.inf))
+    turned = summary.assign(better="higher", median=summary["median"].replace(np.inf, -np.inf))
     assert figures.ranks(turned).tolist() == [2, 1, 2, 1]
 
 
@@ -141,8 +145,8 @@ def test_grids_name_the_seeds_they_show(taken, runs, tmp_path, kind):
 
 def every_figure(rows, runs, taken, summary):
     """All kinds of figures, by name."""
-    floors = pd.DataFrame(columns=["title", "metric", "what", "value"])
-    yield "curves", figures.curves(rows, runs, floors, ["kid", "field_norm"], "gradients")
+    floors = pd.DataFrame(columns=["title", "metric", "reference", "value"])
+    yield "curves", figures.curves(rows, runs, floors, METRICS, "gradients")
     yield "tradeoff", figures.tradeoff(runs)
     yield "overview", figures.overview(summary)
     yield "phase", figures.phase(rows, runs)
@@ -171,7 +175,7 @@ def extent(artist, renderer):
 def test_nothing_that_is_written_overlaps_or_leaves_the_figure(rows, runs, taken, summary, long):
     names = {label: f"{label} inner=extragradient[explore=0.5,fresh=True];k=5" for label in LABELS} if long else {}
     names |= {"p/d": "wgan-gp/folder-pictures-of-cats-0123456789ab"} if long else {}
-    frames = [renamed(frame, names) for frame in (rows.assign(gradients=10_000 * rows.gradients), runs, taken, summary)]
+    frames = [renamed(frame, names) for frame in (rows.assign(units=10_000 * rows.units), runs, taken, summary)]
     for kind, figure in every_figure(*frames):
         renderer = laid_out(figure)
         boxes = [extent(text, renderer) for text in (figure._suptitle, *figure.legends) if text is not None]
@@ -194,7 +198,7 @@ def test_an_optimizer_has_one_colour_in_all_figures(rows, runs, taken, summary):
                 drawn = handle.get_color() if kind == "curves" else handle.get_facecolor()[0]
                 assert to_hex(drawn) == colour[label]
         if kind == "phase":
-            for panel, label in zip(figure.axes, sorted(LABELS), strict=False):
+            for panel, label in zip(figure.axes, LABELS, strict=False):
                 assert {to_hex(line.get_color()) for line in panel.lines} == {colour[label]}
 
 
@@ -209,8 +213,8 @@ def test_a_dollar_in_a_name_is_a_dollar(rows, runs, taken, summary, tmp_path):
 
 
 def test_ticks_of_logarithmic_axes_are_plain_numbers(rows, runs):
-    floors = pd.DataFrame(columns=["title", "metric", "what", "value"])
-    figure = figures.curves(rows.assign(value=rows.value**3), runs, floors, ["kid"], "steps")
+    floors = pd.DataFrame(columns=["title", "metric", "reference", "value"])
+    figure = figures.curves(rows.assign(value=rows.value**3), runs, floors, METRICS[:1], "steps")
     laid_out(figure)
     texts = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert (
@@ -222,19 +226,21 @@ def test_ticks_of_logarithmic_axes_are_plain_numbers(rows, runs):
 
 def test_legends_count_what_failed_and_medians_end_where_half_are_left(rows, runs):
     lost = runs.assign(status=runs.status.where(runs.run_id != "extra-1", "error"))
-    floors = pd.DataFrame(columns=["title", "metric", "what", "value"])
-    assert "extra (n = 3, 1 failed or unfinished)" in texts(figures.curves(rows, lost, floors, ["kid"], "steps"))
+    floors = pd.DataFrame(columns=["title", "metric", "reference", "value"])
+    assert "extra (n = 3, 1 failed or unfinished)" in texts(figures.curves(rows, lost, floors, METRICS[:1], "steps"))
     late = rows[(rows.step < 3) | (rows.run_id == "extra-0")]
     (line,) = (
         line
-        for line in figures.curves(late, runs, floors, ["kid"], "steps").axes[0].lines
+        for line in figures.curves(late, runs, floors, METRICS[:1], "steps").axes[0].lines
         if str(line.get_label()).startswith("extra")
     )
     assert max(line.get_xdata()) == 2
 
 
 def test_the_overview_says_each_rows_metric_and_its_direction(summary):
-    mixed = summary.assign(headline=["kid", "kid", "agreement", "agreement"], higher_is_better=summary.title == "q")
+    mixed = summary.assign(
+        headline=["kid", "kid", "agreement", "agreement"], better=["lower", "lower", "higher", "higher"]
+    )
     (panel, _) = figures.overview(mixed.assign(failed=[0, 1, 0, 0])).axes
     rows = [text.get_text() for text in panel.get_yticklabels()]
     assert rows == ["p\nkid, lower is better", "q\nagreement, higher is better"]
@@ -280,4 +286,4 @@ def test_files_are_the_same_at_every_writing(summary, tmp_path):
 def test_seeds_are_ranked_from_best_to_worst(runs):
     mine = runs[runs.label == "sim"]
     assert grids.ranked(mine) == [0, 1, 2]
-    assert grids.ranked(mine.assign(higher_is_better=True)) == [1, 0, 2]
+    assert grids.ranked(mine.assign(better="higher")) == [1, 0, 2]

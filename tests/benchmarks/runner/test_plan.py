@@ -11,10 +11,10 @@ import minimax as mm
 from benchmarks import problems, record
 from benchmarks.problem import Preset, Recipe
 from benchmarks.record import UsageError
-from benchmarks.runner import plan, spec
+from benchmarks.runner import plan, setup, spec
 
 TINY = str(Path(__file__).parents[1] / "tiny.py")
-RECIPE = Recipe("adam", lr=2e-4, options={"betas": (0.5, 0.999)}, steps=(1, 5), order=(1, 0))
+RECIPE = Recipe(mm.adam(2e-4, betas=(0.5, 0.999)), steps=(1, 5), order=(1, 0))
 
 
 @pytest.fixture(scope="module")
@@ -111,12 +111,12 @@ def test_malformed_specs_are_refused_in_one_sentence(text, says):
 def test_parameters_that_do_not_fit_are_refused_in_one_sentence(text, says):
     (one,) = spec.parse(text)
     with pytest.raises(UsageError, match=says):
-        spec.resolve(one, RECIPE)
+        setup.resolve(one, RECIPE)
 
 
 def built(text, recipe=RECIPE):
     (one,) = spec.parse(text)
-    return spec.resolve(one, recipe).build(10)
+    return setup.resolve(one, recipe).build(10)
 
 
 @pytest.mark.parametrize(
@@ -185,11 +185,14 @@ def test_the_identity_holds_what_changes_the_numbers_and_nothing_else(found):
         replace(cell, data="digits"),
         replace(cell, sizes=replace(cell.sizes, batch=5)),
         replace(cell, sizes=replace(cell.sizes, options={"width": 3})),
-        replace(cell, setup=replace(cell.setup, lr=1.0)),
+        replace(cell, setup=replace(cell.setup, rule=mm.adam(1.0))),
         replace(cell, setup=replace(cell.setup, fields={"explore": 2.0})),
         replace(cell, setup=replace(cell.setup, decay=False)),
+        replace(cell, setup=replace(cell.setup, clip=1.0)),
+        replace(cell, setup=replace(cell.setup, ema=10.0)),
+        replace(cell, version=2),
     ]
-    assert len({plan.digest(other.identity) for other in [cell, *different]}) == 8
+    assert len({plan.digest(other.identity) for other in [cell, *different]}) == 11
     assert planned(found, "extragradient[explore=1;eps=1e-8;lr=0.05]", seeds=(0,))[0].run_id == cell.run_id
     assert cell.run_id.startswith("tiny-extragradient-s0-")
     assert json.loads(json.dumps(plan.describe(cell, found["tiny"].kind, 0.0)))["identity"]["seeds"] == [0]
@@ -208,7 +211,7 @@ def test_the_identity_holds_what_is_inside_a_wrapper(found):
 
 
 def test_the_identity_is_the_same_in_every_process():
-    cell = plan.Cell("p", "d", "cpu", Preset(1), spec.Setup("simultaneous"), "", (0,), "")
+    cell = plan.Cell("p", "d", "cpu", Preset(1), setup.Setup("simultaneous"), "", (0,), "")
     assert cell.run_id == "p-d-simultaneous-s0-" + plan.digest(cell.identity)
     assert plan.digest({"b": (1, 2.0), "a": None}) == "cbbbaf2c"
 

@@ -67,7 +67,7 @@ def test_a_cell_records_what_it_did(task):
     assert names[:2] == ["pixels-00000000.png", "pixels-00000005.png"] and "points-00000020.npy" in names
     assert [event.kind for event in events] == ["start", *["evaluation"] * 5, "ok"]
     (floors,) = (played.folder.path.parent / "floors").iterdir()
-    assert json.loads(floors.read_text())["floors"] == {"distance/equilibrium": 0.0}
+    assert json.loads(floors.read_text())["floors"] == [["distance", "equilibrium", 0.0]]
 
 
 @pytest.mark.parametrize(

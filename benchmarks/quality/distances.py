@@ -106,19 +106,6 @@ def sliced_w2(x: Tensor, y: Tensor, projections: int = 128, seed: int = 0) -> fl
     return float(gaps.square().mean().sqrt())
 
 
-def report(x: Tensor, y: Tensor, name: str, probabilities: Tensor | None = None) -> dict[str, float]:
-    """All scores of generated features against real ones, named after the features: ``{"fd/digits64": ..., ...}``.
-
-    ``probabilities`` (of the generated images) bring the classifier score. Below 2 d samples there is no ``fd``.
-    """
-    scores = {"kid": kid(x, y), **prdc(x, y), "sliced_w2": sliced_w2(x, y)}
-    if len(x) >= 2 * x[0].numel():
-        scores = {"fd": fd(x, y), **scores}
-    if probabilities is not None:
-        scores["classifier_score"] = classifier_score(probabilities)
-    return {f"{score}/{name}": value for score, value in scores.items()}
-
-
 def _pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     x, y = (z.detach().double().cpu().flatten(1) for z in (x, y))
     if x.shape[1] != y.shape[1]:

@@ -1,9 +1,8 @@
-"""What the generators of images share: networks of the data's size, batches, scores in a feature space, pictures."""
+"""What the models of images share: the data set with its feature space, networks of its size, batches, pictures."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -14,9 +13,9 @@ from torch.nn.functional import pad
 
 from benchmarks import data as sets
 from benchmarks.networks import MLPCritic, seeded
-from benchmarks.problem import Batch, Memory, Preset, Problem
-from benchmarks.quality import features, metrics
-from minimax import Game
+from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Problem, View
+from benchmarks.quality import features
+from benchmarks.quality.image_scores import image_metrics, image_scores
 
 EVALUATION = -1  # the draw that evaluations take, which no batch does
 PICTURES = -2
@@ -50,16 +49,14 @@ class NormedGenerator(nn.Sequential):
 
 
 class ImageProblem(Problem):
-    """A model of images: reads a data set, scores samples against its test images in its classifier's feature space."""
+    """A problem on one image set, which comes with the feature space of its classifier."""
 
     datasets: ClassVar[tuple[str, ...]] = ("digits", "mnist", "fashion-mnist", "cifar10")
-    headline: ClassVar[str] = "kid"
 
     def __init__(self, preset: str = "cpu", data: str | None = None, device: str | torch.device = "cpu") -> None:
         super().__init__(preset, data, device)
         if self.data != self.datasets[0]:
             self.preset = self.presets.get(preset + LARGE, self.preset)
-            vars(self)["targets"] = {}  # they are stated for digits
 
     @classmethod
     def prepare(cls, data: str | None, root: str | None, download: bool) -> None:
@@ -88,24 +85,25 @@ class ImageProblem(Problem):
         """How many images are compared: as many real ones as generated ones."""
         return min(self.preset.samples, len(self.images.test))
 
-    @cached_property
-    def real(self) -> Tensor:
-        """Features of the test images that samples are compared with, (samples, features)."""
-        return self.classifier(self.images.test[: self.samples])
+    def score(self, fake: Tensor) -> dict[str, float]:
+        """Every image score of as many images as `samples`, against test images."""
+        return image_scores(self.classifier, self.images.test[: self.samples], fake)
 
-    def score(self, images: Tensor) -> dict[str, float]:
-        """Every image score of as many images as `samples`."""
-        found, probabilities = self.classifier.read(images)
-        scores = metrics.report(self.real, found, self.classifier.name, probabilities)
-        return {"kid": scores[f"kid/{self.classifier.name}"], **scores}
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return image_metrics(self.classifier, self.samples, headline="kid")
 
-    def floors(self) -> dict[str, float]:
+    def floors(self) -> Iterable[Floor]:
         """Training images against test images: what a perfect model scores."""
-        return {f"{name}/real": value for name, value in self.score(self.images.train[: self.samples]).items()}
+        return [Floor(name, "real", value) for name, value in self.score(self.images.train[: self.samples]).items()]
+
+    def stated(self, target: float) -> float | None:
+        """A target, all of which are stated for digits."""
+        return target if self.data == self.datasets[0] else None
 
 
 class ImageGAN(ImageProblem):
-    """A generator against a critic. A problem is its two losses, its networks, and its recipe."""
+    """A generator against a critic. A problem is its game, its networks, and its recipe."""
 
     networks: ClassVar[tuple[Callable[..., nn.Module], Callable[..., nn.Module]]] = (NormedGenerator, MLPCritic)
     """generator(latent, channels, size, width) and critic(channels, size, width)."""
@@ -113,47 +111,29 @@ class ImageGAN(ImageProblem):
     def players(self, seed: int) -> tuple[Any, ...]:
         shape, width = (self.images.channels, self.images.size), self.option["width"]
         generator, critic = self.networks
-        built = seeded(seed, lambda: (generator(self.inputs, *shape, width), critic(*shape, width)))
+        built = seeded(seed, lambda: (generator(self.option["latent"], *shape, width), critic(*shape, width)))
         return tuple(module.to(self.device) for module in built)
 
-    @staticmethod
-    @abstractmethod
-    def generator_loss(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
-        """What the generator minimises."""
-
-    @staticmethod
-    @abstractmethod
-    def critic_loss(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
-        """What the critic minimises."""
-
-    def game(self) -> Game:
-        return Game(self.generator_loss, self.critic_loss)
-
-    @property
-    def inputs(self) -> int:
-        """How many numbers the generator starts from."""
-        latent: int = self.option["latent"]
-        return latent
-
     def noise(self, stream: torch.Generator, size: int) -> Tensor:
-        """What the generator starts from, (size, inputs)."""
-        return torch.randn(size, self.inputs, generator=stream, device=self.device)
-
-    def draw(self, stream: torch.Generator, size: int) -> dict[str, Tensor]:
-        """What the losses take: real images, noise, and whatever else is random."""
-        real, _ = self.images.batch(stream, size)
-        return {"real": real, "noise": self.noise(stream, size)}
+        """What the generator starts from, (size, latent)."""
+        return torch.randn(size, self.option["latent"], generator=stream, device=self.device)
 
     def batch(self, seed: int, draw: int, memory: Memory = None) -> Batch:
-        return self.draw(self.generator(seed, draw), self.preset.batch)
+        stream, size = self.generator(seed, draw), self.preset.batch
+        real, _ = self.images.batch(stream, size)
+        return {"real": real, "noise": self.noise(stream, size), **self.extras(stream, size)}
+
+    def extras(self, stream: torch.Generator, size: int) -> dict[str, Tensor]:
+        """Whatever else the losses want drawn."""
+        return {}
 
     @torch.no_grad()
-    def evaluate(self, players: tuple[Any, ...], seed: int) -> dict[str, float]:
-        return self.score(players[0](self.noise(self.generator(seed, EVALUATION), self.samples)))
+    def evaluate(self, view: View) -> dict[str, float]:
+        return self.score(view.players[0](self.noise(self.generator(view.seed, EVALUATION), self.samples)))
 
     @torch.no_grad()
-    def pictures(self, players: tuple[Any, ...], seed: int) -> dict[str, np.ndarray]:
-        return {"samples": grid(players[0](self.noise(self.generator(seed, PICTURES), 64)))}
+    def pictures(self, view: View) -> dict[str, np.ndarray]:
+        return {"samples": grid(view.players[0](self.noise(self.generator(view.seed, PICTURES), 64)))}
 
 
 def grid(images: Tensor, columns: int = 8) -> np.ndarray:

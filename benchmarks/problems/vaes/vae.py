@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
+import minimax as mm
 from benchmarks.data import Images
 from benchmarks.networks import MLPEncoder, MLPGenerator, seeded
-from benchmarks.problem import Batch, Memory, Preset, Recipe
-from benchmarks.problems.gans._image import EVALUATION, LARGE, PICTURES, ImageProblem, grid
-from benchmarks.problems.gans._reference import bernoulli_mixture_nll
-from minimax import Game
+from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Recipe, View
+from benchmarks.problems._gaussian import bernoulli, divergence, prior_over_posterior, sampled
+from benchmarks.problems._images import EVALUATION, LARGE, PICTURES, ImageProblem, grid
+from benchmarks.quality.image_scores import image_metrics
+from benchmarks.quality.reference import bernoulli_mixture_nll
 
 
 class VAE(ImageProblem):
@@ -30,7 +31,6 @@ class VAE(ImageProblem):
 
     name = "vae"
     datasets = ("digits", "mnist", "fashion-mnist")
-    headline = "nll"
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(3, 16, evaluations=1, samples=64, options={"width": 16, "latent": 2, "draws": 4}),
         "cpu": Preset(1300, 128, evaluations=3, options={"width": 128, "latent": 8, "draws": 500}),
@@ -38,8 +38,7 @@ class VAE(ImageProblem):
         "gpu": Preset(50_000, 128, evaluations=10, samples=5000, options={"width": 512, "latent": 20, "draws": 500}),
     }
     # The source's rule is Adagrad; here Adam with a rate for short runs.
-    recipe: ClassVar[Recipe] = Recipe(lr=3e-3, decay=True)
-    targets: ClassVar[Mapping[str, tuple[str, float]]] = {"nll": ("<=", 17.9)}
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(3e-3), decay=True)
 
     @cached_property
     def images(self) -> Images:
@@ -51,15 +50,8 @@ class VAE(ImageProblem):
         shape = (self.images.channels, self.images.size, self.option["width"], self.option["latent"])
         return (seeded(seed, lambda: Coder(*shape)).to(self.device),)
 
-    @staticmethod
-    def loss(model: Coder, batch: Batch) -> Tensor:
-        """The negative evidence lower bound, one draw of z an image."""
-        mean, log_var = model.encoder(batch["real"])
-        z = mean + (log_var / 2).exp() * batch["noise"]
-        return (divergence(mean, log_var) - log_likelihood(model.decoder(z), batch["real"])).mean()
-
-    def game(self) -> Game:
-        return Game(self.loss)
+    def game(self) -> mm.Game:
+        return mm.Game(negative_elbo)
 
     def noise(self, stream: torch.Generator, *size: int) -> Tensor:
         """Standard normal z, (*size, latent)."""
@@ -70,9 +62,18 @@ class VAE(ImageProblem):
         real, _ = self.images.batch(stream, size)
         return {"real": real, "noise": self.noise(stream, size)}
 
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return (
+            Metric("nll", unit="nats", range=(0, math.inf), headline=True, target=self.stated(17.9)),
+            Metric("elbo", "higher", "nats"),
+            Metric("kl", None, "nats", range=(0, math.inf)),
+            *image_metrics(self.classifier, self.samples),
+        )
+
     @torch.no_grad()
-    def evaluate(self, players: tuple[Any, ...], seed: int) -> dict[str, float]:
-        (model,), stream, draws = players, self.generator(seed, EVALUATION), self.option["draws"]
+    def evaluate(self, view: View) -> dict[str, float]:
+        (model,), stream, draws = view.players, self.generator(view.seed, EVALUATION), self.option["draws"]
         parts = self.images.test[: self.samples].split(64)
         weights = torch.cat([log_weights(model, x, self.noise(stream, draws, len(x))) for x in parts], dim=1)
         return {
@@ -87,18 +88,19 @@ class VAE(ImageProblem):
         white = model.decoder(self.noise(stream, size)).sigmoid()
         return sign(white - torch.rand(white.shape, generator=stream, device=self.device))
 
-    def floors(self) -> dict[str, float]:
+    def floors(self) -> Iterable[Floor]:
         both = (self.images.train[:10_000], self.images.test[: self.samples])
         train, test = (x.gt(0).flatten(1).float() for x in both)
-        return {
-            **super().floors(),
-            "nll/independent-pixels": bernoulli_mixture_nll(train, test, 1),
-            "nll/40-bernoullis": bernoulli_mixture_nll(train, test, 40),
-        }
+        return [
+            *super().floors(),
+            Floor("nll", "independent-pixels", bernoulli_mixture_nll(train, test, 1)),
+            Floor("nll", "40-bernoullis", bernoulli_mixture_nll(train, test, 40)),
+        ]
 
     @torch.no_grad()
-    def pictures(self, players: tuple[Any, ...], seed: int) -> dict[str, np.ndarray]:
-        means = players[0].decoder(self.noise(self.generator(seed, PICTURES), 64)).sigmoid()
+    def pictures(self, view: View) -> dict[str, np.ndarray]:
+        (model,) = view.players
+        means = model.decoder(self.noise(self.generator(view.seed, PICTURES), 64)).sigmoid()
         return {"samples": grid(2 * means - 1)}
 
 
@@ -111,29 +113,21 @@ class Coder(nn.Module):
         self.decoder = MLPGenerator(latent, channels, size, width, output=nn.Identity)
 
 
-def sign(x: Tensor) -> Tensor:
-    """1 where x > 0, else -1."""
-    return 2 * x.gt(0).to(x) - 1
-
-
-def divergence(mean: Tensor, log_var: Tensor) -> Tensor:
-    """KL(N(mean, e^log_var) ‖ N(0, I)) = ½Σ(mean² + e^log_var - 1 - log_var), per row.
-
-    >>> divergence(torch.ones(1, 2), torch.zeros(1, 2))
-    tensor([1.])
-    """
-    return (mean.square() + log_var.exp() - 1 - log_var).sum(1) / 2
-
-
-def log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
-    """log p(x|z) of pixels x = ±1, summed over the last three axes: log σ(x · logit)."""
-    return logsigmoid(x * logits).sum((-3, -2, -1))
+def negative_elbo(model: Coder, batch: Batch) -> Tensor:
+    """E[KL(q(z|x) ‖ N(0, I)) - log p(x|z)], one draw of z an image."""
+    mean, log_var = model.encoder(batch["real"])
+    z = sampled(mean, log_var, batch["noise"])
+    return (divergence(mean, log_var) - bernoulli(model.decoder(z), batch["real"])).mean()
 
 
 def log_weights(model: Coder, x: Tensor, noise: Tensor) -> Tensor:
     """log p(x, z) - log q(z|x) at z = mean + std · noise, for noise (draws, batch, latent): (draws, batch)."""
     mean, log_var = model.encoder(x)
-    z = mean + (log_var / 2).exp() * noise
+    z = sampled(mean, log_var, noise)
     logits = model.decoder(z.flatten(0, 1)).unflatten(0, z.shape[:2])
-    # The normalising constants of prior and posterior cancel.
-    return log_likelihood(logits, x) + (noise.square() + log_var - z.square()).sum(2) / 2
+    return bernoulli(logits, x) + prior_over_posterior(z, log_var, noise)
+
+
+def sign(x: Tensor) -> Tensor:
+    """1 where x > 0, else -1."""
+    return 2 * x.gt(0).to(x) - 1

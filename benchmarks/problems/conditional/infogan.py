@@ -1,21 +1,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot, softplus
 
+import minimax as mm
 from benchmarks.networks import MLPCritic
-from benchmarks.problem import Batch, Recipe
-from benchmarks.problems.gans._image import EVALUATION, ImageGAN, NormedGenerator, presets
-from benchmarks.problems.gans._reference import k_means
+from benchmarks.problem import Batch, Floor, Metric, Recipe, View
+from benchmarks.problems._images import EVALUATION, ImageGAN, NormedGenerator, presets
 from benchmarks.quality import labels
+from benchmarks.quality.reference import k_means
 
 CATEGORIES, UNIFORMS = 10, 2  # the codes: one of ten classes, two numbers uniform on [-1, 1]
+CODES = CATEGORIES + UNIFORMS
 
 
 class InfoGAN(ImageGAN):
@@ -28,38 +30,38 @@ class InfoGAN(ImageGAN):
     """
 
     name = "infogan"
-    networks = (NormedGenerator, partial(MLPCritic, outputs=1 + CATEGORIES + UNIFORMS))
+    networks = (
+        lambda latent, *shape: NormedGenerator(latent + CODES, *shape),
+        partial(MLPCritic, outputs=1 + CODES),
+    )
     presets = presets(1200)
     # The source's rates are 1e-3 and 2e-4.
-    recipe: ClassVar[Recipe] = Recipe(lr=1e-3, options={"betas": (0.5, 0.999)})
-    targets: ClassVar[Mapping[str, tuple[str, float]]] = {"code_accuracy": (">=", 0.7), "mi": (">=", 2.0)}
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
 
-    @property
-    def inputs(self) -> int:
-        return super().inputs + CATEGORIES + UNIFORMS
+    def game(self) -> mm.Game:
+        return mm.Game(generator_loss, critic_loss)
 
     def noise(self, stream: torch.Generator, size: int) -> Tensor:
         """Normal noise, the category one-hot, the uniform codes, side by side."""
-        z = torch.randn(size, super().inputs, generator=stream, device=self.device)
+        z = torch.randn(size, self.option["latent"], generator=stream, device=self.device)
         k = torch.randint(CATEGORIES, (size,), generator=stream, device=self.device)
         c = 2 * torch.rand(size, UNIFORMS, generator=stream, device=self.device) - 1
         return torch.cat((z, one_hot(k, CATEGORIES), c), dim=1)
 
-    @staticmethod
-    def generator_loss(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
-        score, q = judged(d, g(batch["noise"]))
-        return softplus(-score).mean() + ignorance(q, batch["noise"])
-
-    @staticmethod
-    def critic_loss(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
-        score, q = judged(d, g(batch["noise"]))
-        real, _ = judged(d, batch["real"])
-        return softplus(-real).mean() + softplus(score).mean() + ignorance(q, batch["noise"])
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        share = (0.0, 1.0)
+        return (
+            *super().metrics,
+            Metric("mi", "higher", "nats", (-math.inf, math.log(CATEGORIES)), target=self.stated(2.0)),
+            Metric("code_accuracy", "higher", range=share, target=self.stated(0.7)),
+            Metric("code_accuracy_test", "higher", range=share),
+        )
 
     @torch.no_grad()
-    def evaluate(self, players: tuple[Any, ...], seed: int) -> dict[str, float]:
-        g, d = players
-        noise = self.noise(self.generator(seed, EVALUATION), self.samples)
+    def evaluate(self, view: View) -> dict[str, float]:
+        g, d = view.players
+        noise = self.noise(self.generator(view.seed, EVALUATION), self.samples)
         images = g(noise)
         asked, _ = codes(noise)
         told, _ = codes(judged(d, images)[1])
@@ -69,13 +71,27 @@ class InfoGAN(ImageGAN):
             **self.score(images),
             "mi": math.log(CATEGORIES) - float(cross_entropy(told, asked.argmax(1))),
             "code_accuracy": labels.code_accuracy(asked.argmax(1), classes),
-            "code_accuracy/test": labels.code_accuracy(seen.argmax(1), self.images.test_labels),
+            "code_accuracy_test": labels.code_accuracy(seen.argmax(1), self.images.test_labels),
         }
 
-    def floors(self) -> dict[str, float]:
+    def floors(self) -> Iterable[Floor]:
         clusters = k_means(self.images.train.flatten(1), self.images.test.flatten(1), CATEGORIES)
         accuracy = labels.code_accuracy(clusters, self.images.test_labels)
-        return {**super().floors(), "mi/most": math.log(CATEGORIES), "code_accuracy/k-means": accuracy}
+        most = Floor("mi", "most", math.log(CATEGORIES))
+        return [*super().floors(), most, Floor("code_accuracy", "k-means", accuracy)]
+
+
+def generator_loss(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
+    """E softplus(-D(G(z, c))), and what Q does not know."""
+    score, q = judged(d, g(batch["noise"]))
+    return softplus(-score).mean() + ignorance(q, batch["noise"])
+
+
+def critic_loss(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
+    """E softplus(-D(x)) + E softplus(D(G(z, c))), and what Q does not know."""
+    score, q = judged(d, g(batch["noise"]))
+    real, _ = judged(d, batch["real"])
+    return softplus(-real).mean() + softplus(score).mean() + ignorance(q, batch["noise"])
 
 
 def judged(d: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,7 +102,7 @@ def judged(d: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def codes(x: Tensor) -> tuple[Tensor, Tensor]:
     """The category and the uniforms, the last columns of the generator's noise or of Q."""
-    return x[:, -CATEGORIES - UNIFORMS : -UNIFORMS], x[:, -UNIFORMS:]
+    return x[:, -CODES:-UNIFORMS], x[:, -UNIFORMS:]
 
 
 def ignorance(q: Tensor, noise: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +14,13 @@ from torch._C._functorch import TransformType
 from torch.overrides import TorchFunctionMode
 
 from minimax import tree
-from minimax.rules import Hyperparameter, Memory, Rule
+from minimax.rules.rule import Hyperparameter, Memory, Rated
 from minimax.tree import Vector
 from minimax.validation import function, shown
 
 
 @dataclass(frozen=True)
-class from_torch(Rule):
+class from_torch(Rated):
     """Any `torch.optim` optimizer as a rule: it steps on a copy, and the difference is the displacement.
 
     Works in every schedule, extragradient included, and keeps the step pure; slower than the native rules, and not
@@ -61,7 +61,7 @@ class from_torch(Rule):
             raise ValueError("from_torch takes one lr, not one per member: in an ensemble use sgd, rmsprop or adam.")
         self._try()
 
-    def init(self, player: Vector) -> Memory:
+    def init(self, player: Vector, names: Sequence[str] = ()) -> Memory:
         return {"state": {}}
 
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:

@@ -1,38 +1,14 @@
+"""Rules are torch's optimizers, step by step; and what from_torch makes of those."""
+
 import math
 
 import pytest
 import torch
 
 import minimax as mm
+from tests.rules.play import played, players_and_gradients, stepped
 
 pytestmark = pytest.mark.usefixtures("float64")
-
-SHAPES = [(3, 2), (4,), ()]
-STEPS = 25
-
-
-def players_and_gradients(generator: torch.Generator) -> tuple[list[torch.Tensor], list[list[torch.Tensor]]]:
-    draw = lambda: [torch.randn(shape, generator=generator) for shape in SHAPES]
-    return draw(), [draw() for _ in range(STEPS)]
-
-
-def played(rule: mm.Rule, player: list[torch.Tensor], gradients: list[list[torch.Tensor]]) -> list[torch.Tensor]:
-    memory = rule.init(player)
-    for step, g in enumerate(gradients):
-        d, memory = rule.move(player, g, memory, torch.tensor(step))
-        player = [z + move for z, move in zip(player, d, strict=True)]
-    return player
-
-
-def stepped(optimizer: type, options: dict, player: list, gradients: list) -> list[torch.Tensor]:
-    player = [z.clone() for z in player]
-    opt = optimizer(player, **options)
-    for g in gradients:
-        for z, part in zip(player, g, strict=True):
-            z.grad = part.clone()
-        opt.step()
-    return player
-
 
 NATIVE = {
     "sgd": (mm.sgd(0.1), torch.optim.SGD, {"lr": 0.1}),
@@ -64,11 +40,18 @@ NATIVE = {
         torch.optim.Adam,
         {"lr": 0.1, "betas": (0.5, 0.6), "amsgrad": True},
     ),
-    "adamw": (mm.adam(0.1, weight_decay=0.3), torch.optim.AdamW, {"lr": 0.1, "weight_decay": 0.3}),
-    "adamw, amsgrad": (
+    "adam, decay": (mm.adam(0.1, weight_decay=0.3), torch.optim.Adam, {"lr": 0.1, "weight_decay": 0.3}),
+    "amsgrad, decay": (
         mm.adam(0.1, weight_decay=0.3, amsgrad=True),
-        torch.optim.AdamW,
+        torch.optim.Adam,
         {"lr": 0.1, "weight_decay": 0.3, "amsgrad": True},
+    ),
+    "adamw": (mm.adamw(0.1), torch.optim.AdamW, {"lr": 0.1}),
+    "adamw, decay": (mm.adamw(0.1, weight_decay=0.3), torch.optim.AdamW, {"lr": 0.1, "weight_decay": 0.3}),
+    "adamw, amsgrad": (
+        mm.adamw(0.1, betas=(0.5, 0.6), weight_decay=0.3, amsgrad=True),
+        torch.optim.AdamW,
+        {"lr": 0.1, "betas": (0.5, 0.6), "weight_decay": 0.3, "amsgrad": True},
     ),
 }
 

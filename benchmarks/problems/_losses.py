@@ -1,0 +1,28 @@
+"""Losses of a generator g against a critic d that more than one problem plays; a batch holds `real` and `noise`."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from benchmarks.problem import Batch
+
+
+def logistic_critic(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
+    """E softplus(-D(x)) + E softplus(D(G(z))), that is -E log σ(D(x)) - E log(1 - σ(D(G(z))))."""
+    return softplus(-d(batch["real"])).mean() + softplus(d(g(batch["noise"]))).mean()
+
+
+def nonsaturating_generator(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
+    """E softplus(-D(G(z))), that is -E log σ(D(G(z)))."""
+    return softplus(-d(g(batch["noise"]))).mean()
+
+
+def wasserstein_critic(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
+    """E D(G(z)) - E D(x)."""
+    return d(g(batch["noise"])).mean() - d(batch["real"]).mean()
+
+
+def wasserstein_generator(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
+    """-E D(G(z))."""
+    return -d(g(batch["noise"])).mean()

@@ -1,0 +1,47 @@
+"""Two image domains without pairs: images (a), and negatives in a sidelight (b), between which the truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from benchmarks.data import Images
+
+Domains: TypeAlias = Mapping[str, Tensor]
+"""Images of a and images of b, by these names."""
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """b(x) = light - .8 x, light from -.2 on the left to .2; half of the training images are in a, the others in b."""
+
+    images: Images
+
+    @property
+    def light(self) -> Tensor:
+        """The background of domain b, (side,): darker on the left."""
+        return torch.linspace(-0.2, 0.2, self.images.size, device=self.images.train.device)
+
+    def forth(self, a: Tensor) -> Tensor:
+        """The true translation of images to domain b."""
+        return self.light - 0.8 * a
+
+    def back(self, b: Tensor) -> Tensor:
+        """The true translation to domain a."""
+        return (self.light - b) / 0.8
+
+    def batch(self, stream: torch.Generator, size: int) -> Domains:
+        """So many training images of either domain; none is of one that the other domain has."""
+        train = self.images.train
+        half = len(train) // 2
+        i, j = torch.randint(half, (2, size), generator=stream, device=train.device)
+        return {"a": train[i], "b": self.forth(train[half + j])}
+
+    def tests(self, count: int) -> Domains:
+        """The first test images in both domains, in the same order; training never sees such pairs."""
+        images = self.images.test[:count]
+        return {"a": images, "b": self.forth(images)}

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import minimax as mm
+from benchmarks.networks import PatchCritic, Translator, no_norm, seeded
+from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Recipe, View
+from benchmarks.problems._images import LARGE, ImageProblem, grid
+from benchmarks.problems.translation import _pool
+from benchmarks.problems.translation._negatives import Domains, Negatives
+from benchmarks.quality import labels
+from benchmarks.quality.image_scores import image_metrics
+
+CYCLE = 10.0
+
+
+class Unpaired(ImageProblem):
+    """Translation without pairs between images (a) and negatives in a sidelight (b); no image is in both domains.
+
+    One player holds the translators to both domains, the other both critics.
+    """
+
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "smoke": Preset(3, 4, evaluations=1, samples=64, options={"width": 4, "blocks": 0, "downs": 0}),
+        "cpu": Preset(200, 16, evaluations=5, options={"width": 16, "blocks": 0, "downs": 0}),
+        "cpu" + LARGE: Preset(400, 16, evaluations=5, samples=1000, options={"width": 16, "blocks": 0, "downs": 0}),
+        "gpu": Preset(50_000, 16, evaluations=10, samples=5000, options={"width": 64, "blocks": 6, "downs": 2}),
+    }
+    # The source's rate is 2e-4.
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(5e-3, betas=(0.5, 0.999)), decay=True)
+    targets: ClassVar[Mapping[str, float]] = {}
+    """What a good run reaches on digits, by the metric's name."""
+
+    @cached_property
+    def domains(self) -> Negatives:
+        """The data."""
+        return Negatives(self.images)
+
+    def players(self, seed: int) -> tuple[Any, ...]:
+        channels, width = self.images.channels, self.option["width"]
+        shape = (channels, channels, width, self.option["blocks"], self.option["downs"])
+
+        def build() -> tuple[nn.ModuleDict, nn.ModuleDict]:
+            return (
+                nn.ModuleDict({to: Translator(*shape, norm=no_norm) for to in "ab"}),
+                nn.ModuleDict({of: PatchCritic(channels, width, norm=no_norm) for of in "ab"}),
+            )
+
+        return tuple(pair.to(self.device) for pair in seeded(seed, build))
+
+    def memory(self, seed: int) -> Memory:
+        return _pool.empty(self.images.train)
+
+    def batch(self, seed: int, draw: int, memory: Memory = None) -> Batch:
+        assert memory is not None
+        stream, size = self.generator(seed, draw), self.preset.batch
+        return {"real": self.domains.batch(stream, size), **_pool.drawn(memory, stream, size)}
+
+    @torch.no_grad()
+    def remember(self, memory: Memory, players: tuple[Any, ...], batch: Batch) -> Memory:
+        assert memory is not None
+        return _pool.filled(memory, batch, translated(players[0], batch["real"]))
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        goal = {name: self.stated(target) for name, target in self.targets.items()}
+        return (
+            Metric("agreement", "higher", range=(0, 1), headline=True, target=goal.get("agreement")),
+            Metric("cycle_l1", range=(0, 2), target=goal.get("cycle_l1")),
+            Metric("truth_l1", range=(0, 2)),
+            *image_metrics(self.classifier, self.samples),
+        )
+
+    @torch.no_grad()
+    def evaluate(self, view: View) -> dict[str, float]:
+        g, real, asked = view.players[0], self.domains.tests(self.samples), self.images.test_labels[: self.samples]
+        fake = translated(g, real)
+        cycle = translated(g, fake)
+        seen = torch.cat((self.domains.back(fake["b"]), fake["a"]))  # both as images that the classifier knows
+        # Samples are scored against the test images, so they must not be translations of those.
+        unseen = self.domains.forth(self.images.train[-self.samples :])
+        classes = self.classifier.read(seen)[1]
+        return {
+            "agreement": labels.agreement(classes, asked.repeat(2)),
+            "cycle_l1": float(sum((cycle[k] - real[k]).abs().mean() for k in "ab")) / 2,
+            "truth_l1": float((fake["b"] - real["b"]).abs().mean() + (fake["a"] - real["a"]).abs().mean()) / 2,
+            **self.score(g["a"](unseen)),
+        }
+
+    def floors(self) -> Iterable[Floor]:
+        real, asked = self.domains.tests(self.samples), self.images.test_labels[: self.samples]
+        mixed = torch.randperm(len(asked), generator=torch.Generator().manual_seed(0))
+        classes = self.classifier.read(real["a"])[1]
+        untranslated = self.classifier.read(self.domains.back(real["a"]))[1]
+        return [
+            *super().floors(),
+            Floor("agreement", "real", labels.agreement(classes, asked)),
+            Floor("agreement", "shuffled", labels.agreement(classes, asked[mixed])),
+            Floor("agreement", "untranslated", labels.agreement(untranslated, asked)),
+            Floor("cycle_l1", "shuffled", float((real["a"] - real["a"][mixed]).abs().mean())),
+        ]
+
+    @torch.no_grad()
+    def pictures(self, view: View) -> dict[str, np.ndarray]:
+        real = self.domains.tests(8)
+        fake = translated(view.players[0], real)
+        cycle = translated(view.players[0], fake)
+        rows = (real["a"], fake["b"], cycle["a"], real["b"], fake["a"], cycle["b"])
+        return {"translations": grid(torch.cat(rows))}
+
+
+class CycleGAN(Unpaired):
+    """The translators, one player, fool the critics, the other, and come back after both ways.
+
+    They minimise the sum over both ways of E(D_b(G_b(a)) - 1)² + 10 E|G_a(G_b(a)) - a|; the critics half that of
+    E(D_b(b) - 1)² + E D_b(fake)², half of the fakes from a pool of 50 past ones.
+
+    Source: Zhu, Park, Isola & Efros, Unpaired Image-to-Image Translation, 2017.
+    """
+
+    name = "cyclegan"
+    targets: ClassVar[Mapping[str, float]] = {"cycle_l1": 0.1, "agreement": 0.9}
+
+    def game(self) -> mm.Game:
+        return mm.Game(translator_loss, critic_loss)
+
+
+class CycleGANIdentity(Unpaired):
+    """CycleGAN with 5 E|G_b(b) - b|, the weight of the source's program: on negatives it holds the translators back.
+
+    The term keeps colours (section 5.2), which a negative has to change.
+    """
+
+    name = "cyclegan-identity"
+
+    def game(self) -> mm.Game:
+        def loss(g: nn.ModuleDict, d: nn.ModuleDict, batch: Batch) -> Tensor:
+            return translator_loss(g, d, batch) + 5.0 * change(g, batch["real"])
+
+        return mm.Game(loss, critic_loss)
+
+
+def translated(g: nn.ModuleDict, images: Domains) -> dict[str, Tensor]:
+    """Each domain's images in the other domain, under that domain's name."""
+    return {"b": g["b"](images["a"]), "a": g["a"](images["b"])}
+
+
+def translator_loss(g: nn.ModuleDict, d: nn.ModuleDict, batch: Batch) -> Tensor:
+    """Fool the critics, and come back after both ways."""
+    real, fake = batch["real"], translated(g, batch["real"])
+    cycle = translated(g, fake)
+    return sum((d[k](fake[k]) - 1).square().mean() + CYCLE * (cycle[k] - real[k]).abs().mean() for k in "ab")
+
+
+def change(g: nn.ModuleDict, real: Domains) -> Tensor:
+    """How much the translators change what is in their domain already: E|G_b(b) - b|, and so for a."""
+    return sum((g[k](real[k]) - real[k]).abs().mean() for k in "ab")
+
+
+def critic_loss(g: nn.ModuleDict, d: nn.ModuleDict, batch: Batch) -> Tensor:
+    """Tell real images from translations, present and past."""
+    real, fake = batch["real"], translated(g, batch["real"])
+    shown = {k: _pool.shown(batch, fake, k) for k in "ab"}
+    return sum(((d[k](real[k]) - 1).square().mean() + d[k](shown[k]).square().mean()) / 2 for k in "ab")

@@ -1,0 +1,72 @@
+"""What a worker is told, and what it says: a cell to play, events, and whether to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from benchmarks import record
+from benchmarks.record import Folder
+from benchmarks.runner.plan import Cell
+
+BUSY = "busy"
+"""The kind of an event that says: another process plays this cell, and nothing was touched."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cell and what changes none of its numbers.
+
+    Args:
+        cell: what to play.
+        folder: where to record it.
+        device: where to compute.
+        timeout: seconds for this attempt.
+        pause: seconds between checkpoints, at least.
+        commit: the revision of this code, if known.
+        anew: start from nothing, whatever there is.
+        final: the statuses that leave nothing to play.
+    """
+
+    cell: Cell
+    folder: Folder
+    device: str = "cpu"
+    timeout: float = float("inf")
+    pause: float = 5.0
+    commit: str | None = None
+    anew: bool = False
+    final: frozenset[str] = record.PLAYED
+
+
+class Event(NamedTuple):
+    """What the terminal hears of a cell.
+
+    Its kind is start, note, progress, evaluation, or at the end the status, or `busy`.
+    """
+
+    run_id: str
+    kind: str
+    text: str = ""
+    step: int = 0
+    steps: int = 0
+    value: float = float("nan")
+    collapsed: bool = False
+    trace: str = ""
+
+
+Tell = Callable[[Event], None]
+
+
+class Stop:
+    """Whether to stop: a signal came, or the parent is gone."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def ask(self, *_: Any) -> None:
+        """Stop after this step."""
+        self.asked = True
+
+    def __bool__(self) -> bool:
+        return self.asked

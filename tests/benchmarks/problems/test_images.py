@@ -1,0 +1,55 @@
+"""What the problems on images share."""
+
+import pytest
+import torch
+
+from benchmarks.problem import Preset, Problem
+from benchmarks.problems import discover
+from benchmarks.problems._images import ImageProblem, grid
+from benchmarks.problems.gans import gan
+
+KINDS = {name: found.kind for name, found in discover().items() if issubclass(found.kind, ImageProblem)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prepared() -> None:
+    gan.GAN.prepare(None, None, download=False)
+
+
+def test_presets_grow_with_the_data() -> None:
+    assert gan.GAN("cpu", "mnist").preset.steps > gan.GAN("cpu", "digits").preset.steps
+    assert gan.GAN("smoke", "mnist").preset == gan.GAN("smoke").preset
+    assert isinstance(gan.GAN("gpu", "mnist").preset, Preset)
+
+
+def test_targets_are_stated_for_digits() -> None:
+    assert gan.GAN("cpu").stated(0.5) == 0.5 and gan.GAN("cpu", "mnist").stated(0.5) is None
+
+
+def test_scores_are_named_after_their_feature_space() -> None:
+    declared = {metric.name: metric for metric in gan.GAN("cpu").metrics}
+    assert set(declared) == {
+        *("kid", "fd", "precision", "recall", "density", "coverage", "sliced_w2", "classifier_score"),
+    }
+    assert {metric.unit for metric in declared.values()} == {"digits64"}
+    assert [name for name, metric in declared.items() if metric.headline] == ["kid"]
+    assert [name for name, metric in declared.items() if metric.coverage] == ["recall"]
+    assert "fd" not in {metric.name for metric in gan.GAN("smoke").metrics}  # too few images for it
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 3)])
+def test_fits_other_images(kind: type[Problem], size: int, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = kind("smoke")
+    small = it.images  # type: ignore[attr-defined]
+    names = ("train", "test")
+    grown = {k: torch.nn.functional.interpolate(getattr(small, k)[:64], size).repeat(1, channels, 1, 1) for k in names}
+    monkeypatch.setitem(vars(it), "images", vars(small) and type(small)(**{**vars(small), **grown}))
+    losses = it.game().losses(it.players(0), it.batch(0, 0, it.memory(0)))
+    assert all(torch.isfinite(loss) for loss in losses)
+
+
+def test_grid_lays_images_out_in_rows() -> None:
+    images = torch.linspace(-1, 1, 4).reshape(4, 1, 1, 1).expand(4, 1, 2, 2)
+    assert grid(images, columns=2)[::3, ::3].tolist() == [[0, 85], [170, 255]]
+    assert grid(torch.zeros(4, 3, 2, 2), columns=2).shape == (6, 6, 3)
