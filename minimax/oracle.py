@@ -90,7 +90,7 @@ class Oracle(ABC):
     def project(self, i: int, vector: Vector) -> Vector:
         """Player i's vector, projected on its feasible set."""
         constraint = None if self.game.constraints is None else self.game.constraints[i]
-        return vector if constraint is None else projected(f"constraints[{i}]", constraint, vector)
+        return projected(f"constraints[{i}]", constraint, vector)
 
     def check_player(self, i: Any) -> None:
         """Refuse what is no player's index."""

@@ -6,6 +6,7 @@ import pickle
 import pytest
 
 import minimax as mm
+from minimax.rules import BY_RATE
 from minimax.testing import CHECKS
 
 EVERY = [kind for kind in vars(mm.rules).values() if isinstance(kind, type) and issubclass(kind, mm.Rule)]
