@@ -37,6 +37,7 @@ class GameOptimizer(ABC):
     """
 
     name: ClassVar[str]
+    anticipates: ClassVar[bool] = False  # whether players move by the answers of others, as a bilevel leader has to
 
     @classmethod
     @abstractmethod
@@ -57,11 +58,22 @@ class GameOptimizer(ABC):
 
         Raises:
             GameError: players that are modules (see `Game.functional`), empty, not real and dense, without memory
-                (meta), or on several devices; a number of rules that does not match the players.
+                (meta), or on several devices; a number of rules that does not match the players; a bilevel game
+                whose leader would stand still.
         """
+        self.check_plays(game)
         oracle, z = game.enter(admission.plain(players))
         admission.players(oracle, z)
         return self.begin(z, oracle.leaves())
+
+    def check_plays(self, game: Game) -> None:
+        """Refuse a game in which a player would stand still for ever."""
+        if game.leader is not None and not self.anticipates:
+            raise GameError(
+                f"under {type(self).__name__} the leader of a bilevel game stands still, as its loss need not name it: "
+                "play StackelbergGradient, Unrolled, LOLA or SOS, or let the follower answer (transforms.best_response "
+                "with through=True)."
+            )
 
     def begin(self, z: Point, names: Names) -> State:
         """`init` on a point, whose leaves have names."""
@@ -97,7 +109,7 @@ class GameOptimizer(ABC):
             info.point = ()
         info.constraints = game.constraints
         info.cost = Cost(oracle.gradients, oracle.hvps, sum([admission.batch_size(batch) for batch in drawn]))
-        info.buffers = oracle.left()
+        info.buffers = oracle.shared.buffers
         return oracle.leave(z), state, info
 
     def answer(self, players: Players, state: State) -> Players:
@@ -289,6 +301,9 @@ class Wrapper(GameOptimizer):
     def draws(self) -> int:
         return self.inner.draws
 
+    def check_plays(self, game: Game) -> None:
+        self.inner.check_plays(game)
+
     def begin(self, z: Point, names: Names) -> State:
         return {"inner": self.inner.begin(z, names)} | super().begin(z, names)
 
@@ -336,12 +351,15 @@ def plain(rules: Sequence[Rule], at: Expansion) -> Tensor | str:
     """The step sizes of rules that are plain gradient descent, as a diagonal matrix; or in words why there is none."""
     sizes: list[float] = []
     for rule, rows in zip(rules, at.blocks, strict=True):
-        h = rule.lr if isinstance(rule, sgd) else None
-        one = h is not None and not callable(h) and not (isinstance(h, Tensor) and h.dim())
-        if not one or rule != sgd(h):
+        h = rule.lr if isinstance(rule, sgd) and rule == sgd(rule.lr) else None
+        if h is None or callable(h) or (isinstance(h, Tensor) and h.dim()):
             return f"undefined: {type(rule).__name__} is no plain gradient step of one size here"
-        sizes += [float(constant(h))] * (rows.stop - rows.start)
+        sizes += [float(h)] * (rows.stop - rows.start)
     return torch.diag(torch.tensor(sizes, dtype=torch.float64))
+
+
+def _one_number(value: Hyperparameter) -> bool:
+    return not callable(value) and not (isinstance(value, Tensor) and value.dim() > 0)
 
 
 def constant(value: Hyperparameter) -> Any:

@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from minimax import tree
-from minimax.oracle import Players, Projection
+from minimax.oracle import Players
+from minimax.projections import Projection
 from minimax.validation import real
 
 if TYPE_CHECKING:
-    from minimax.solve import Iterate
+    from minimax.playing import Iterate
 
 
 @dataclass(frozen=True)

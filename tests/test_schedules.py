@@ -108,7 +108,8 @@ COMPOSED = {
     "sghmc": rules.sghmc(0.05, noise),
     "torch's": mm.from_torch(torch.optim.SGD, lr=0.05, momentum=0.5),
 }
-RULES = {name: kind(0.05) for name, kind in rules.BY_NAME.items()} | COMPOSED
+RULES = {name: kind(0.05) for name, kind in rules.BY_RATE.items()} | COMPOSED
+MATRICES = ("muon",)
 OPTIMIZERS = {name: kind.of(mm.sgd(0.05)) for name, kind in BY_NAME.items()} | {
     "k-beam": mm.KBeam(mm.sgd(0.05), spread=1.0),
 }
@@ -146,7 +147,7 @@ def stream(k: int) -> dict:
 
 
 def loss(x: torch.Tensor, y: torch.Tensor, batch: dict) -> torch.Tensor:
-    b = batch["x"].mean()
+    b, x, y = batch["x"].mean(), x.reshape(-1), y.reshape(-1)
     return b * (x**2).sum() + 2 * x.sin() @ y - (y**2).sum() + (x @ y) ** 3 / 5
 
 
@@ -181,6 +182,7 @@ def test_every_hyperparameter_may_be_a_schedule(name: str, field: str) -> None:
         return with_value(OPTIMIZERS[name], field, value)
 
     start = tuple(torch.tensor(point).softmax(-1) for point in ((0.3, -0.7), (0.5, 1.0)))
+    start = tuple(z[:, None] for z in start) if name in MATRICES else start
     early, late = make(before), make(after)
     usual = run(early, 0, 6, start)
     constants = [lambda number: lambda step: number, lambda number: lambda step: torch.tensor(number)]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import minimax as mm
 from benchmarks.problem import Problem, View
-from minimax.solve import write
+from minimax.playing import write
 
 
 def play(problem: Problem, optimizer: mm.GameOptimizer, steps: int, seed: int = 0) -> View:

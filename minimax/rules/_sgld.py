@@ -21,7 +21,7 @@ class sgld(Langevin):
     linear term -√(2T/h) ⟨n, z⟩ of the player's loss would be, n being what `noise` finds in the batch. So a step that
     evaluates twice on a batch sees one draw; of the temperature above only simultaneous and alternating play are sure,
     and `Info.gradients` holds the kick. In an ensemble pass `own_batches=True`, or all members are kicked alike; pass
-    all ranks of `scaling.data_parallel` the same draw.
+    all ranks of `transforms.data_parallel` the same draw.
 
     Every number may be a float, a tensor or a schedule step -> float. Memory: none.
 

@@ -69,6 +69,32 @@ def test_of_a_mean_loss_over_N() -> None:
     assert N * abs(float(kick)) == pytest.approx(math.sqrt(2 * (1 - m) * N / h))
 
 
+def linear_map(optimizer: mm.GameOptimizer, a: float, b: float, c: float) -> tuple[np.ndarray, np.ndarray]:
+    """A, B of (θ, ψ) ← A (θ, ψ) + B n, of two players who sample one posterior ∝ exp(-aθ²/2 - bθψ - cψ²/2)."""
+    game = mm.cooperative(lambda θ, ψ, batch: a * θ**2 / 2 + b * θ * ψ + c * ψ**2 / 2, players=2)
+    columns = []
+    for row in torch.eye(4):
+        z = (row[0], row[1])
+        batch = {"first": row[2], "second": row[3]}
+        columns.append(torch.stack(optimizer.step(game, z, optimizer.init(game, z), batch)[0]).numpy())
+    return np.array(columns[:2]).T, np.array(columns[2:]).T
+
+
+@given(st.floats(0.5, 2.0), st.floats(-1.5, 1.5), st.floats(0.5, 2.0))
+def test_two_players_sample_a_joint_posterior(a: float, b: float, c: float) -> None:
+    """Stationary where the posterior is one, b² < ac, and there of the right covariance."""
+    h = 0.1
+    rules = (sgld(h, lambda batch: batch["first"]), sgld(h, lambda batch: batch["second"]))
+    precision = np.array([[a, b], [b, c]])
+    for make in (mm.SimultaneousGDA, mm.AlternatingGDA):
+        A, B = linear_map(make(rules), a, b, c)
+        radius = max(abs(np.linalg.eigvals(A)))
+        assert (radius < 1) == (b**2 < a * c) or abs(b**2 - a * c) < 1e-6
+        if radius < 0.999 and make is mm.SimultaneousGDA:
+            expected = np.linalg.inv(precision - h / 2 * precision @ precision)
+            np.testing.assert_allclose(solve_discrete_lyapunov(A, B @ B.T), expected, rtol=1e-9)
+
+
 CHAINS, STEPS, BURN = 400, 4000, 400
 
 

@@ -140,6 +140,21 @@ def test_names_of_plain_players(player: object, names: list[str]) -> None:
     assert seen == names
 
 
+def test_an_answer_has_names_too() -> None:
+    """The player who answers every batch anew comes from `start`, and its leaves from there."""
+
+    def payoff(x: Tensor, y: Any, batch: Tensor) -> Tensor:
+        return x * (y["far"] + y["near"]) - (y["far"] - batch) ** 2 - (y["near"] - batch) ** 2
+
+    def start(batch: Tensor) -> dict[str, Tensor]:
+        return {"far": torch.zeros(()), "near": torch.zeros(())}
+
+    rule = split(lambda name, shape: name == "far", mm.sgd(0.5), mm.sgd(0.25))  # the first goes all the way
+    game = mm.transforms.best_response(mm.zero_sum(payoff), 1, start, rule, steps=1)
+    x, batch = torch.tensor(0.5), torch.tensor(1.0)
+    assert float(game.field((x,), batch)[0]) == pytest.approx((x / 2 + 1) + (x / 2 + 1) / 2)
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_saved_state_goes_on(wrapped: bool) -> None:
     """In plain containers, also of a rule that makes its memory when it first moves."""

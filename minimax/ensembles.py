@@ -15,15 +15,15 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from minimax import tree
-from minimax.compiled import Compiled, one_graph
+from minimax.compiling import Compiled, one_graph
 from minimax.composite import CompositeBatchNorm
 from minimax.errors import GameError
 from minimax.game import Game, modules_among
 from minimax.inspection import inspect
 from minimax.optimizer import GameOptimizer, State
 from minimax.oracle import Players
+from minimax.playing import Batches, check_budget, check_playable, draws, summary, written
 from minimax.rules import Rule
-from minimax.solve import Batches, check_budget, check_playable, draws, summary, written
 from minimax.status import (
     Limits,
     Seen,
@@ -283,7 +283,6 @@ def _inspect(game: Game, players: Players, held: Any, drawn: Any, draws: int, ow
     players, held = pytree.tree_map(lambda leaf: leaf[0], (players, held))
     first = game.holding(held)
     inspect(first, players, pytree.tree_map(lambda leaf: leaf[0], batch) if own_batches else batch)
-    game.faults = first.faults
 
 
 def _check_members(members: Sequence[Players]) -> None:
