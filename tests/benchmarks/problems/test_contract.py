@@ -17,6 +17,12 @@ def test_contract(kind: type[Problem], clause: str) -> None:
     check_problem(kind, skip=CHECKS.keys() - {clause})
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_contract_on_a_gpu(kind: type[Problem]) -> None:
+    check_problem(kind, device="cuda")
+
+
 def test_who_knows_perfect_players() -> None:
     for kind in KINDS.values():
         kind.prepare(None, None, download=False)
