@@ -5,6 +5,7 @@ The parent calls `prepare` (it may import scikit-learn, torchvision or Pillow); 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -82,6 +83,17 @@ def resize(images: Tensor, size: int) -> Tensor:
     if images.shape[-2:] == (size, size):
         return images
     return F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
+
+
+def among(spec: str | None, known: Sequence[str], who: str) -> str:
+    """The data set of a problem that is stated for some data sets alone, the first of them by default.
+
+    Raises:
+        DataError: it is another one.
+    """
+    if spec is not None and spec not in known:
+        raise DataError(f"--data {spec} does not fit {who}: choose {' or '.join(known)}, or leave it out.")
+    return spec or known[0]
 
 
 def prepare(spec: str, root: Path | str | None = None, download: bool = False) -> Path:

@@ -46,7 +46,7 @@ class PGD(Problem):
 
     @classmethod
     def prepare(cls, data: str | None, root: str | None, download: bool) -> None:
-        sets.prepare(data or cls.datasets[0], root, download)
+        sets.prepare(sets.among(data, cls.datasets, cls.name), root, download)
 
     @cached_property
     def images(self) -> sets.Images:
