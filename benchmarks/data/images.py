@@ -24,7 +24,7 @@ IMAGES = ("digits", *decoding.MNIST_KINDS, "cifar10")
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """A labelled image set: `N x C x size x size` float32 in [-1, 1], labels `N` in 0 .. classes - 1."""
+    """A labelled image set: (n, channels, size, size) float32 in [-1, 1], labels (n,) in 0 .. classes - 1."""
 
     name: str
     train: Tensor
@@ -63,11 +63,6 @@ class Images:
         """The images with pixels in [0, 1]."""
         return replace(self, train=(self.train + 1) / 2, test=(self.test + 1) / 2)
 
-    def to(self, device: Device) -> Images:
-        """Move all four tensors to `device`."""
-        names = ("train", "train_labels", "test", "test_labels")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
-
 
 def sign(x: Tensor) -> Tensor:
     """1 where x > 0, else -1."""
@@ -75,7 +70,7 @@ def sign(x: Tensor) -> Tensor:
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Resize `N x C x H x W` to `size x size`, bilinear, antialiased where it shrinks.
+    """Resize (n, channels, height, width) to `size` pixels a side, bilinear, antialiased where it shrinks.
 
     >>> resize(torch.zeros(2, 1, 8, 8), 16).shape
     torch.Size([2, 1, 16, 16])
