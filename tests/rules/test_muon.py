@@ -93,9 +93,7 @@ def test_what_cannot_be() -> None:
     def loss(x: Tensor) -> Tensor:
         return x @ x
 
-    with pytest.raises(
-        mm.GameError, match=r"muon moves matrices, got a leaf of shape \(3,\): split\(lambda"
-    ):
+    with pytest.raises(mm.GameError, match=r"muon moves matrices, got a leaf of shape \(3,\): split\(lambda"):
         mm.SimultaneousGDA(muon(0.1)).init(mm.Game(loss), (torch.ones(3),))
     with pytest.raises(ValueError, match="KBeam moves all candidates as one player, which muon would mix"):
         mm.KBeam(muon(0.1))
