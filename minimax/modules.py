@@ -11,15 +11,15 @@ from torch.utils import _pytree as pytree
 
 from minimax import tree, validation
 from minimax.admission import mismatch
-from minimax.compiled import compiled
+from minimax.compiling import compiled
 from minimax.errors import GameError
 from minimax.game import Game
 from minimax.inspection import inspect, refuse_cuts
 from minimax.optimizer import GameOptimizer, Hyperparameter, Info, State
 from minimax.oracle import Players
+from minimax.playing import check_playable, copied
 from minimax.rules import now
 from minimax.saving import described, expected
-from minimax.solve import check_playable, copied
 
 
 class EMA:

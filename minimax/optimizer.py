@@ -348,6 +348,10 @@ def plain(rules: Sequence[Rule], at: Expansion) -> Tensor | str:
     return torch.diag(torch.tensor(sizes, dtype=torch.float64))
 
 
+def _one_number(value: Hyperparameter) -> bool:
+    return not callable(value) and not (isinstance(value, Tensor) and value.dim() > 0)
+
+
 def constant(value: Hyperparameter) -> Any:
     """The number that a hyperparameter is, of an optimizer that is not `scheduled`."""
     return value

@@ -108,7 +108,7 @@ COMPOSED = {
     "sghmc": rules.sghmc(0.05, noise),
     "torch's": mm.from_torch(torch.optim.SGD, lr=0.05, momentum=0.5),
 }
-RULES = {name: kind(0.05) for name, kind in rules.BY_NAME.items()} | COMPOSED
+RULES = {name: kind(0.05) for name, kind in rules.BY_RATE.items()} | COMPOSED
 MATRICES = ("muon",)
 OPTIMIZERS = {name: kind.of(mm.sgd(0.05)) for name, kind in BY_NAME.items()} | {
     "k-beam": mm.KBeam(mm.sgd(0.05), spread=1.0),

@@ -163,8 +163,8 @@ class TiesMemoryToAnObject(Broken):
 class AnswersItsState(Broken):
     """Without the copy that `GameOptimizer.answer` makes of an average."""
 
-    def begin(self, z):
-        return super().begin(z) | {"mean": [tree.clone(vector) for vector in z]}
+    def begin(self, z, names):
+        return super().begin(z, names) | {"mean": [tree.clone(vector) for vector in z]}
 
     def answer(self, players, state):
         leaves = [leaf for vector in state["mean"] for leaf in vector]

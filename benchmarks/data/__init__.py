@@ -11,6 +11,7 @@ from benchmarks.data.images import file as file
 from benchmarks.data.images import load as load
 from benchmarks.data.images import prepare as prepare
 from benchmarks.data.images import resize as resize
+from benchmarks.data.images import sign as sign
 from benchmarks.data.store import DataError as DataError
 from benchmarks.data.store import cache as cache
 from benchmarks.data.streams import Device as Device

@@ -46,10 +46,27 @@ class Images:
         index = index.to(self.train.device)
         return self.train[index], self.train_labels[index]
 
+    def examples(self, labels: Tensor) -> Tensor:
+        """Training images of these classes, of each class the first ones in order."""
+        out = self.train.new_empty(len(labels), *self.train.shape[1:])
+        for label in labels.unique():
+            asked, known = labels == label, self.train[self.train_labels == label]
+            out[asked] = known[torch.arange(int(asked.sum())) % len(known)]
+        return out
+
+    def binarised(self) -> Images:
+        """The images as ±1: the upper half of the grey values is 1, on digits value > 8 of 16."""
+        return replace(self, train=sign(self.train), test=sign(self.test))
+
     def to(self, device: Device) -> Images:
         """Move all four tensors to `device`."""
         names = ("train", "train_labels", "test", "test_labels")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+
+def sign(x: Tensor) -> Tensor:
+    """1 where x > 0, else -1."""
+    return 2 * x.gt(0).to(x) - 1
 
 
 def resize(images: Tensor, size: int) -> Tensor:

@@ -10,6 +10,8 @@ from benchmarks.networks.mlp import MLPCritic as MLPCritic
 from benchmarks.networks.mlp import MLPEncoder as MLPEncoder
 from benchmarks.networks.mlp import MLPGenerator as MLPGenerator
 from benchmarks.networks.mlp import NormedGenerator as NormedGenerator
+from benchmarks.networks.parts import Applied as Applied
+from benchmarks.networks.parts import Copier as Copier
 from benchmarks.networks.parts import Norm as Norm
 from benchmarks.networks.parts import batch_norm as batch_norm
 from benchmarks.networks.parts import instance_norm as instance_norm

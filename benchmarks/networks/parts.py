@@ -26,6 +26,32 @@ def seeded(seed: int, build: Callable[[], T]) -> T:
         return build()
 
 
+class Copier(nn.Module):
+    """A rigged generator: whatever it is given, it hands out the first rows of what it holds, (batch, ...).
+
+    >>> Copier(torch.tensor([1.0, 2.0, 3.0]))(torch.zeros(2, 5))
+    tensor([1., 2.])
+    """
+
+    def __init__(self, held: Tensor) -> None:
+        super().__init__()
+        self.held = held
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.held[: len(z)]
+
+
+class Applied(nn.Module):
+    """A rigged network: a function without parameters."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
 def no_norm(channels: int) -> nn.Module:
     """Return the identity: what a critic under a per-sample gradient penalty wants."""
     return nn.Identity()

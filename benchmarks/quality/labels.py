@@ -10,13 +10,22 @@ from benchmarks.data import Images
 from benchmarks.quality.features import Recipe, accuracy, train
 
 
+def share(right: Tensor) -> float:
+    """How many of the answers are right, as a share.
+
+    >>> share(torch.tensor([True, True, False, True]))
+    0.75
+    """
+    return float(right.double().mean())
+
+
 def agreement(probabilities: Tensor, labels: Tensor) -> float:
     """Share of samples whose most probable class (of `N x classes`) is the label that was asked for (`N`).
 
     >>> agreement(torch.eye(3), torch.tensor([0, 1, 1]))
     0.6666666666666666
     """
-    return float((probabilities.argmax(1) == labels).double().mean())
+    return share(probabilities.argmax(1) == labels)
 
 
 def confusion(codes: Tensor, classes: Tensor, count: int) -> Tensor:

@@ -8,7 +8,7 @@ from benchmarks import optimizers, problems
 from benchmarks.problem import Preset, Problem
 from benchmarks.runner.spec import defaults, show
 from benchmarks.suites import SUITES
-from minimax.rules import BY_NAME as RULES
+from minimax.rules import BY_RATE as RULES
 
 WIDE = 20  # letters of a name
 BELOW = " " * (len("optimizer") + WIDE + 2)  # what stands below a name's first line

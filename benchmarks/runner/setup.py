@@ -14,7 +14,7 @@ from benchmarks.optimizers import KNOWN
 from benchmarks.problem import Recipe
 from benchmarks.record import UsageError
 from benchmarks.runner.spec import SETUP, Spec, choose, defaults, spell
-from minimax.rules import BY_NAME as RULES
+from minimax.rules import BY_RATE as RULES
 from minimax.rules import Rated
 
 PLAIN: dict[Any, tuple[str, Callable[[Any], bool]]] = {

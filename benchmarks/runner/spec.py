@@ -13,7 +13,7 @@ from typing import Any
 import minimax as mm
 from benchmarks.optimizers import KNOWN
 from benchmarks.record import UsageError
-from minimax.rules import BY_NAME as RULES
+from minimax.rules import BY_RATE as RULES
 
 WORDS = {"true": True, "false": False, "none": None}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)

@@ -30,7 +30,7 @@ from minimax import games, tree
 from minimax.games import ClosedForm
 from minimax.linear_maps import Expansion
 from minimax.optimizers import BY_NAME
-from minimax.solve import magnitude
+from minimax.playing import magnitude
 
 Floats: TypeAlias = NDArray[np.float64]
 

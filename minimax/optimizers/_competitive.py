@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.linear import Solved, cg, gcr, inner, ravel, reciprocal, unravel
+from minimax.linear import Map, Solved, cg, gcr, inner, ravel, reciprocal, unravel
 from minimax.linearization import Linearization
 from minimax.tree import Point, Vector
 
@@ -26,14 +26,19 @@ def solved_for(z: Point) -> Vector:
 
 @dataclass(frozen=True, eq=False)
 class System:
-    """(I + A H_o) Δ = d, H_o being DF without its own-player blocks.
+    """(I + Q A H_o) Δ = d, H_o being DF without its own-player blocks: the best moves given the others'.
+
+    Player i's is Δ_i = P(z_i + d_i - A_i (H_o Δ)_i) - z_i, P the projection on its feasible set. To first order that
+    is the system with Q = DP and, for d, the move as projected: so z stays where P(z + d) = z, as at a constrained Nash
+    point.
 
     Args:
         local: the game at the point.
         z: the point.
         d: per player its displacement without the others' answers, flat.
         A: per player its rule's metric: a number, or one per entry of d.
-        tolerance: the residual |d - (I + A H_o) Δ| / |d| to stop at, in the norm of A⁻¹.
+        Q: per player DP (see `tangent`), None where nothing is constrained.
+        tolerance: the residual |d - (I + Q A H_o) Δ| / |d| to stop at, in the norm of A⁻¹.
         iterations: at most so many.
     """
 
@@ -41,6 +46,7 @@ class System:
     z: Point
     d: list[Tensor]
     A: list[Any]
+    Q: list[Map | None]
     tolerance: float
     iterations: int
 
@@ -65,16 +71,17 @@ class System:
 
         def apply(Δ: Tensor) -> Tensor:
             pulls = self.local.off_diagonal(tree.split(unravel(Δ, tree.join(self.z)), self.z))
-            return Δ + torch.cat([A_i * ravel(pull) for A_i, pull in zip(self.A, pulls, strict=True)])
+            return Δ + torch.cat([self._answer(i, pull) for i, pull in enumerate(pulls)])
 
         weight = torch.cat([torch.ones_like(d_i) * reciprocal(A_i) for d_i, A_i in zip(self.d, self.A, strict=True)])
         r = torch.cat(self.d) - apply(start)
         return gcr(apply, start, r, self._size(), self.tolerance, self.iterations, weight)
 
     def reduced(self, i: int, start: Tensor) -> Solved:
-        """Of two players (Δ_i, Δ_j), from `start` for Δ_i: player j's answer d_j - A_j H_ji Δ_i follows from Δ_i.
+        """Of two players (Δ_i, Δ_j), from `start` for Δ_i: player j's answer d_j - Q_j A_j H_ji Δ_i follows from Δ_i.
 
-        What remains for Δ_i is self-adjoint and positive definite in zero-sum games, and solved by conjugate gradients.
+        What remains for Δ_i is self-adjoint and positive definite in zero-sum games without constraints, and solved by
+        conjugate gradients.
         """
         j, n = 1 - i, len(start)
 
@@ -94,14 +101,19 @@ class System:
 
         x, r = at(start)
         weight, size = reciprocal(self.A[i]), self._size()
-        if self.local.symmetry < 0:
+        if self.local.symmetry < 0 and not any(self.Q):
             return cg(apply, x, r, size, self.tolerance, self.iterations, weight, lift, afresh=at)
         return gcr(apply, x, r, size, self.tolerance, self.iterations, weight, lift)
 
     def _block(self, a: int, b: int, Δ_b: Tensor) -> Tensor:
-        """A_a H_ab Δ_b."""
-        product: Tensor = self.A[a] * ravel(self.local.jvp_block(a, b, unravel(Δ_b, self.z[b])))
-        return product
+        """Q_a A_a H_ab Δ_b."""
+        return self._answer(a, self.local.jvp_block(a, b, unravel(Δ_b, self.z[b])))
+
+    def _answer(self, i: int, pull: Vector) -> Tensor:
+        """Q_i A_i times what the others' moves add to player i's gradient."""
+        step: Tensor = self.A[i] * ravel(pull)
+        Q = self.Q[i]
+        return step if Q is None else Q(step)
 
     def _size(self) -> Tensor:
         """|d|² in the norm of A⁻¹."""

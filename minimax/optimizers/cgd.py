@@ -14,6 +14,7 @@ from minimax.linear import ravel
 from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Info, Ruled, State, counted, moved
 from minimax.optimizers._competitive import System, solved_for
+from minimax.optimizers._tangent import stopped
 from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import real, whole
@@ -28,7 +29,7 @@ class CompetitiveGradientDescent(Ruled):
     proximal point method for every h, as far as rounding lets a system of condition 1 + h²σ² be solved: in float32 to
     about hσ = 100. Two players are reduced to the smaller one's system; in zero-sum games that one is positive definite
     and solved by conjugate gradients, in others by GCR. Each solve starts at d plus the last step's correction Δ - d,
-    which a new batch changes less than Δ itself.
+    which a new batch changes less than Δ itself. Where constraints bind, the players answer along their feasible sets.
 
     Cost per step: one gradient per player, and 2 + 2k products for k iterations (n players: n(n-1)(1 + k)). Where
     rounding has lost the residual, 2 more compute it anew. The residual |d - (I + A H_o) Δ| / |d|, in the norm of
@@ -73,12 +74,14 @@ class CompetitiveGradientDescent(Ruled):
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         local = game.linearize(z, batches[0])
         d, state = self.directions(z, local.field, state)
+        stops = [stopped(game, i, z_i, d_i) for i, (z_i, d_i) in enumerate(zip(z, d, strict=True))]
         rules = zip(self.rules(len(z)), state["rules"], strict=True)
         system = System(
             local=local,
             z=z,
-            d=[ravel(d_i) for d_i in d],
+            d=[ravel(d_i) for d_i, _ in stops],
             A=[_flat(rule.metric(memory, state["step"])) for rule, memory in rules],
+            Q=[Q_i for _, Q_i in stops],
             tolerance=self.tolerance,
             iterations=self._limit(len(state["correction"])),
         )

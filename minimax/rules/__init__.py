@@ -4,6 +4,7 @@ Rules are lower-case, as the call that makes them is how they print: `sgd(lr=0.1
 """
 
 from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING
 
 from minimax.rules._adam import adam as adam
 from minimax.rules._adamw import adamw as adamw
@@ -29,9 +30,13 @@ def _by_rate(kind: type[Rated]) -> bool:
     return [field.name for field in fields(kind) if field.default is MISSING] == ["lr"]
 
 
-BY_NAME: dict[str, type[Rated]] = {
+BY_RATE: dict[str, type[Rated]] = {
     name: value
     for name, value in list(globals().items())
     if isinstance(value, type) and issubclass(value, Rated) and value is not Rated and _by_rate(value)
 }
 """Every rule that a learning rate makes, by its name, as `--optimizer NAME[rule=...]` of `benchmarks.run` spells it."""
+
+if not TYPE_CHECKING:  # type checkers read only lists that are spelled out, and else what is imported as itself
+    RULES = [name for name, value in globals().items() if isinstance(value, type) and issubclass(value, Rule)]
+    __all__ = [name for name in RULES if name != "Rated"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from minimax.diagnostics.expansion import expand
+from minimax.diagnostics._expansion import expand
 from minimax.errors import GameError
 from minimax.game import Game, zero_sum
 from minimax.linear_maps import LinearMap

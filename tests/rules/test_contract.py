@@ -6,7 +6,6 @@ import pickle
 import pytest
 
 import minimax as mm
-from minimax.rules import BY_NAME
 from minimax.testing import CHECKS
 
 EVERY = [kind for kind in vars(mm.rules).values() if isinstance(kind, type) and issubclass(kind, mm.Rule)]
@@ -15,15 +14,15 @@ EVERY = [kind for kind in EVERY if kind not in (mm.Rule, mm.rules.Rated)]
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize(
-    "name", [name for name in BY_NAME if name not in ("entropic", "muon")]
+    "name", [name for name in BY_RATE if name not in ("entropic", "muon")]
 )  # of simplices, of matrices
 def test_contract(name: str, check: str) -> None:
-    CHECKS[check](mm.ExtraGradient(BY_NAME[name](0.01)))
+    CHECKS[check](mm.ExtraGradient(BY_RATE[name](0.01)))
 
 
 def test_names() -> None:
     """Those that need more than a rate have no name on a command line."""
-    assert set(BY_NAME) == {"sgd", "rmsprop", "adam", "adamw", "entropic", "muon", "sign"}
+    assert set(BY_RATE) == {"sgd", "rmsprop", "adam", "adamw", "entropic", "muon", "sign"}
     assert all(getattr(mm, kind.__name__) is kind for kind in EVERY)
 
 
@@ -36,11 +35,11 @@ def test_descriptions(kind: type[mm.Rule]) -> None:
         assert field.name == "options" or f" {field.name}: " in text, f"{kind.__name__} does not describe {field.name}"
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", BY_RATE)
 def test_a_rule_is_a_value_that_prints_as_its_call(name: str) -> None:
-    rule = BY_NAME[name](0.25)
+    rule = BY_RATE[name](0.25)
     assert repr(rule).startswith(f"{name}(lr=0.25") and eval(repr(rule), vars(mm)) == rule
-    assert pickle.loads(pickle.dumps(rule)) == rule and hash(rule) == hash(BY_NAME[name](0.25))
-    assert rule != BY_NAME[name](0.5)
+    assert pickle.loads(pickle.dumps(rule)) == rule and hash(rule) == hash(BY_RATE[name](0.25))
+    assert rule != BY_RATE[name](0.5)
     with pytest.raises(dataclasses.FrozenInstanceError):
         rule.lr = 1.0  # type: ignore[misc]

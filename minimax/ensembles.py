@@ -15,15 +15,15 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from minimax import tree
-from minimax.compiled import Compiled, one_graph
+from minimax.compiling import Compiled, one_graph
 from minimax.composite import CompositeBatchNorm
 from minimax.errors import GameError
 from minimax.game import Game, modules_among
 from minimax.inspection import inspect
 from minimax.optimizer import GameOptimizer, State
 from minimax.oracle import Players
+from minimax.playing import Batches, check_budget, check_playable, draws, summary, written
 from minimax.rules import Rule
-from minimax.solve import Batches, check_budget, check_playable, draws, summary, written
 from minimax.status import (
     Limits,
     Seen,
