@@ -37,6 +37,7 @@ class GameOptimizer(ABC):
     """
 
     name: ClassVar[str]
+    anticipates: ClassVar[bool] = False  # whether players move by the answers of others, as a bilevel leader has to
 
     @classmethod
     @abstractmethod
@@ -57,11 +58,22 @@ class GameOptimizer(ABC):
 
         Raises:
             GameError: players that are modules (see `Game.functional`), empty, not real and dense, without memory
-                (meta), or on several devices; a number of rules that does not match the players.
+                (meta), or on several devices; a number of rules that does not match the players; a bilevel game
+                whose leader would stand still.
         """
+        self.check_plays(game)
         oracle, z = game.enter(admission.plain(players))
         admission.players(oracle, z)
         return self.begin(z, oracle.leaves())
+
+    def check_plays(self, game: Game) -> None:
+        """Refuse a game in which a player would stand still for ever."""
+        if game.leader is not None and not self.anticipates:
+            raise GameError(
+                f"under {type(self).__name__} the leader of a bilevel game stands still, as its loss need not name it: "
+                "play StackelbergGradient, Unrolled, LOLA or SOS, or let the follower answer (transforms.best_response "
+                "with through=True)."
+            )
 
     def begin(self, z: Point, names: Names) -> State:
         """`init` on a point, whose leaves have names."""
@@ -293,6 +305,9 @@ class Wrapper(GameOptimizer):
     @property
     def draws(self) -> int:
         return self.inner.draws
+
+    def check_plays(self, game: Game) -> None:
+        self.inner.check_plays(game)
 
     def begin(self, z: Point, names: Names) -> State:
         return {"inner": self.inner.begin(z, names)} | super().begin(z, names)

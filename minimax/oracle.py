@@ -91,7 +91,7 @@ class Oracle(ABC):
     def project(self, i: int, vector: Vector) -> Vector:
         """Player i's vector, projected on its feasible set."""
         constraint = None if self.game.constraints is None else self.game.constraints[i]
-        return vector if constraint is None else projected(f"constraints[{i}]", constraint, vector)
+        return projected(f"constraints[{i}]", constraint, vector)
 
     def at(self, value: Hyperparameter) -> Any:
         """A hyperparameter of the game now: a schedule is asked with the optimizer's step count.

@@ -54,6 +54,7 @@ class SOS(Ruled):
     b: Hyperparameter = 0.1
 
     name: ClassVar[str] = "sos"
+    anticipates: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

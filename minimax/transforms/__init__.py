@@ -32,7 +32,9 @@ from minimax.transforms._add import add as add
 from minimax.transforms._autocast import autocast as autocast
 from minimax.transforms._averaged import averaged as averaged
 from minimax.transforms._best_response import best_response as best_response
+from minimax.transforms._bilevel import bilevel as bilevel
 from minimax.transforms._consensus import consensus as consensus
+from minimax.transforms._coupled import coupled as coupled
 from minimax.transforms._gradient_norms import gradient_norms as gradient_norms
 from minimax.transforms._jare import jare as jare
 from minimax.transforms._nagarajan_kolter import nagarajan_kolter as nagarajan_kolter

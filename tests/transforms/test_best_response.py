@@ -12,21 +12,10 @@ from torch.nn.functional import cross_entropy, softplus
 
 import minimax as mm
 from minimax.optimizers import BY_NAME
-from minimax.projections import ball, box
-from minimax.rules import Rule
+from minimax.projections import box
 from minimax.transforms import accumulate, add, best_response, consensus
 
 pytestmark = pytest.mark.usefixtures("float64")
-
-
-class Sign(Rule):
-    """Steps of the gradient's sign: FGSM's and PGD's."""
-
-    def init(self, player: Any, names: Any = ()) -> dict:
-        return {}
-
-    def move(self, player: Any, gradient: Any, memory: dict, step: Tensor) -> tuple:
-        return [-self.lr * g.sign() for g in gradient], memory
 
 
 X = torch.tensor([[2, 1], [1.5, -0.5], [0.5, 2], [-1, -1.5], [-2, 0.5], [0.2, -1]], dtype=torch.float64)
@@ -42,20 +31,21 @@ def robust_risk(ε: float, steps: int = 1, **options: Any) -> mm.Game:
         return softplus(-y * ((x + δ) @ w + b)).mean() + 0.005 * (w @ w)
 
     game = mm.zero_sum(risk, constraints=(None, box(-ε, ε)))
-    return best_response(game, 1, lambda batch: torch.zeros_like(batch[0]), Sign(2 * ε), steps, **options)
+    return best_response(game, 1, lambda batch: torch.zeros_like(batch[0]), mm.rules.sign(2 * ε), steps, **options)
 
 
 @pytest.mark.parametrize("ε, risk, w", [(0.5, 0.3264594514, (2.578755, 1.560010)), (1.0, 0.6795214630, None)])
 def test_robust_training_of_a_linear_model_is_exact(ε: float, risk: float, w: tuple | None) -> None:
     """One FGSM step is the best answer; the minimum of the robust risk is that of a convex program."""
     game, players = robust_risk(ε), ({"w": torch.tensor([1.0, 0.5]), "b": torch.tensor(0.0)},)
-    solution = mm.solve(game, players, mm.SimultaneousGDA(mm.sgd(0.5)), [(X, Y)], steps=3000 if w else 8000)
+    rule = mm.sgd(0.5) if w else mm.sgd(lambda k: 0.5 / (1 + k / 50))  # at ε = 1 the gradient jumps at the answer
+    solution = mm.solve(game, players, mm.SimultaneousGDA(rule), lambda k: (X, Y), steps=3000)
     model = solution.players[0]
     margins = Y * (X @ model["w"] + model["b"]) - ε * model["w"].abs().sum()
     written = softplus(-margins).mean() + 0.005 * (model["w"] @ model["w"])
     found = game.losses(solution.players, (X, Y))[0]
     torch.testing.assert_close(found, written, rtol=1e-12, atol=0)
-    assert float(found) == pytest.approx(risk, abs=1e-9 if w else 2e-3)  # w_2 = 0 at ε = 1: the gradient jumps there
+    assert float(found) == pytest.approx(risk, abs=1e-9 if w else 1e-4)
     if w:
         assert model["w"].tolist() == pytest.approx(w, abs=1e-6)
 
@@ -82,7 +72,7 @@ def attacked(net: nn.Module, δ: Tensor, batch: dict) -> Tensor:
 
 def adversarial(**options: Any) -> mm.Game:
     game = mm.zero_sum(attacked)
-    return best_response(game, 1, lambda batch: batch["noise"], Sign(0.06), 3, constraint=pixels, **options)
+    return best_response(game, 1, lambda batch: batch["noise"], mm.rules.sign(0.06), 3, constraint=pixels, **options)
 
 
 def by_hand(model: nn.Module, steps: int, step: Callable[[nn.Module, Tensor, dict], None]) -> None:
@@ -169,9 +159,7 @@ def smooth(players: int, answers: int, joint: bool = False) -> tuple[mm.Game, mm
 
 @pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("players, answers", [(2, 0), (2, 1), (3, 0), (3, 1)])
-def test_derivatives_through_the_answer_are_those_of_finite_differences(
-    players: int, answers: int, joint: bool
-) -> None:
+def test_derivatives_through_the_answer_are_those_of_differences(players: int, answers: int, joint: bool) -> None:
     """`check_game` differences losses, and fields."""
     through, _, z = smooth(players, answers, joint)
     mm.testing.check_game(through, z)
@@ -185,10 +173,6 @@ def test_the_answer_stands_still(players: int, answers: int, joint: bool) -> Non
     """Losses are those through the answer; gradients and products those of the game with the answer held fixed."""
     through, still, z = smooth(players, answers, joint)
     torch.testing.assert_close(still.losses(z), through.losses(z))
-    for _ in range(2):
-        held = lambda *z, y=None: None
-    g = torch.Generator().manual_seed(players)
-    del held, g
     field = still.field(z)
     for i in range(players - 1):
         torch.testing.assert_close(still.gradient(z, i), field[i])
@@ -267,15 +251,22 @@ def test_members_and_graphs(kind: Any, through: bool) -> None:
     alone = mm.solve(game, z, kind(mm.sgd(0.05)), steps=3)
     together = mm.ensemble(game, kind(mm.sgd(torch.tensor([0.1, 0.05]))), [z, z], steps=3)
     torch.testing.assert_close(together.member(1), alone.players)
-    compiled = mm.solve(game, z, mm.compiled(kind(mm.sgd(0.05))), steps=3)
-    torch.testing.assert_close(compiled.players, alone.players)
-    assert compiled.cost == alone.cost
+    torch._dynamo.reset()
+    optimizer = kind(mm.sgd(0.05))
+    step = torch.compile(lambda z, s: optimizer.step(game, z, s), fullgraph=True, backend="eager")
+    players, state = z, optimizer.init(game, z)
+    for _ in range(3):
+        players, state, info = step(players, state)
+    torch.testing.assert_close(players, alone.players)
+    assert mm.Cost(*(3 * count for count in info.cost)) == alone.cost
 
 
 def test_an_ensemble_of_networks() -> None:
     """Every member answers for itself, and keeps its own statistics."""
     batch = samples(0)
-    found = mm.ensemble(adversarial(), mm.SimultaneousGDA(mm.sgd(0.5)), [(net(k),) for k in range(2)], [batch], steps=2)
+    found = mm.ensemble(
+        adversarial(), mm.SimultaneousGDA(mm.sgd(0.5)), [(net(k),) for k in range(2)], lambda k: batch, steps=2
+    )
     for k in range(2):
         model = net(k)
         trainer = mm.bind(adversarial(), (model,), mm.SimultaneousGDA(mm.sgd(0.5)))
@@ -380,11 +371,6 @@ START = lambda _: torch.tensor(1.0)
             lambda: best_response(GAME, 0, lambda _: 3, mm.sgd(1), 1).field((torch.tensor(1.0),)),
             mm.GameError,
             "start must return floating point tensors, or a pytree of them, got 3",
-        ),
-        (
-            lambda: best_response(GAME, 0, START, mm.sgd(1), 1, constraint=ball).field((torch.tensor(1.0),)),
-            ValueError,
-            "radius",
         ),
         (
             lambda: best_response(GAME, 0, START, mm.sgd(1), 1, constraint=lambda _: 3).field((torch.tensor(1.0),)),
