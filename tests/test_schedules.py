@@ -203,10 +203,10 @@ def test_every_hyperparameter_may_be_a_schedule(name: str, field: str) -> None:
 
 
 def test_what_is_no_hyperparameter_is_a_setting() -> None:
-    """Where a run starts from and when a solver stops does not follow the step; all other numbers may."""
+    """Where a run starts, when a solver stops, the constants of an inertia: all other numbers may follow the step."""
     fields = [(kind.name, field) for kind in BY_NAME.values() for field in dataclasses.fields(kind)]
     plain = {(name, field.name) for name, field in fields if str(field.type) in ("float", "float | None")}
-    assert {field for _, field in plain} <= {"tolerance", "stagnation", "spread", "longest", "phi", "variable"}
+    assert {field for _, field in plain} <= {"tolerance", "stagnation", "spread", "longest", "phi", "variable", "power"}
 
 
 def test_every_rule_has_been_asked() -> None:
