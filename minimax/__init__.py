@@ -1,6 +1,8 @@
 """Game optimizers for PyTorch: min over u, max over v, and every general-sum game of differentiable losses."""
 
-from minimax import diagnostics, games, optimizers, penalties, projections, rules, scaling, schedules, testing
+from typing import TYPE_CHECKING
+
+from minimax import diagnostics, games, optimizers, penalties, projections, rules, schedules, testing, transforms
 from minimax.compiling import compiled
 from minimax.ensembles import Ensemble, ensemble
 from minimax.errors import GameError
@@ -10,7 +12,7 @@ from minimax.modules import EMA, Trainer, bind
 from minimax.optimizer import GameOptimizer, Ruled, Wrapper
 from minimax.optimizers import *  # noqa: F403 - an optimizer's one export line is there
 from minimax.playing import Iterate, Solution, iterate, solve
-from minimax.rules import Rule, adam, adamw, clipped, entropic, from_torch, rmsprop, sgd, sghmc, sgld
+from minimax.rules import *  # noqa: F403 - a rule's one export line is there
 from minimax.status import Limits, Status
 
 __version__ = "0.1.0"
@@ -18,10 +20,10 @@ __all__ = ["Game", "zero_sum", "cooperative", "GameError"]
 __all__ += ["solve", "Solution", "iterate", "Iterate", "Limits", "Status", "ensemble", "Ensemble", "compiled"]
 __all__ += ["bind", "Trainer", "EMA"]
 __all__ += ["GameOptimizer", "Ruled", "Wrapper", "Info", "Cost"]
-__all__ += ["Rule", "sgd", "rmsprop", "adam", "adamw", "entropic", "clipped", "sgld", "sghmc", "from_torch"]
 __all__ += ["diagnostics", "games", "optimizers", "penalties", "projections", "rules"]
-__all__ += ["scaling", "schedules", "testing"]
-__all__.extend(kind.__name__ for kind in optimizers.BY_NAME.values())
+__all__ += ["schedules", "testing", "transforms"]
+if not TYPE_CHECKING:  # type checkers read only lists that are spelled out, and else what is imported as itself
+    __all__ += [*rules.__all__, *optimizers.__all__]
 
 
 def __dir__() -> list[str]:

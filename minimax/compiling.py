@@ -44,6 +44,9 @@ class Compiled(GameOptimizer):
     def draws(self) -> int:
         return self.inner.draws
 
+    def check_plays(self, game: Game) -> None:
+        self.inner.check_plays(game)
+
     def begin(self, z: Point, names: Names) -> State:
         return self.inner.begin(z, names)
 

@@ -283,7 +283,6 @@ def _inspect(game: Game, players: Players, held: Any, drawn: Any, draws: int, ow
     players, held = pytree.tree_map(lambda leaf: leaf[0], (players, held))
     first = game.holding(held)
     inspect(first, players, pytree.tree_map(lambda leaf: leaf[0], batch) if own_batches else batch)
-    game.faults = first.faults
 
 
 def _check_members(members: Sequence[Players]) -> None:
@@ -366,14 +365,20 @@ def _with(optimizer: GameOptimizer, values: list[Tensor]) -> GameOptimizer:
 
 def _mapped(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """The part with its tensors of at least one dimension changed; the part itself if it holds none."""
-    if isinstance(part, Tensor) and part.dim():
+    if not _holds(part):
+        return part
+    if isinstance(part, Tensor):
         return change(part)
     if isinstance(part, tuple):
-        each = [_mapped(value, change) for value in part]
-        return tuple(each) if any(new is not old for new, old in zip(each, part, strict=True)) else part
+        return tuple([_mapped(value, change) for value in part])
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    return replace(part, **{name: _mapped(value, change) for name, value in values.items() if _holds(value)})
+
+
+def _holds(part: Any) -> bool:
+    """Whether the part has values for each member."""
+    if isinstance(part, Tensor):
+        return part.dim() > 0
     if isinstance(part, GameOptimizer | Rule):
-        old = {field.name: getattr(part, field.name) for field in fields(part)}
-        new = {name: _mapped(value, change) for name, value in old.items()}
-        changed: dict[str, Any] = {name: value for name, value in new.items() if value is not old[name]}
-        return replace(part, **changed) if changed else part
-    return part
+        return any(_holds(getattr(part, field.name)) for field in fields(part))
+    return isinstance(part, tuple) and any(_holds(value) for value in part)

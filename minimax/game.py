@@ -12,13 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from minimax import tree, validation
+from minimax.bare import Bare, check_constraints
 from minimax.errors import GameError
-from minimax.graph import Fault
-from minimax.oracle import Loss, Oracle, Players, Projection
+from minimax.oracle import Loss, Oracle, Players
+from minimax.projections import Projection
+from minimax.shared import Found, Seating, Seats, Shared
 from minimax.swap import Modules
 from minimax.tree import Point
 
-_ATTRIBUTES = ("_losses", "_signs", "constraints", "_modules", "_held", "reentrant", "_oracle")  # of a game
+# Of a game, what its variants share unless they say otherwise.
+_ATTRIBUTES = (
+    *("functions", "signs", "constraints", "leader", "modules", "held", "found"),
+    *("_inner", "_around", "_seats"),
+)
 
 
 class Game:
@@ -32,10 +38,20 @@ class Game:
             there is a batch; must be pure, all randomness comes in through `batch`.
         constraints: per player, the projection of a tensor on the player's feasible set (see `minimax.projections`),
             or None. Applied to every leaf after every move, half steps included.
+        signs: of one function that returns one payoff, whether each player minimises (1) or maximises it (-1); see
+            `zero_sum` and `cooperative`.
+        leader: the index of a player whose loss need not depend on it (see `transforms.bilevel`).
 
     Raises:
-        GameError: no loss, or a loss that is not callable; at the first evaluation, losses that are not scalars, do not
-            match the players, or ignore their own player.
+        GameError: no loss, or a loss that is not callable; signs that are not 1 or -1, or of several losses; a leader
+            that is no player; at the first evaluation, losses that are not scalars, do not match the players, or ignore
+            their own player.
+
+    Attributes:
+        functions: the losses as they were given; of a game within transforms, those of the innermost one.
+        modules: what the losses receive, if this game came from `functional` of players with modules.
+        held: the buffers and frozen parameters that every step starts from; empty for those of the modules.
+        found: what was found out about the losses while playing.
 
     Example:
         >>> import torch, minimax as mm
@@ -44,30 +60,85 @@ class Game:
         (tensor(-2.), tensor(6.))
     """
 
-    def __init__(self, *losses: Loss, constraints: Sequence[Projection | None] | None = None) -> None:
+    def __init__(
+        self,
+        *losses: Loss,
+        constraints: Sequence[Projection | None] | None = None,
+        signs: Sequence[int] | None = None,
+        leader: int | None = None,
+    ) -> None:
         if not losses:
             raise GameError("Game needs at least one loss function, got none.")
         for k, loss in enumerate(losses):
             if not callable(loss):
                 raise GameError(f"losses[{k}] must be a function of the players, got {type(loss).__name__}.")
-        for k, constraint in enumerate(_entries(constraints)):
-            if constraint is not None:
-                validation.function(f"constraints[{k}]", constraint, "a projection of a tensor, or None")
-        self._losses = losses
-        self._signs: tuple[int, ...] | None = None
-        self.constraints = tuple(_entries(constraints)) if constraints is not None else None
-        self._modules: Modules | None = None
-        self._held: Mapping[str, Tensor] = {}
-        self.reentrant = False  # whether a loss holds reentrant checkpoints: found out while playing
-        self.faults: tuple[Fault, ...] | None = None  # of its second derivatives, likewise
-        self._oracle: Callable[..., Oracle] = Oracle
+        if signs is not None and (len(losses) > 1 or not signs or any(sign not in (1, -1) for sign in signs)):
+            raise GameError(f"signs are 1 or -1 per player, of one payoff; got {signs} for {len(losses)} losses.")
+        if leader is not None:
+            validation.whole("leader", leader, at_least=0)
+        self.functions = losses
+        self.signs = None if signs is None else tuple(signs)
+        self.constraints = _constraints(constraints)
+        self.leader = leader
+        self.modules: Modules | None = None
+        self.held: Mapping[str, Tensor] = {}
+        self.found = Found()
+        self._inner: Game | None = None  # what a transform goes around
+        self._around: Callable[[Oracle], Oracle] | None = None
+        self._seats: Seats | None = None
 
     def _copy(self, **changes: Any) -> Game:
         new = object.__new__(type(self))
         for name in _ATTRIBUTES:  # one by one, as torch 2.10 compiles neither `copy` nor `dict.update`
             object.__setattr__(new, name, changes.get(name, getattr(self, name)))
-        new.faults = changes.get("faults")  # of other losses there are others
         return new
+
+    # --------------------------------------------------------------------------------------------- other games of it
+
+    def through(
+        self,
+        around: Callable[[Oracle], Oracle],
+        *,
+        seats: Seats | None = None,
+        constraints: Sequence[Projection | None] | None = None,
+    ) -> Game:
+        """The same game, seen through a transform of its oracle (see `minimax.transforms`).
+
+        Args:
+            around: the oracle of this game in, that of the new one out; called once a step, and to be pure.
+            seats: if the new game has other players than this one: from how many those are to the player of the new
+                game, or None, that each player of this game is. For None the oracle itself answers.
+            constraints: those of the new players, if these are others.
+
+        Raises:
+            TypeError: an around that is no function; when the game is played, one that returns no oracle.
+            GameError: when the game is played, constraints that are not as many as the players.
+        """
+        validation.function("around", around, "a function from an oracle to an oracle", classes=True)
+        new = {"_inner": self, "_around": around, "_seats": seats, "found": Found()}
+        if seats is None:
+            return self._copy(**new)
+        return self._copy(**new, constraints=_constraints(constraints), signs=None, leader=None)
+
+    def mapped(self, change: Callable[[Loss], Loss]) -> Game:
+        """The same game of other losses, whatever transforms lie around them: every function put through `change`."""
+        validation.function("change", change, "a function from a loss to a loss", classes=True)
+        inner = None if self._inner is None else self._inner.mapped(change)
+        functions = tuple(change(function) for function in self.functions)
+        return self._copy(functions=functions, found=Found(), _inner=inner)
+
+    @property
+    def count(self) -> int | None:
+        """How many players there are, if the game tells before it is played."""
+        if self.constraints is not None:
+            return len(self.constraints)
+        if self._seats is not None:
+            return None
+        if self.signs is not None:
+            return len(self.signs)
+        if self._inner is not None:
+            return self._inner.count
+        return len(self.functions) if len(self.functions) > 1 else None
 
     def functional(self, players: Players) -> tuple[Game, Players]:
         """The same game on plain tensors: every `nn.Module` among the players becomes the dict of its parameters.
@@ -83,21 +154,16 @@ class Game:
             if isinstance(value, nn.Module):
                 values[i] = {name: tensor.clone() for name, tensor in modules.parameters(i).items()}
         rebuilt = dict(zip(players, values, strict=True)) if isinstance(players, Mapping) else tuple(values)
-        return self._copy(_modules=modules), rebuilt
-
-    @property
-    def modules(self) -> Modules | None:
-        """The modules that the losses receive, if this game came from `functional` of players with modules."""
-        return self._modules
+        return self._copy(modules=modules, found=Found()), rebuilt
 
     def holding(self, held: Mapping[str, Tensor]) -> Game:
         """The same game with these buffers and frozen parameters in its modules, whatever they hold themselves."""
-        return self._copy(_held=held, faults=self.faults)
+        return self._copy(held=held)
 
     def commit(self, buffers: Mapping[str, Tensor]) -> None:
         """Write the buffers that a step left behind (`Info.buffers`) back into the modules."""
-        if self._modules is not None and buffers:
-            self._modules.commit(buffers)
+        if self.modules is not None and buffers:
+            self.modules.commit(buffers)
 
     def enter(self, players: Players) -> tuple[Oracle, Point]:
         """The oracle of this game for players of this structure, and the players as a point."""
@@ -107,7 +173,25 @@ class Game:
         if not pairs:
             raise GameError("there are no players: pass a tuple or dict with at least one.")
         z = tuple([_detached(leaf) for leaf in leaves] for leaves, _ in pairs)
-        return game._oracle(game, [spec for _, spec in pairs], names), z
+        seating = Seating(tuple([spec for _, spec in pairs]), names, tuple(range(len(pairs))))
+        return game._open(seating, Shared(game.modules, dict(game.held), game.found)), z
+
+    def _open(self, seating: Seating, shared: Shared) -> Oracle:
+        """The oracle of this game, from the innermost to the outermost."""
+        if self._inner is None:
+            return Bare(self, seating, shared)
+        inner = seating if self._seats is None else seating.seated(self._seats(len(seating.specs)))
+        return self.surround(self._inner._open(inner, shared), seating)
+
+    def surround(self, inner: Oracle, seating: Seating) -> Oracle:
+        """The oracle of this game around one of the game that this is a transform of."""
+        assert self._around is not None
+        oracle = self._around(inner)
+        if not isinstance(oracle, Oracle):
+            raise TypeError(f"through takes a function that returns an oracle, got {validation.shown(oracle)}.")
+        check_constraints(self.constraints, len(seating.specs))
+        oracle.game, oracle.seating = self, seating
+        return oracle
 
     def losses(self, players: Players, batch: Any = None) -> tuple[Tensor, ...]:
         """(L_1, ..., L_n) at the players. No gradient is taken."""
@@ -161,7 +245,7 @@ def zero_sum(payoff: Loss, constraints: Sequence[Projection | None] | None = Non
         >>> mm.zero_sum(lambda x, y: x * y).field((torch.tensor(3.0), torch.tensor(4.0)))
         (tensor(4.), tensor(-3.))
     """
-    return Game(payoff, constraints=constraints)._copy(_signs=(1, -1))
+    return Game(payoff, signs=(1, -1), constraints=constraints)
 
 
 def cooperative(loss: Loss, players: int, constraints: Sequence[Projection | None] | None = None) -> Game:
@@ -173,7 +257,7 @@ def cooperative(loss: Loss, players: int, constraints: Sequence[Projection | Non
         (tensor(4.), tensor(3.))
     """
     validation.whole("players", players, at_least=1)
-    return Game(loss, constraints=constraints)._copy(_signs=(1,) * players)
+    return Game(loss, signs=(1,) * players, constraints=constraints)
 
 
 def modules_among(players: Players) -> Modules | None:
@@ -186,10 +270,15 @@ def modules_among(players: Players) -> Modules | None:
     return Modules([value if isinstance(value, nn.Module) else None for value in values])
 
 
-def _entries(constraints: Any) -> Sequence[Any]:
-    if constraints is None or isinstance(constraints, list | tuple):
-        return constraints or ()
-    raise GameError(f"constraints must be a tuple with one entry per player, got {validation.shown(constraints)}.")
+def _constraints(constraints: Any) -> tuple[Projection | None, ...] | None:
+    if constraints is None:
+        return None
+    if not isinstance(constraints, list | tuple):
+        raise GameError(f"constraints must be a tuple with one entry per player, got {validation.shown(constraints)}.")
+    for k, constraint in enumerate(constraints):
+        if constraint is not None:
+            validation.function(f"constraints[{k}]", constraint, "a projection of a tensor, or None")
+    return tuple(constraints)
 
 
 def _check_tangent(name: str, v: Point, z: Point) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from minimax import tree
-from minimax.oracle import Projection
+from minimax.projections import Projection, projected
 from minimax.tree import Point
 
 
@@ -98,10 +98,13 @@ class Info:
 
 def natural(z: Point, ξ: Point, constraints: Sequence[Projection | None]) -> Point:
     """z - P(z - ξ) for every player: ξ itself for those that are not constrained."""
-    return tuple(
-        ξ_i if project is None else [leaf - project(leaf - g) for leaf, g in zip(z_i, ξ_i, strict=True)]
-        for z_i, ξ_i, project in zip(z, ξ, constraints, strict=True)
-    )
+    rows = []
+    for i, (z_i, ξ_i, constraint) in enumerate(zip(z, ξ, constraints, strict=True)):
+        if constraint is None:
+            rows.append(ξ_i)
+        else:
+            rows.append(tree.sub(z_i, projected(f"constraints[{i}]", constraint, tree.sub(z_i, ξ_i))))
+    return tuple(rows)
 
 
 def _info(leaves: Iterable[Any], static: tuple[Any, ...]) -> Info:

@@ -16,6 +16,7 @@ from minimax.errors import GameError
 from minimax.game import Game
 from minimax.graph import faults, nodes, reached, reentrant
 from minimax.oracle import Oracle, Players
+from minimax.swap import Modules
 from minimax.tree import Point
 
 
@@ -42,15 +43,16 @@ def inspect(game: Game, players: Players, batch: Any) -> None:
         minimax.errors.GameError: the loss of players[1] does not depend on that player: its gradient would be zero.
     """
     oracle, z, batch = _live(game, players, batch)
+    found = oracle.shared.found
     for i in range(oracle.players):
         with _aside(z):
             loss = oracle.loss(z, i, batch)
         seen, hidden = reached(loss), reentrant(loss)
         if hidden:
-            oracle.game.reentrant = True
-        oracle.game.faults = (*(oracle.game.faults or ()), *faults([loss]))
-        _refuse_others(game, seen)
-        if not hidden and not any(id(leaf) in seen for leaf in z[i]):
+            found.reentrant = True
+        found.faults[oracle.depth] = (*found.faults.get(oracle.depth, ()), *faults([loss]))
+        _refuse_others(oracle.modules, seen)
+        if not hidden and not oracle.may_ignore(i) and not any(id(leaf) in seen for leaf in z[i]):
             raise oracle.ignored(i)
 
 
@@ -91,7 +93,7 @@ def refuse_cuts(game: Game, players: Players, batch: Any) -> None:
 def _live(game: Game, players: Players, batch: Any) -> tuple[Oracle, Point, Any]:
     """The oracle of the bare losses, the players as leaves of a graph, and the batch as the losses see it."""
     oracle, z = game.enter(players)
-    oracle, batch = oracle.silent().plain(z, batch)
+    oracle, z, batch = oracle.silent().plain(z, batch)
     return oracle, tuple([leaf.detach().requires_grad_() for leaf in vector] for vector in z), batch
 
 
@@ -103,9 +105,8 @@ def _aside(z: Point) -> Iterator[None]:
         yield
 
 
-def _refuse_others(game: Game, seen: dict[int, Tensor]) -> None:
+def _refuse_others(modules: Modules | None, seen: dict[int, Tensor]) -> None:
     """Refuse a loss that reaches the modules' own parameters: those of this evaluation stand in their places."""
-    modules = game.modules
     for i in range(0 if modules is None else len(modules.names)):
         for name, parameter in [] if modules is None else modules.originals(i):
             if id(parameter) in seen:
@@ -118,7 +119,7 @@ def _refuse_others(game: Game, seen: dict[int, Tensor]) -> None:
 
 def _size_uncut(oracle: Oracle, z: Point, i: int, batch: Any) -> int:
     """How many nodes the graph of a loss has when nothing cuts it; 0 where that cannot be told."""
-    modules = [] if oracle.game.modules is None else [m for m in oracle.game.modules.modules if m is not None]
+    modules = [] if oracle.modules is None else [m for m in oracle.modules.modules if m is not None]
     handles = [handle for module in modules for handle in _with_gradients(module)]
     try:
         with _aside(z), _Undetached():

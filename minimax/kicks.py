@@ -10,8 +10,9 @@ from torch import Tensor
 
 from minimax import tree
 from minimax.linearization import Linearization
-from minimax.oracle import Around, Oracle
+from minimax.oracle import Oracle
 from minimax.rules import Memory, Rule
+from minimax.transforms.around import Around
 from minimax.tree import Point, Vector
 
 
@@ -31,18 +32,12 @@ class Kicked(Around):
         super().__init__(inner)
         self.rules, self.memories, self.step = rules, memories, step
 
-    def around(self, inner: Oracle) -> Oracle:
-        return Kicked(inner, self.rules, self.memories, self.step)
+    def silent(self) -> Oracle:
+        return Kicked(self.inner.silent(), self.rules, self.memories, self.step)
 
     def _kicked(self, z: Point, i: int, g: Vector, batch: Any) -> Vector:
         rule = self.rules[i]
         return tree.add(g, rule.kick(z[i], batch, self.memories[i], self.step)) if rule.kicks else g
-
-    def loss(self, z: Point, i: int, batch: Any) -> Tensor:
-        return self.inner.loss(z, i, batch)
-
-    def losses(self, z: Point, batch: Any) -> tuple[Tensor, ...]:
-        return self.inner.losses(z, batch)
 
     def gradient(self, z: Point, i: int, batch: Any, of: int | None = None) -> tuple[Vector, Tensor]:
         g, loss = self.inner.gradient(z, i, batch, of)

@@ -38,6 +38,7 @@ class GameOptimizer(ABC):
     """
 
     name: ClassVar[str]
+    anticipates: ClassVar[bool] = False  # whether players move by the answers of others, as a bilevel leader has to
 
     @classmethod
     @abstractmethod
@@ -58,11 +59,22 @@ class GameOptimizer(ABC):
 
         Raises:
             GameError: players that are modules (see `Game.functional`), empty, not real and dense, without memory
-                (meta), or on several devices; a number of rules that does not match the players.
+                (meta), or on several devices; a number of rules that does not match the players; a bilevel game
+                whose leader would stand still.
         """
+        self.check_plays(game)
         oracle, z = game.enter(admission.plain(players))
         admission.players(oracle, z)
         return self.begin(z, oracle.leaves())
+
+    def check_plays(self, game: Game) -> None:
+        """Refuse a game in which a player would stand still for ever."""
+        if game.leader is not None and not self.anticipates:
+            raise GameError(
+                f"under {type(self).__name__} the leader of a bilevel game stands still, as its loss need not name it: "
+                "play StackelbergGradient, Unrolled, LOLA or SOS, or let the follower answer (transforms.best_response "
+                "with through=True)."
+            )
 
     def begin(self, z: Point, names: Names) -> State:
         """`init` on a point, whose leaves have names."""
@@ -98,7 +110,7 @@ class GameOptimizer(ABC):
             info.point = ()
         info.constraints = game.constraints
         info.cost = Cost(oracle.gradients, oracle.hvps, sum([admission.batch_size(batch) for batch in drawn]))
-        info.buffers = oracle.left()
+        info.buffers = oracle.shared.buffers
         moved: P = oracle.leave(z)
         return moved, state, info
 
@@ -138,6 +150,10 @@ class GameOptimizer(ABC):
         """The average that is this optimizer's answer, part of its state; None where the last iterate is."""
         return None
 
+    def kicked(self, game: Oracle, state: State) -> Oracle:
+        """The game with what the rules add to its gradients (see `Rule.kick`)."""
+        return game
+
     @property
     def adaptive(self) -> bool:
         """Whether a step depends on more than the game and the point, so that it is a linear map nowhere."""
@@ -150,10 +166,6 @@ class GameOptimizer(ABC):
             at: the game at the equilibrium (see `diagnostics.expand`).
         """
         return NO_FORMULA
-
-    def kicked(self, game: Oracle, state: State) -> Oracle:
-        """The game with what the rules add to its gradients (see `Rule.kick`)."""
-        return game
 
     def start(self, z: Point, device: torch.device) -> State:
         """What this optimizer remembers of its own: tensors in lists and dicts."""
@@ -198,6 +210,16 @@ class Ruled(GameOptimizer):
     def of(cls, rule: Rule | tuple[Rule, ...], **options: Any) -> Self:
         return cls(rule, **options)
 
+    def begin(self, z: Point, names: Names) -> State:
+        each = zip(self.rules(len(z)), z, names, strict=True)
+        return {"rules": [rule.init(z_i, names_i) for rule, z_i, names_i in each]} | super().begin(z, names)
+
+    def kicked(self, game: Oracle, state: State) -> Oracle:
+        rules = self.rules(game.players)
+        if any(rule.kicks for rule in rules):
+            return Kicked(game, rules, state["rules"], state["step"])
+        return game
+
     def linear(self, at: Expansion) -> LinearMap | str:
         if self.adaptive or scheduled(self):
             return ADAPTIVE if self.adaptive else SCHEDULED
@@ -212,16 +234,6 @@ class Ruled(GameOptimizer):
             D: the step sizes, a diagonal matrix of shape (n, n).
         """
         return NO_FORMULA
-
-    def begin(self, z: Point, names: Names) -> State:
-        each = zip(self.rules(len(z)), z, names, strict=True)
-        return {"rules": [rule.init(z_i, names_i) for rule, z_i, names_i in each]} | super().begin(z, names)
-
-    def kicked(self, game: Oracle, state: State) -> Oracle:
-        rules = self.rules(game.players)
-        if any(rule.kicks for rule in rules):
-            return Kicked(game, rules, state["rules"], state["step"])
-        return game
 
     def rules(self, players: int) -> tuple[Rule, ...]:
         """One rule per player."""
@@ -292,6 +304,9 @@ class Wrapper(GameOptimizer):
     def draws(self) -> int:
         return self.inner.draws
 
+    def check_plays(self, game: Game) -> None:
+        self.inner.check_plays(game)
+
     def begin(self, z: Point, names: Names) -> State:
         return {"inner": self.inner.begin(z, names)} | super().begin(z, names)
 
@@ -339,9 +354,10 @@ def plain(rules: Sequence[Rule], at: Expansion) -> Tensor | str:
     """The step sizes of rules that are plain gradient descent, as a diagonal matrix; or in words why there is none."""
     sizes: list[float] = []
     for rule, rows in zip(rules, at.blocks, strict=True):
-        if not isinstance(rule, sgd) or rule != sgd(rule.lr) or not _one_number(rule.lr):
+        h = rule.lr if isinstance(rule, sgd) and rule == sgd(rule.lr) else None
+        if h is None or callable(h) or (isinstance(h, Tensor) and h.dim()):
             return f"undefined: {type(rule).__name__} is no plain gradient step of one size here"
-        sizes += [float(constant(rule.lr))] * (rows.stop - rows.start)
+        sizes += [float(h)] * (rows.stop - rows.start)
     return torch.diag(torch.tensor(sizes, dtype=torch.float64))
 
 

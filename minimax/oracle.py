@@ -1,7 +1,8 @@
 """A game as an optimizer sees it: differential oracles on points. Only this file and `linearization` differentiate.
 
 An `Oracle` lives for one step: it speaks vectors and points (see `minimax.tree`), meters what it spends, and carries
-the modules' buffers from one evaluation to the next. `Around` is what transforms Game -> Game start from.
+the modules' buffers from one evaluation to the next. `minimax.bare` calls the losses;
+`minimax.transforms` go around that.
 
 First-order oracles use `torch.autograd.grad` on the asked player's leaves alone, so no graph is built through the other
 players. Under `vmap`, `grad` or `torch.compile` the same oracles go through `torch.func`.
@@ -11,17 +12,20 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from minimax import tree, validation
+from minimax import tree
 from minimax.errors import GameError, Reentrant, refused
 from minimax.graph import faults, reentrant
 from minimax.linearization import Functional, Graph, Linearization, signed
+from minimax.projections import projected
+from minimax.shared import Holding, Seating, Shared
+from minimax.swap import Modules
 from minimax.tree import Point, Vector
 
 if TYPE_CHECKING:
@@ -32,31 +36,39 @@ Loss: TypeAlias = Callable[..., Any]
 Projection: TypeAlias = Callable[[Tensor], Tensor]
 
 
-class Oracle:
+class Oracle(ABC):
     """A game as one optimizer step sees it: differential oracles on points, with a meter.
 
-    `gradients` counts the players' gradients taken, `hvps` the products with the Jacobian (or a block of it).
+    A subclass says what the losses are; everything else follows by differentiating these.
+
+    Args:
+        game: the game that this is the oracle of.
+        seating: who plays.
+        shared: what the oracles of this step write to.
     """
 
-    def __init__(self, game: Game, specs: list[Any], names: tuple[str, ...] | None) -> None:
-        self.game, self.specs, self.names, self.signs = game, specs, names, game._signs
-        self.gradients = 0
-        self.hvps = 0
-        self.buffers: dict[str, Tensor] = dict(game._held)
-        self._inside: Point | None = None
-        given = len(self.signs) if self.signs is not None else len(game._losses)
-        if given != self.players and not (given == 1 and self.signs is None):
-            raise GameError(
-                f"the game has {given} losses for {self.players} players: pass one loss per player, or one function "
-                "that returns them all."
-            )
-        if game.constraints is not None and len(game.constraints) != self.players:
-            raise GameError(f"constraints has {len(game.constraints)} entries for {self.players} players: use None.")
+    signs: tuple[int, ...] | None  # of the losses relative to the first one, where they are one function up to the sign
+    joint: bool  # whether one evaluation gives all losses
+    depth = 0  # how many transforms lie between this oracle and the losses
+    product = 1  # what one product with the Jacobian counts as
+
+    def __init__(self, game: Game, seating: Seating, shared: Shared) -> None:
+        self.game, self.seating, self.shared = game, seating, shared
 
     @property
     def players(self) -> int:
         """How many players there are."""
-        return len(self.specs)
+        return len(self.seating.specs)
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The players' names, if they came in a dict."""
+        return self.seating.names
+
+    @property
+    def modules(self) -> Modules | None:
+        """The modules among the players."""
+        return self.shared.modules
 
     def name(self, i: int) -> str:
         """How messages call player i."""
@@ -64,54 +76,90 @@ class Oracle:
 
     def leaves(self) -> tuple[list[str], ...]:
         """What every player's leaves are called (see `tree.names`)."""
-        return tuple(tree.names(spec) for spec in self.specs)
+        return tuple(tree.names(self.seating.spec(i)) for i in range(self.players))
 
     def leave_player(self, i: int, vector: Vector) -> Any:
         """A vector of player i in the structure that player came in."""
-        return tree.unflatten(vector, self.specs[i])
+        return tree.unflatten(vector, self.seating.spec(i))
 
     def leave(self, z: Point) -> Players:
         """A point in the structure the players came in."""
-        values = tuple(tree.unflatten(vector, spec) for vector, spec in zip(z, self.specs, strict=True))
+        values = tuple(self.leave_player(i, vector) for i, vector in enumerate(z))
         return values if self.names is None else dict(zip(self.names, values, strict=True))
 
     def project(self, i: int, vector: Vector) -> Vector:
         """Player i's vector, projected on its feasible set."""
         constraint = None if self.game.constraints is None else self.game.constraints[i]
-        if constraint is None:
-            return vector
-        projected = [constraint(leaf) for leaf in vector]
-        for old, new in zip(vector, projected, strict=True):
-            if not isinstance(new, Tensor) or new.shape != old.shape or new.dtype != old.dtype:
-                raise GameError(
-                    f"constraints[{i}] made {validation.shown(new)} of {validation.shown(old)}: a projection keeps "
-                    "shape and dtype."
-                )
-        return projected
+        return projected(f"constraints[{i}]", constraint, vector)
 
     def check_player(self, i: Any) -> None:
         """Refuse what is no player's index."""
         if isinstance(i, bool) or not isinstance(i, int) or not 0 <= i < self.players:
             raise GameError(f"there is no player {i!r}: the players are 0 to {self.players - 1}.")
 
+    # ---------------------------------------------------------------------------------------------------- the meter
+
+    @property
+    def gradients(self) -> int:
+        """How many gradients of a player's loss this step has taken."""
+        return self.shared.gradients
+
+    @gradients.setter
+    def gradients(self, count: int) -> None:
+        self.shared.gradients = count
+
+    @property
+    def hvps(self) -> int:
+        """How many products with the Jacobian, or a block of it, this step has taken."""
+        return self.shared.hvps
+
+    @hvps.setter
+    def hvps(self, count: int) -> None:
+        self.shared.hvps = count
+
+    def price(self, i: int) -> tuple[int, int]:
+        """The gradients and products that differentiating loss i once costs, besides what evaluating it costs."""
+        return 1, 0
+
+    def _pay(self, losses: Sequence[int]) -> None:
+        for i in losses:
+            gradients, hvps = self.price(i)
+            self.gradients += gradients
+            self.hvps += hvps
+
     # ------------------------------------------------------------------------------------------------- evaluation
 
-    def _call(self, loss: Loss, z: Point, batch: Any) -> Any:
+    @abstractmethod
+    def loss(self, z: Point, i: int, batch: Any) -> Tensor:
+        """L_i, differentiable."""
+
+    @abstractmethod
+    def losses(self, z: Point, batch: Any) -> tuple[Tensor, ...]:
+        """(L_1, ..., L_n), differentiable."""
+
+    @abstractmethod
+    def silent(self) -> Oracle:
+        """A copy whose evaluations leave no trace in this one: they count nothing and keep no buffers."""
+
+    @abstractmethod
+    def plain(self, z: Point, batch: Any) -> tuple[Oracle, Point, Any]:
+        """The oracle of the losses themselves, without what transforms wrap around them; the point and batch it sees.
+
+        For what is looked for in losses once (see `minimax.inspection`), not for playing.
+        """
+
+    def call(self, function: Loss, z: Point, batch: Any) -> Any:
+        """What a function of the players and the batch gives, called as the losses are: with the modules themselves."""
         args = () if batch is None else (batch,)
-        modules = self.game._modules
-        players = [
-            vector[0]
-            if spec is None
-            else tree.unflatten(vector, spec)
-            if modules is None or modules.modules[i] is None
-            else modules.modules[i]
-            for i, (vector, spec) in enumerate(zip(z, self.specs, strict=True))
-        ]
+        players = []
+        for i, place in enumerate(self.seating.places):
+            module = None if self.modules is None or place is None else self.modules.modules[place]
+            players.append(self.leave_player(i, z[i]) if module is None else module)
         with self.holding(z):
             try:
-                return loss(*players, *args)
+                return function(*players, *args)
             except TypeError as error:
-                if (misfit := _misfit(loss, len(players), batch)) is not None:
+                if (misfit := _misfit(function, len(players), batch)) is not None:
                     raise misfit from error
                 raise
 
@@ -120,129 +168,109 @@ class Oracle:
 
         Buffers go from one evaluation to the next, so that every forward pass counts, in order, as in a torch loop.
         """
-        return nullcontext() if self.game._modules is None or self._inside is z else _Holding(self, z)
+        still = self.modules is None or self.shared.inside is z
+        return nullcontext() if still else Holding(self.shared, self.seating, z)
 
-    def left(self) -> dict[str, Tensor]:
-        """The buffers as the last evaluation left them."""
-        return self.buffers
+    def scalar(self, value: Any, i: int) -> Tensor:
+        """The value, if it can be a loss of player i.
 
-    def leave_buffers(self, buffers: dict[str, Tensor]) -> None:
-        """Let the next evaluation start from other buffers."""
-        self.buffers = buffers
-
-    def silent(self) -> Oracle:
-        """A copy whose evaluations leave no trace in this one: they count nothing and keep no buffers."""
-        new = Oracle(self.game, self.specs, self.names)  # not `copy`, which torch.compile does not follow everywhere
-        new.buffers, new._inside = self.buffers, self._inside
-        return new
-
-    def plain(self, z: Point, batch: Any) -> tuple[Oracle, Any]:
-        """The oracle of the losses themselves, without what transforms wrap around them, and the batch it sees at z."""
-        return self, batch
-
-    def _scalar(self, value: Any, i: int) -> Tensor:
+        Raises:
+            GameError: it is no 0-dim tensor.
+        """
         if not isinstance(value, Tensor) or value.dim() != 0:
             got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise GameError(f"the loss of {self.name(i)} must be a 0-dim tensor, got {got}: reduce it, say by .mean().")
         return value
 
-    def loss(self, z: Point, i: int, batch: Any) -> Tensor:
-        """L_i, differentiable."""
-        if len(self.game._losses) > 1:
-            return self._scalar(self._call(self.game._losses[i], z, batch), i)
-        return self._joint(z, batch)[i]
-
-    def _joint(self, z: Point, batch: Any) -> tuple[Tensor, ...]:
-        out = self._call(self.game._losses[0], z, batch)
-        if self.signs is not None:
-            payoff = self._scalar(out, 0)
-            return tuple(payoff if sign > 0 else -payoff for sign in self.signs)
-        values = listed(out)
-        if len(values) != self.players:
-            raise GameError(
-                f"the loss function returned {len(values)} losses for {self.players} players: return one per player, "
-                "or use zero_sum."
-            )
-        return tuple(self._scalar(value, i) for i, value in enumerate(values))
-
-    def losses(self, z: Point, batch: Any) -> tuple[Tensor, ...]:
-        """(L_1, ..., L_n), differentiable."""
-        if len(self.game._losses) > 1:
-            return tuple(self.loss(z, i, batch) for i in range(self.players))
-        return self._joint(z, batch)
-
     # ------------------------------------------------------------------------------------------------ first order
 
     def gradient(self, z: Point, i: int, batch: Any, of: int | None = None) -> tuple[Vector, Tensor]:
         """∂_i L_i and L_i, or ∂_i L_of and L_of. One gradient."""
-        self.gradients += 1
         k = i if of is None else of
+        self._pay([k])
         if tree.transformed():
             return self._func_gradient(lambda z_i: self.loss((*z[:i], z_i, *z[i + 1 :]), k, batch), z[i])
-        before = self.buffers
+        before, found = self.shared.buffers, self.shared.found
         try:
             return self._evaluated(z, i, k, batch)
         except Reentrant:
-            if self.game.reentrant:
+            if found.reentrant:
                 raise
-        self.game.reentrant, self.buffers = True, before
+        found.reentrant, self.shared.buffers = True, before
         return self._evaluated(z, i, k, batch)
 
     def _evaluated(self, z: Point, i: int, k: int, batch: Any) -> tuple[Vector, Tensor]:
         """∂_i L_k and L_k by autograd."""
-        z_i = _leaves(z[i])
+        z_i, own = _leaves(z[i]), i if k == i else None
         at = (*z[:i], z_i, *z[i + 1 :])
         with torch.enable_grad(), self.holding(at):
             loss = self.loss(at, k, batch)
-            if k != i and not loss.requires_grad:  # a loss may ignore the other players, but not its own
-                return tree.zeros(z[i]), loss
-            if self.game.reentrant:  # such checkpoints know no autograd.grad
+            if self.shared.found.reentrant and loss.requires_grad:  # such checkpoints know no autograd.grad
                 loss.backward()
-                return self._whole([leaf.grad for leaf in z_i], z_i, i), loss.detach()
-            return self._grad(loss, z_i, i), loss.detach()
+                return self._whole([leaf.grad for leaf in z_i], z_i, own), loss.detach()
+            return self._whole(self._partial(loss, z_i), z_i, own), loss.detach()
 
     def field(self, z: Point, batch: Any) -> tuple[Point, tuple[Tensor, ...]]:
         """F(z) and the losses. One gradient per player; a shared payoff or joint losses share the forward pass."""
-        apart = tree.transformed() and self.signs is None
-        if len(self.game._losses) > 1 or self.game.reentrant or apart:
-            before, pairs = self.buffers, []
+        shared, signs = self.shared, self.signs
+        apart = tree.transformed() and signs is None
+        if not self.joint or shared.found.reentrant or apart:
+            before, pairs = shared.buffers, []
             for i in range(self.players):
-                if len(self.game._losses) == 1:  # the same forward pass every time: it counts once in the buffers
-                    self.buffers = before
+                if self.joint:  # the same forward pass every time: it counts once in the buffers
+                    shared.buffers = before
                 pairs.append(self.gradient(z, i, batch))
             return tuple(g for g, _ in pairs), tuple(loss for _, loss in pairs)
-        self.gradients += self.players
-        signs = self.signs
+        spent, before = (shared.gradients, shared.hvps), shared.buffers
+        self._pay(range(self.players))
         if signs is not None and tree.transformed():
-            g, payoff = self._func_gradient(lambda x: self._joint(tree.split(x, z), batch)[0], tree.join(z))
+            g, payoff = self._func_gradient(lambda x: self.losses(tree.split(x, z), batch)[0], tree.join(z))
             return signed(tree.split(g, z), signs), tuple(sign * payoff for sign in signs)
-        leaves, before = tuple(_leaves(vector) for vector in z), self.buffers
+        leaves = tuple(_leaves(vector) for vector in z)
         try:
             with torch.enable_grad(), self.holding(leaves):
-                losses = self._joint(leaves, batch)
+                losses = self.losses(leaves, batch)
                 field = self._differentiate(losses, leaves, create_graph=False)
         except Reentrant:
-            self.gradients, self.buffers = self.gradients - self.players, before
-            self.game.reentrant = True
+            (shared.gradients, shared.hvps), shared.buffers = spent, before
+            shared.found.reentrant = True
             return self.field(z, batch)
         return field, tuple(loss.detach() for loss in losses)
 
+    def slopes(self, z: Point, batch: Any) -> tuple[Point, tuple[Tensor, ...]]:
+        """F(z) and the losses, both differentiable: for losses that hold gradients. One gradient per player."""
+        if tree.transformed():
+            return self.field(z, batch)
+        self._pay(range(self.players))
+        graph, leaves = torch.is_grad_enabled(), tuple(_live(vector) for vector in z)
+        with torch.enable_grad(), self.holding(leaves):
+            losses = self.losses(leaves, batch)
+            field = self._differentiate(losses, leaves, create_graph=graph)
+        return field, losses if graph else tuple(loss.detach() for loss in losses)
+
+    def slope(self, z: Point, i: int, batch: Any) -> Vector:
+        """∂_i L_i, differentiable. One gradient."""
+        if tree.transformed():
+            return self.gradient(z, i, batch)[0]
+        self._pay([i])
+        graph, z_i = torch.is_grad_enabled(), _live(z[i])
+        at = (*z[:i], z_i, *z[i + 1 :])
+        with torch.enable_grad(), self.holding(at):
+            return self._whole(self._partial(self.loss(at, i, batch), z_i, create_graph=graph), z_i, i)
+
     def _func_gradient(self, loss: Callable[[Vector], Tensor], z_i: Vector) -> tuple[Vector, Tensor]:
         def seen(z_i: Vector) -> tuple[Tensor, dict[str, Tensor]]:
-            return loss(z_i), self.buffers  # as outputs: nothing else may leave a transform
+            return loss(z_i), self.shared.buffers  # as outputs: nothing else may leave a transform
 
-        g, (value, self.buffers) = torch.func.grad_and_value(seen, has_aux=True)(z_i)
+        g, (value, self.shared.buffers) = torch.func.grad_and_value(seen, has_aux=True)(z_i)
         return g, value
 
-    def _grad(self, loss: Tensor, z_i: Vector, i: int, retain: bool = False, create_graph: bool = False) -> Vector:
-        return self._whole(self._partial(loss, z_i, i, retain, create_graph), z_i, i)
-
     def _partial(
-        self, loss: Tensor, leaves: Vector, i: int, retain: bool = False, create_graph: bool = False
-    ) -> tuple[Tensor, ...]:
+        self, loss: Tensor, leaves: Vector, retain: bool = False, create_graph: bool = False
+    ) -> Sequence[Tensor | None]:
         """The gradient, with None for the leaves that the loss does not depend on."""
         if not loss.requires_grad:
-            raise self.ignored(i)
+            return [None] * len(leaves)
         retain = retain or create_graph
         try:
             g = torch.autograd.grad(loss, leaves, retain_graph=retain, create_graph=create_graph, allow_unused=True)
@@ -252,11 +280,16 @@ class Oracle:
             raise Reentrant()
         return g
 
-    def _whole(self, g: Sequence[Tensor | None], z_i: Vector, i: int) -> Vector:
+    def _whole(self, g: Sequence[Tensor | None], z_i: Vector, own: int | None) -> Vector:
+        """The gradient with its zeros; refused if there is nothing else and it is that of a player's own loss."""
         missing = sum([part is None for part in g])  # `None in g` would compare tensors
-        if missing and missing == len(g):
-            raise self.ignored(i)
+        if missing and missing == len(g) and own is not None and not self.may_ignore(own):
+            raise self.ignored(own)
         return [torch.zeros_like(x) if part is None else part for part, x in zip(g, z_i, strict=True)]
+
+    def may_ignore(self, i: int) -> bool:
+        """Whether loss i need not depend on player i, as that of a leader need not (see `transforms.bilevel`)."""
+        return i == self.game.leader
 
     def ignored(self, i: int) -> GameError:
         """What to raise for a loss that does not depend on its player."""
@@ -265,13 +298,14 @@ class Oracle:
         return GameError(f"the loss of {self.name(i)} does not depend on that player: its gradient would be zero.")
 
     def _differentiate(self, losses: tuple[Tensor, ...], leaves: Point, create_graph: bool) -> Point:
-        signs = self.signs
-        if signs is not None:
-            g = self._partial(losses[0], tree.join(leaves), 0, create_graph=create_graph)
-            parts = enumerate(zip(tree.split(g, leaves), leaves, strict=True))
-            return signed(tuple(self._whole(*part, i) for i, part in parts), signs)
-        last = self.players - 1
-        return tuple(self._grad(losses[i], leaves[i], i, i < last, create_graph) for i in range(self.players))
+        if self.signs is not None:
+            parts: Sequence[Any] = self._partial(losses[0], tree.join(leaves), create_graph=create_graph)
+            g = tree.split(parts, leaves)
+            return signed(tuple(self._whole(g[i], leaf, i) for i, leaf in enumerate(leaves)), self.signs)
+        rows, last = [], self.players - 1
+        for i, (loss, z_i) in enumerate(zip(losses, leaves, strict=True)):
+            rows.append(self._whole(self._partial(loss, z_i, retain=i < last, create_graph=create_graph), z_i, i))
+        return tuple(rows)
 
     # ----------------------------------------------------------------------------------------------- second order
 
@@ -279,12 +313,12 @@ class Oracle:
         """The field at z with its Jacobian's products. One gradient per player, then one product a call."""
         if tree.transformed():
             return self._func_linearize(z, batch)
-        self.gradients += self.players
+        self._pay(range(self.players))
         leaves = tuple(_leaves(vector) for vector in z)
         with torch.enable_grad(), self.holding(leaves):
             losses = self.losses(leaves, batch)
-            if self.game.faults is None:
-                self.game.faults = faults(losses)
+            if self.depth not in self.shared.found.faults:
+                self.shared.found.faults[self.depth] = faults(losses)
             field = self._differentiate(losses, leaves, create_graph=True)
         silent = self.silent()
         return self._linearization(Graph(leaves, field, lambda: silent.holding(leaves)), field, losses)
@@ -294,8 +328,8 @@ class Oracle:
 
         def counted(product: Callable[..., Point]) -> Callable[..., Point]:
             def call(of: Sequence[int], by: Sequence[int], v: Point) -> Point:
-                self.hvps += 1
-                for fault in self.game.faults or ():
+                self.hvps += self.product
+                for fault in self.shared.found.faults_within(self.depth):
                     if fault.mixed or any(i in by for i in of):
                         raise GameError(fault.sentence)
                 return product(of, by, v)
@@ -326,62 +360,6 @@ class Oracle:
         return self._linearization(Functional(z, lambda w: start.silent().field(w, batch)[0]), field, losses)
 
 
-class Around(Oracle, ABC):
-    """An oracle around another one, which evaluates: what transforms Game -> Game start from."""
-
-    def __init__(self, inner: Oracle) -> None:
-        self.inner = inner
-        super().__init__(inner.game, inner.specs, inner.names)
-        self.signs = inner.signs
-
-    def left(self) -> dict[str, Tensor]:
-        return self.inner.left()
-
-    def leave_buffers(self, buffers: dict[str, Tensor]) -> None:
-        self.inner.leave_buffers(buffers)
-
-    def holding(self, z: Point) -> AbstractContextManager[None]:
-        return self.inner.holding(z)
-
-    def silent(self) -> Oracle:
-        return self.around(self.inner.silent())
-
-    @abstractmethod
-    def around(self, inner: Oracle) -> Oracle:
-        """The same transform of another oracle."""
-
-    def plain(self, z: Point, batch: Any) -> tuple[Oracle, Any]:
-        return self.inner.plain(z, batch)
-
-
-class _Holding:
-    """See `Oracle.holding`. A class, as `torch.compile` follows no generator's."""
-
-    def __init__(self, oracle: Oracle, z: Point) -> None:
-        self.oracle, self.z, self.outer = oracle, z, oracle._inside
-
-    def __enter__(self) -> None:
-        oracle, modules = self.oracle, self.oracle.game._modules
-        assert modules is not None
-        # Within another point's evaluation the buffers in the modules are this oracle's already.
-        self.held = (oracle.buffers or modules.read(modules.buffers)) if self.outer is None else {}
-        self.saved = modules.put(self.z, self.held)
-        oracle._inside = self.z
-
-    def __exit__(self, *error: object) -> None:
-        oracle, modules = self.oracle, self.oracle.game._modules
-        assert modules is not None
-        left = modules.back(self.saved, self.held)
-        oracle.buffers, oracle._inside = left or oracle.buffers, self.outer
-
-
-def listed(losses: Any) -> tuple[Any, ...]:
-    """What a joint loss function returned, a mapping, a sequence or one loss, as a tuple."""
-    if isinstance(losses, Mapping):
-        return tuple(losses.values())
-    return tuple(losses) if isinstance(losses, tuple | list) else (losses,)
-
-
 def _misfit(loss: Loss, players: int, batch: Any) -> GameError | None:
     """What is wrong with how a loss is called, if it is that and no error of its own."""
     try:
@@ -399,3 +377,8 @@ def _misfit(loss: Loss, players: int, batch: Any) -> GameError | None:
 
 def _leaves(vector: Vector) -> Vector:
     return [leaf.detach().requires_grad_() for leaf in vector]
+
+
+def _live(vector: Vector) -> Vector:
+    """The leaves as they stand in a graph, or as its start."""
+    return [leaf if leaf.requires_grad else leaf.detach().requires_grad_() for leaf in vector]

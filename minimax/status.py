@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from minimax import tree
-from minimax.oracle import Players, Projection
+from minimax.oracle import Players
+from minimax.projections import Projection
 from minimax.validation import real
 
 if TYPE_CHECKING:

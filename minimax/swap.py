@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from minimax.errors import GameError
-from minimax.tree import Point
+from minimax.tree import Vector
 
 Place = tuple[dict[str, Any], str]  # an owner's dictionary and the key in it
 
@@ -145,8 +145,11 @@ class Modules:
 
     # -------------------------------------------------------------------------------------------------- swapping
 
-    def put(self, z: Point, held: Mapping[str, Tensor]) -> list[tuple[dict[str, Any], str, Any]]:
-        """Swap z into the modules, and copies of buffers (or frozen parameters); returns what `back` needs."""
+    def put(self, z: Mapping[int, Vector], held: Mapping[str, Tensor]) -> list[tuple[dict[str, Any], str, Any]]:
+        """Swap vectors into these players' modules, and copies of buffers (or frozen parameters).
+
+        Returns what `back` needs.
+        """
         swaps = [(owner, key, z[i][k]) for i, k, owner, key in self.slots]
         swaps += [(*self.place(name), tensor.clone()) for name, tensor in held.items()]
         saved = [(owner, key, owner[key]) for owner, key, _ in swaps]
@@ -188,7 +191,7 @@ def _refuse(owner: nn.Module, where: str) -> None:
     if kinds & WRAPPED:
         raise GameError(
             f"{where} is wrapped in {type(owner).__name__}, whose hooks never run here, so that the ranks would drift "
-            "apart: pass the bare module, and scaling.data_parallel(game) for the ranks."
+            "apart: pass the bare module, and transforms.data_parallel(game) for the ranks."
         )
     if isinstance(owner, torch.jit.ScriptModule):
         raise GameError(f"{where} is a torch.jit module, whose parameters cannot be swapped: pass the plain module.")
@@ -207,7 +210,7 @@ def _refuse(owner: nn.Module, where: str) -> None:
         if p is None:
             continue
         if type(p.data).__name__ == "DTensor":
-            raise GameError(f"{where}.{key} is a DTensor: pass a module that is not sharded (see scaling).")
+            raise GameError(f"{where}.{key} is a DTensor: pass a module that is not sharded (see transforms).")
         if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
             raise GameError(
                 f"{where}.{key} has a gradient hook, which would never run, as gradients do not pass through "

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import minimax as mm
-from minimax import games, penalties
+from minimax import games, transforms
 
 nan, inf = math.nan, math.inf
 SADDLE = mm.zero_sum(lambda x, y: x * y)
@@ -98,7 +98,7 @@ def test_from_torch(make: Any, error: type[Exception], message: str) -> None:
 )
 def test_entropic_starts_on_the_simplex(player: torch.Tensor) -> None:
     game = mm.Game(lambda x: x.square().sum())
-    with pytest.raises(ValueError, match=r"entropic moves rows of numbers >= 0 that sum to 1, got a player of shape"):
+    with pytest.raises(mm.GameError, match=r"entropic moves rows of numbers >= 0 that sum to 1, got a player of shape"):
         mm.SimultaneousGDA(mm.entropic(0.1)).init(game, (player,))
     for fits in (torch.tensor([0.0, 1.0]), torch.full((100,), 0.01), torch.ones(4, dtype=torch.float16) / 4):
         mm.SimultaneousGDA(mm.entropic(0.1)).init(game, (fits,))
@@ -144,25 +144,25 @@ def test_closed_form_games_and_projections(make: Any, message: str) -> None:
 @pytest.mark.parametrize(
     "make, error, message",
     [
-        (lambda: penalties.add(SADDLE, 3, 0), TypeError, "term must be a function of the players .*, got 3"),
-        (lambda: penalties.add(0.1, abs, 0), TypeError, r"game must be a Game, got 0\.1: zero_sum\(payoff\) or Game"),
-        (lambda: penalties.add(SADDLE, abs, -1), ValueError, "player must be an integer >= 0, got -1"),
-        (lambda: penalties.add(SADDLE, abs, "x"), ValueError, "player must be an integer >= 0, got 'x'"),
-        (lambda: penalties.add(SADDLE, abs, True), ValueError, "player must be an integer >= 0, got True"),
+        (lambda: transforms.add(SADDLE, 3, 0), TypeError, "term must be a function of the players .*, got 3"),
+        (lambda: transforms.add(0.1, abs, 0), TypeError, r"game must be a Game, got 0\.1: zero_sum\(payoff\) or Game"),
+        (lambda: transforms.add(SADDLE, abs, -1), ValueError, "player must be an integer >= 0, got -1"),
+        (lambda: transforms.add(SADDLE, abs, "x"), ValueError, "player must be an integer >= 0, got 'x'"),
+        (lambda: transforms.add(SADDLE, abs, True), ValueError, "player must be an integer >= 0, got True"),
         (
-            lambda: penalties.add(SADDLE, abs, 5),
+            lambda: transforms.add(SADDLE, abs, 5),
             mm.GameError,
             "player 5 does not exist: the game has the players 0 to 1",
         ),
-        (lambda: penalties.add(mm.Game(abs, abs), abs, 2), mm.GameError, "player 2 does not exist"),
-        (lambda: penalties.consensus(0.1, SADDLE), ValueError, "gamma must be a finite number >= 0"),
-        (lambda: penalties.consensus(0.1, 0.1), TypeError, "game must be a Game, got 0.1"),
-        (lambda: penalties.consensus(SADDLE, inf), ValueError, "gamma must be a finite number >= 0, got inf"),
-        (lambda: penalties.jare(SADDLE, torch.ones(2)), ValueError, "gamma must be one number, got a tensor of shape"),
-        (lambda: penalties.nagarajan_kolter(SADDLE, "x"), ValueError, "eta must be a finite number >= 0"),
-        (lambda: penalties.nagarajan_kolter(SADDLE, generator=0.5), ValueError, "generator must be an integer >= 0"),
-        (lambda: penalties.gradient_norms(SADDLE, 0.1), ValueError, "weights must hold a row of numbers per player"),
-        (lambda: penalties.gradient_norms(SADDLE, [[0, nan], [0, 0]]), ValueError, r"weights\[0\]\[1\] must be a fin"),
+        (lambda: transforms.add(mm.Game(abs, abs), abs, 2), mm.GameError, "player 2 does not exist"),
+        (lambda: transforms.consensus(0.1, SADDLE), ValueError, "gamma must be a finite number >= 0"),
+        (lambda: transforms.consensus(0.1, 0.1), TypeError, "game must be a Game, got 0.1"),
+        (lambda: transforms.consensus(SADDLE, inf), ValueError, "gamma must be a finite number >= 0, got inf"),
+        (lambda: transforms.jare(SADDLE, torch.ones(2)), ValueError, "gamma must be one number, got a tensor of shape"),
+        (lambda: transforms.nagarajan_kolter(SADDLE, "x"), ValueError, "eta must be a finite number >= 0"),
+        (lambda: transforms.nagarajan_kolter(SADDLE, generator=0.5), ValueError, "generator must be an integer >= 0"),
+        (lambda: transforms.gradient_norms(SADDLE, 0.1), ValueError, "weights must hold a row of numbers per player"),
+        (lambda: transforms.gradient_norms(SADDLE, [[0, nan], [0, 0]]), ValueError, r"weights\[0\]\[1\] must be a fin"),
     ],
 )
 def test_penalties(make: Any, error: type[Exception], message: str) -> None:

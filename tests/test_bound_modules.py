@@ -149,7 +149,7 @@ def inferred() -> nn.Module:
 REFUSED = {
     "ddp": (
         lambda: (DistributedDataParallel(net(2)), net()),
-        r"players\[0\] is wrapped in D.*scaling.data_parallel",
+        r"players\[0\] is wrapped in D.*transforms.data_parallel",
     ),
     "data parallel": (lambda: (net(2), nn.DataParallel(net())), r"players\[1\] is wrapped in DataParallel"),
     "shared": (shared_memory, r"players\[[01]\]\.weight and players\[[01]\]\.weight lie in the same memory"),

@@ -184,7 +184,7 @@ def test_buffers_play_like_eager(critic: str, game: mm.Game, kind: object, quick
         ends.append([module.state_dict() for module in trainer.modules])
     torch.testing.assert_close(ends[1], ends[0], rtol=1e-10, atol=1e-12)
     passes = {mm.SimultaneousGDA: 3, mm.ExtraGradient: 6, mm.ConsensusOptimization: 3}[kind]
-    assert ends[1][0]["1.num_batches_tracked"] == passes * (1 if game._losses == (joint,) else 2)
+    assert ends[1][0]["1.num_batches_tracked"] == passes * (1 if game.functions == (joint,) else 2)
 
 
 def test_torch_schedules_compile(quick: list[dict]) -> None:

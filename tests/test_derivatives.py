@@ -200,4 +200,4 @@ def test_a_penalty_added_later_is_looked_at() -> None:
     v = tuple({name: torch.ones_like(leaf) for name, leaf in player.items()} for player in players)
     played.jvp(players, v, drawn)
     with pytest.raises(mm.GameError, match="LayerNorm"):
-        mm.penalties.add(played, lambda g, d, b: r1(d, b["real"]), player=1).jvp(players, v, drawn)
+        mm.transforms.add(played, lambda g, d, b: r1(d, b["real"]), player=1).jvp(players, v, drawn)

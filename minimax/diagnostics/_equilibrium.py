@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +11,10 @@ from torch import Tensor
 from minimax.diagnostics._local import Local
 from minimax.diagnostics._spectrum import exact_spectrum, ritz
 from minimax.game import Game
-from minimax.oracle import Players
+from minimax.oracle import Oracle, Players
 from minimax.status import measure
+from minimax.transforms import Payoff
+from minimax.tree import Point
 from minimax.validation import real, whole
 
 BOUND = "undecided, constraints bind"
@@ -113,7 +114,7 @@ def classify(
     if len(own) == 2 and own[1 - leader] > noise:
         total = _total(game, players, batch, J, local, leader, max(tolerance, noise))
     leftmost = exact_spectrum(J).leftmost
-    kind = _kind(norm <= tolerance, own, total, leftmost, noise, game._signs == (1, -1), local.bound)
+    kind = _kind(norm <= tolerance, own, total, leftmost, noise, local.linear.symmetry == -1, local.bound)
     return Equilibrium(kind, norm, own, total, leftmost, True, formula)
 
 
@@ -163,7 +164,7 @@ def _total(
     where ∂_y L_1 is, as at every stationary point of a zero-sum game; elsewhere the question is left open.
     """
     x, y = local.slices()[leader], local.slices()[1 - leader]
-    alone = Local(_everyone_minimises(game, leader), players, batch)
+    alone = Local(game.through(lambda inner: _Common(inner, leader)), players, batch)
     if float(alone.field[y].norm()) > tolerance:
         return None
     hessian = alone.exact()
@@ -172,19 +173,15 @@ def _total(
     return float(torch.linalg.eigvalsh(_symmetric(total)).min())
 
 
-def _everyone_minimises(game: Game, i: int) -> Game:
-    """The game in which both players minimise the loss of player i: its Jacobian is the full Hessian of L_i."""
-    if len(game._losses) > 1:
-        return game._copy(_losses=(game._losses[i],), _signs=(1, 1))
-    joint, signs = game._losses[0], game._signs
+class _Common(Payoff):
+    """Everyone pays what player i pays: then DF is the full Hessian of L_i."""
 
-    def loss(*args: Any) -> Tensor:
-        out = joint(*args)
-        if signs is not None:
-            return out if signs[i] > 0 else -out  # type: ignore[no-any-return]
-        return tuple(out.values())[i] if isinstance(out, Mapping) else out[i]  # type: ignore[no-any-return]
+    def __init__(self, inner: Oracle, i: int) -> None:
+        super().__init__(inner)
+        self.i, self.signs, self.joint = i, (1,) * inner.players, True
 
-    return game._copy(_losses=(loss,), _signs=(1, 1))
+    def losses(self, z: Point, batch: Any) -> tuple[Tensor, ...]:
+        return (self.inner.loss(z, self.i, batch),) * self.players
 
 
 def _symmetric(H: Tensor) -> Tensor:

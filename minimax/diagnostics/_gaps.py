@@ -11,7 +11,7 @@ import torch
 from minimax import tree
 from minimax.game import Game
 from minimax.oracle import Oracle, Players
-from minimax.projections import Bounded
+from minimax.projections import lowest
 from minimax.rules import Rule, adam
 from minimax.tree import Point, Vector
 from minimax.validation import real, whole
@@ -135,13 +135,14 @@ class _Answers:
 
     def lowest(self, g: Vector) -> Vector | None:
         """The point where <g, x> is smallest, if the set is known to be bounded."""
-        if isinstance(self.constraint, Bounded) and self.radius is None:
-            point = [self.constraint.lowest(leaf) for leaf in g]
+        if self.constraint is not None and self.radius is None:
+            point = lowest(f"constraints[{self.i}]", self.constraint, g)
         elif self.constraint is None and self.radius is not None:
             point = tree.axpy(-self.radius / tree.norm(g).clamp(min=1e-30), g, self.start)
         else:
             return None
-        return point if all(bool(torch.isfinite(leaf).all()) for leaf in point) else None
+        finite = point is not None and all(bool(torch.isfinite(leaf).all()) for leaf in point)
+        return point if finite else None
 
     def linear(self, low: Vector) -> bool:
         """Whether the gradient at the lowest point of the linearised loss is that at the start."""

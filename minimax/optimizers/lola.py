@@ -48,6 +48,7 @@ class LOLA(Ruled):
     alpha: Hyperparameter = 0.1
 
     name: ClassVar[str] = "lola"
+    anticipates: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -55,6 +55,7 @@ class StackelbergGradient(Implicit):
     """
 
     name: ClassVar[str] = "stackelberg"
+    anticipates: ClassVar[bool] = True
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         self.check_two(z)

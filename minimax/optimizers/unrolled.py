@@ -58,6 +58,7 @@ class Unrolled(Ruled):
     inner: Rule | None = None
 
     name: ClassVar[str] = "unrolled"
+    anticipates: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,7 +19,7 @@ from minimax.linearization import Linearization
 from minimax.optimizer import GameOptimizer, Info, State
 from minimax.oracle import Oracle, Players
 from minimax.rules import Rated, Rule, from_torch
-from minimax.scaling import averaged
+from minimax.transforms import averaged
 
 T = TypeVar("T")
 SAMPLES, FEATURES = 5, 3
@@ -185,7 +185,7 @@ def counting() -> Iterator[dict[str, int]]:
 
 
 def on_two_ranks(game: Game, play: Callable[[Game, int], T], patience: float = 30.0) -> list[T]:
-    """What two ranks (here threads) find that average over each other, as under `scaling.data_parallel`."""
+    """What two ranks (here threads) find that average over each other, as under `transforms.data_parallel`."""
     said: list[list[Tensor]] = [[], []]
     both = threading.Barrier(2, timeout=patience)
 

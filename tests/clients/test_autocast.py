@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import minimax as mm
-from minimax.scaling import autocast
+from minimax.transforms import autocast
 from tests.clients.gan import batch, loss_d, loss_g, networks
 
 STEPS, RATE, MOMENTUM = 24, 2**-2, 0.5

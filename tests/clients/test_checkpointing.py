@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 from torch.utils.checkpoint import checkpoint
 
 import minimax as mm
-from minimax.scaling import accumulate
+from minimax.transforms import accumulate
 from tests.clients.gan import batch, loss_d, loss_g
 
 STEPS = 12

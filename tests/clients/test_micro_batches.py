@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import minimax as mm
-from minimax.scaling import accumulate
+from minimax.transforms import accumulate
 from tests.clients.gan import batch, loss_d, loss_g, networks
 
 STEPS, PARTS, DECAY = 24, 4, 0.9

@@ -1,4 +1,4 @@
-"""Two gloo ranks: DistributedDataParallel in a loop by hand, `scaling.data_parallel`, and one process on the whole."""
+"""Two gloo ranks: DistributedDataParallel by hand, `transforms.data_parallel`, and one process on the whole."""
 
 import tempfile
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 import minimax as mm
-from minimax.scaling import broadcast, data_parallel
+from minimax.transforms import broadcast, data_parallel
 from tests.clients.gan import SIZE, batch, loss_d, loss_g, networks
 
 STEPS = 24

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import minimax as mm
-from minimax.scaling import accumulate
+from minimax.transforms import accumulate
 from tests.clients.gan import batch, loss_d, loss_g, networks
 from tests.clients.loops import values
 

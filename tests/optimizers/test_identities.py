@@ -142,7 +142,7 @@ def test_against_dense_matrices_in_a_general_sum_game(seed: int, α: float) -> N
 def test_lola_shapes_the_opponents_step(seed: int) -> None:
     """LOLA descends L_i(z_i, z_j - α ∂_j L_j(z)) to first order in α, by nested differentiation."""
     game, z = general_sum(seed)
-    losses = game._losses
+    losses = game.functions
 
     def stepped(α: Tensor, i: int) -> Tensor:
         def loss(z_i: Tensor) -> Tensor:
@@ -168,7 +168,7 @@ def test_lola_shapes_the_opponents_step(seed: int) -> None:
 def test_penalties_are_gradients(seed: int) -> None:
     """JARE and Nagarajan-Kolter are gradients of the penalised losses."""
     game, (x, y) = some_game(seed)
-    payoff = game._losses[0]
+    payoff = game.functions[0]
 
     def slope_x(x, y) -> Tensor:
         return sum((g**2).sum() for g in torch.func.grad(payoff, 0)(x, y).values())
@@ -193,7 +193,7 @@ def test_penalties_are_gradients(seed: int) -> None:
 def test_cooperative_games_need_no_correction(seed: int, λ: float) -> None:
     """A = 0, exactly: SGA is gradient descent to the last bit."""
     _, z = some_game(seed)
-    shared = mm.cooperative(some_game(seed)[0]._losses[0], players=2)
+    shared = mm.cooperative(some_game(seed)[0].functions[0], players=2)
     adjusted = mm.SymplecticGradientAdjustment(rule, lam=λ)
     plain = mm.SimultaneousGDA(rule)
     step = [optimizer.step(shared, z, optimizer.init(shared, z))[0] for optimizer in (adjusted, plain)]

@@ -16,7 +16,7 @@ def end(optimizer: mm.GameOptimizer, x: float = 1.3, y: float = -0.4) -> float:
 
 @pytest.mark.parametrize("α", [0.05, 0.1, 0.2])
 def test_tandem(α: float) -> None:
-    """Policy prediction and SOS come to x + y = 1, where the game rests; LOLA to (1 - 2α)/(1 - 4α) instead."""
+    """Policy prediction and SOS come to x + y = 1, a fixed point; LOLA to (1 - 2α)/(1 - 4α), which is none."""
     rule = mm.sgd(0.05)
     assert end(mm.PolicyPrediction(rule, alpha=α)) == pytest.approx(1, abs=1e-8)
     assert end(mm.SOS(rule, alpha=α)) == pytest.approx(1, abs=1e-4)  # p = |ξ|² fades as it comes

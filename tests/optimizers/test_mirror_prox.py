@@ -50,7 +50,7 @@ def test_ergodic_bound(seed: int) -> None:
 def test_last_iterate_converges_where_multiplicative_weights_leave() -> None:
     closed = games.rock_paper_scissors()
     start = (torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.5, 0.3]))
-    game = mm.zero_sum(closed.game._losses[0])
+    game = mm.zero_sum(closed.game.functions[0])
     ends = {
         kind: mm.solve(game, start, kind(mm.entropic(0.3)), steps=1500, every=1500).players
         for kind in (mm.ExtraGradient, mm.SimultaneousGDA)

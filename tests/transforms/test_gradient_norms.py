@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import minimax as mm
-from minimax import penalties
+from minimax import penalties, transforms
 from minimax.optimizers import BY_NAME
-from minimax.scaling import accumulate
+from minimax.transforms import accumulate
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -44,10 +44,10 @@ def scene(kind: str, seed: int = 0) -> tuple[mm.Game, tuple[Tensor, ...]]:
 
 KINDS = ("zero-sum", "general-sum", "joint")
 PAIRS = {
-    "consensus": (lambda game: penalties.consensus(game, 0.3), lambda rule: mm.ConsensusOptimization(rule, gamma=0.3)),
-    "jare": (lambda game: penalties.jare(game, 0.3), lambda rule: mm.JARE(rule, gamma=0.3)),
+    "consensus": (lambda game: transforms.consensus(game, 0.3), lambda rule: mm.ConsensusOptimization(rule, gamma=0.3)),
+    "jare": (lambda game: transforms.jare(game, 0.3), lambda rule: mm.JARE(rule, gamma=0.3)),
     "nagarajan-kolter": (
-        lambda game: penalties.nagarajan_kolter(game, 0.3, generator=1),
+        lambda game: transforms.nagarajan_kolter(game, 0.3, generator=1),
         lambda rule: mm.NagarajanKolter(rule, eta=0.3, generator=1),
     ),
 }
@@ -91,7 +91,7 @@ def test_every_oracle_is_that_of_the_losses_written_out(kind: str) -> None:
     game, z = scene(kind)
     n = len(z)
     Γ = [[0.1 * (i + 2 * j) if i != 1 else 0.0 for j in range(n)] for i in range(n)]
-    ours, theirs, v = penalties.gradient_norms(game, Γ), written_out(game, Γ), numbers(7, *map(len, z))
+    ours, theirs, v = transforms.gradient_norms(game, Γ), written_out(game, Γ), numbers(7, *map(len, z))
     calls = [lambda g: g.losses(z), lambda g: g.field(z), lambda g: g.jvp(z, v), lambda g: g.vjp(z, v)]
     calls += [lambda g, i=i: g.gradient(z, i) for i in range(n)]
     calls += [lambda g, i=i: g.block(z, i, 0, v[0]) for i in range(n)]
@@ -107,8 +107,8 @@ def test_every_oracle_is_that_of_the_losses_written_out(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_agrees_with_finite_differences_twice_over(kind: str) -> None:
     game, z = scene(kind)
-    mm.testing.check_game(penalties.consensus(game, 0.3), z)
-    mm.testing.check_game(penalties.consensus(penalties.jare(game, 0.2), 0.3), z)
+    mm.testing.check_game(transforms.consensus(game, 0.3), z)
+    mm.testing.check_game(transforms.consensus(transforms.jare(game, 0.2), 0.3), z)
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -116,7 +116,7 @@ def test_every_optimizer_plays_it(name: str) -> None:
     game, z = scene("zero-sum")
     Γ = [[0.2, 0.1], [0.0, 0.3]]
     ends = []
-    for each in (penalties.gradient_norms(game, Γ), written_out(game, Γ)):
+    for each in (transforms.gradient_norms(game, Γ), written_out(game, Γ)):
         optimizer = BY_NAME[name].of(mm.sgd(0.02))
         players, state = z, optimizer.init(each, z)
         for _ in range(2):
@@ -127,7 +127,7 @@ def test_every_optimizer_plays_it(name: str) -> None:
 
 def test_members_and_graphs() -> None:
     """Under vmap and as one compiled graph it is the game it is eagerly."""
-    game, z = penalties.consensus(scene("zero-sum")[0], 0.3), numbers(1, 2, 3)
+    game, z = transforms.consensus(scene("zero-sum")[0], 0.3), numbers(1, 2, 3)
     optimizer = mm.ExtraGradient(mm.sgd(torch.tensor([0.1, 0.05])))
     together = mm.ensemble(game, optimizer, [z, z], steps=3)
     compiled = mm.compiled(mm.ExtraGradient(mm.sgd(0.05)))
@@ -146,13 +146,13 @@ def test_costs() -> None:
         return optimizer.step(game, z, optimizer.init(game, z))[2].cost[:2]
 
     plain, alternating = mm.SimultaneousGDA(mm.sgd(0.1)), mm.AlternatingGDA(mm.sgd(0.1))
-    assert spent(penalties.consensus(game), plain) == (2, 1)
-    assert spent(penalties.jare(game), plain) == (2, 2)
-    assert spent(penalties.nagarajan_kolter(game), plain) == (2, 1)
-    assert spent(penalties.nagarajan_kolter(game), alternating) == (2 + 1, 1)  # the critic pays no penalty
-    assert spent(penalties.consensus(game, 0.0), plain) == (2, 0)
+    assert spent(transforms.consensus(game), plain) == (2, 1)
+    assert spent(transforms.jare(game), plain) == (2, 2)
+    assert spent(transforms.nagarajan_kolter(game), plain) == (2, 1)
+    assert spent(transforms.nagarajan_kolter(game), alternating) == (2 + 1, 1)  # the critic pays no penalty
+    assert spent(transforms.consensus(game, 0.0), plain) == (2, 0)
     compiled = mm.compiled(mm.ConsensusOptimization(mm.sgd(0.1)))
-    assert spent(penalties.consensus(game), compiled) == spent(penalties.consensus(game), compiled.inner)
+    assert spent(transforms.consensus(game), compiled) == spent(transforms.consensus(game), compiled.inner)
 
 
 def test_modules_and_buffers() -> None:
@@ -164,7 +164,7 @@ def test_modules_and_buffers() -> None:
         return d(g(batch)).mean() - nn.functional.softplus(d(batch)).mean()
 
     batch = torch.randn(8, 2)
-    trainer = mm.bind(penalties.consensus(mm.zero_sum(loss), 0.5), (g, d), mm.SimultaneousGDA(mm.sgd(0.1)))
+    trainer = mm.bind(transforms.consensus(mm.zero_sum(loss), 0.5), (g, d), mm.SimultaneousGDA(mm.sgd(0.1)))
     trainer.step(batch)
     assert int(g[1].num_batches_tracked) == 1 and not torch.equal(before, d.weight)
 
@@ -173,8 +173,8 @@ def test_the_norm_is_the_whole_batch_s_inside_and_the_parts_outside() -> None:
     game = mm.zero_sum(lambda x, y, b: (x * y * b).mean())
     z, batch = (torch.tensor(1.0), torch.tensor(2.0)), torch.tensor([1.0, -1.0])
     inside, outside = (
-        penalties.consensus(accumulate(game, 2), 2.0),
-        accumulate(penalties.consensus(game, 2.0), 2),
+        transforms.consensus(accumulate(game, 2), 2.0),
+        accumulate(transforms.consensus(game, 2.0), 2),
     )
     assert [float(L) for L in inside.losses(z, batch)] == [0, 0]
     assert [float(L) for L in outside.losses(z, batch)] == [5, 5]  # γ/2 (x² + y²) mean b²
@@ -184,24 +184,24 @@ def test_the_norm_is_the_whole_batch_s_inside_and_the_parts_outside() -> None:
 
 def test_bad_weights_are_named() -> None:
     game, z = scene("zero-sum")
-    for build in (penalties.consensus, penalties.jare, penalties.nagarajan_kolter):
+    for build in (transforms.consensus, transforms.jare, transforms.nagarajan_kolter):
         with pytest.raises(ValueError, match="must be a finite number >= 0, got -1"):
             build(game, -1)
         with pytest.raises(ValueError, match="must be a finite number >= 0 or a tensor of such, got 'x'"):
             build(game, "x")
     with pytest.raises(ValueError, match=r"weights\[0\]\[1\] must be a finite number >= 0, got -1"):
-        penalties.gradient_norms(game, [[0, -1], [0, 0]])
+        transforms.gradient_norms(game, [[0, -1], [0, 0]])
     for weights in ([[1.0]], [[1.0, 1.0]], [[1.0], [1.0]]):
         with pytest.raises(mm.GameError, match="2 rows of 2"):
-            penalties.gradient_norms(game, weights).field(z)
+            transforms.gradient_norms(game, weights).field(z)
     with pytest.raises(mm.GameError, match="player 2 does not exist"):
-        penalties.nagarajan_kolter(game, 0.1, generator=2).field(z)
+        transforms.nagarajan_kolter(game, 0.1, generator=2).field(z)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_term_is_added_to_one_loss(kind: str) -> None:
     game, z = scene(kind)
-    taxed = penalties.add(game, lambda *z: 0.7 * z[1].square().sum() + z[0].sum(), player=1)
+    taxed = transforms.add(game, lambda *z: 0.7 * z[1].square().sum() + z[0].sum(), player=1)
     expected = list(game.losses(z))
     expected[1] = expected[1] + 0.7 * z[1].square().sum() + z[0].sum()
     torch.testing.assert_close(taxed.losses(z), tuple(expected))
@@ -209,7 +209,7 @@ def test_a_term_is_added_to_one_loss(kind: str) -> None:
     field[1] = field[1] + 1.4 * z[1]
     torch.testing.assert_close(taxed.field(z), tuple(field))
     with pytest.raises(mm.GameError, match="player 3 does not exist"):
-        penalties.add(game, lambda *z: z[0].sum(), player=3).field(z)
+        transforms.add(game, lambda *z: z[0].sum(), player=3).field(z)
 
 
 def test_a_critic_s_penalty_is_a_transform_too() -> None:
@@ -218,7 +218,7 @@ def test_a_critic_s_penalty_is_a_transform_too() -> None:
     plain = lambda g, d, b: (critic(d)(b * g) - critic(d)(b)).mean()
     r1 = lambda g, d, b: 0.1 / 2 * penalties.r1(critic(d), b)
     z, batch = numbers(3, 2, 2), torch.randn(4, 2)
-    ours = penalties.add(mm.zero_sum(plain), r1, player=1)
+    ours = transforms.add(mm.zero_sum(plain), r1, player=1)
     theirs = mm.Game(plain, lambda g, d, b: -plain(g, d, b) + r1(g, d, b))
     torch.testing.assert_close(ours.field(z, batch), theirs.field(z, batch))
     torch.testing.assert_close(ours.jvp(z, z, batch), theirs.jvp(z, z, batch))
@@ -232,10 +232,10 @@ def test_spectra_at_equilibria_are_those_of_theory(γ: float) -> None:
         return sorted(mm.diagnostics.spectrum(game, players).eigenvalues.tolist(), key=lambda λ: λ.imag)
 
     dirac = mm.games.dirac_gan()
-    found = eigenvalues(penalties.consensus(dirac.game, γ), dirac.equilibrium)
+    found = eigenvalues(transforms.consensus(dirac.game, γ), dirac.equilibrium)
     assert found == pytest.approx([γ / 4 - 0.5j, γ / 4 + 0.5j], abs=1e-12)
     σ, η = 0.8, γ / 4
     zero = (torch.tensor(0.0), torch.tensor(0.0))
-    found = eigenvalues(penalties.nagarajan_kolter(mm.zero_sum(lambda x, y: σ * x * y), η), zero)
+    found = eigenvalues(transforms.nagarajan_kolter(mm.zero_sum(lambda x, y: σ * x * y), η), zero)
     ω = σ * (1 - (η * σ) ** 2) ** 0.5
     assert found == pytest.approx([η * σ**2 - 1j * ω, η * σ**2 + 1j * ω], abs=1e-12)

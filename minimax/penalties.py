@@ -2,8 +2,8 @@
 
 Each takes the critic, a callable from samples (batch, ...) to scores (batch,) or (batch, 1), and returns a scalar with
 no weight in front: multiply by γ/2 or λ yourself, so that which convention is meant stands in the loss, or give the
-product to `add`. They differentiate again, under `vmap` and `torch.compile` too. Cost: one forward and one backward
-pass of the critic, and a double backward when differentiated.
+product to `transforms.add`. They differentiate again, under `vmap` and `torch.compile` too. Cost: one forward and one
+backward pass of the critic, and a double backward when differentiated.
 """
 
 from __future__ import annotations

@@ -20,8 +20,7 @@ from torch.utils import _pytree as pytree
 import minimax as mm
 from minimax.inspection import inspect
 from minimax.optimizers import BY_NAME
-from minimax.penalties import consensus
-from minimax.scaling import accumulate, autocast, averaged, broadcast, data_parallel
+from minimax.transforms import accumulate, autocast, averaged, broadcast, consensus, data_parallel
 
 STEPS, BATCH = 3, 8
 
@@ -141,7 +140,7 @@ def ranks(answers: list[Any]) -> list[dict[str, list[Tensor]]]:
     return [found for found, _ in answers]
 
 
-START = "the ranks start from different {}: call scaling.broadcast(players) on every rank first."
+START = "the ranks start from different {}: call transforms.broadcast(players) on every rank first."
 SAID = {
     "equal": "nothing",
     "other weights": START.format("players"),
@@ -170,7 +169,7 @@ def test_the_start_is_seen_by_the_check_of_bind_too() -> None:
 def test_wrapped_modules_are_refused(kind: str, answers: list[Any]) -> None:
     """Their hooks would not run: the ranks would drift apart without a word."""
     for _, told in answers:
-        assert re.search(r"wrapped in .*pass the bare module, and scaling\.data_parallel\(game\)", told[kind])
+        assert re.search(r"wrapped in .*pass the bare module, and transforms\.data_parallel\(game\)", told[kind])
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -310,7 +309,7 @@ def test_products_on_micro_batches_are_no_passes_of_their_own(name: str) -> None
     info = mm.bind(accumulate(GAN, 2), modules, optimizer).step(batch(0))
     assert info.cost.hvps
     for part in batch(0).chunk(2):
-        for loss in GAN._losses:
+        for loss in GAN.functions:
             loss(*reference, part)
     for module, expected in zip(modules, reference, strict=True):
         torch.testing.assert_close(dict(module.named_buffers()), dict(expected.named_buffers()), rtol=1e-10, atol=1e-12)
@@ -337,7 +336,7 @@ def test_products_on_micro_batches_see_the_buffers_of_their_pass() -> None:
     for part in batch(0).chunk(2):
         one, _ = GAN.functional(before)
         parts.append(pytree.tree_leaves(one.vjp(z, z, part)))
-        for loss in GAN._losses:
+        for loss in GAN.functions:
             loss(*before, part)
     mean = [(a + b) / 2 for a, b in zip(*parts, strict=True)]
     torch.testing.assert_close(pytree.tree_leaves(found), mean, rtol=1e-10, atol=1e-12)
@@ -382,7 +381,7 @@ def test_autocast_rounds_products_and_nothing_else() -> None:
 
 def test_autocast_casts_where_the_players_are() -> None:
     """On another device than theirs it would do nothing, and say nothing; the meta device has none, and says so."""
-    (loss,) = autocast(mm.Game(lambda x, b: x(b).sum()))._losses
+    (loss,) = autocast(mm.Game(lambda x, b: x(b).sum())).functions
     with pytest.raises(RuntimeError, match="autocast device_type 'meta'"):
         loss(nn.Linear(1, 1, device="meta"), torch.zeros(1, 1))
 
