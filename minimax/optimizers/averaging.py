@@ -26,6 +26,8 @@ class Averaging(Wrapper):
     `answer`. On a bilinear game the mean converges where play itself may circle for ever.
 
     Cost per step: that of the inner optimizer. Memory: one copy of the players, `state["mean"]`, z̄_t.
+    State: `mean` z̄_t; `inner`, the state of the optimizer inside.
+    Differs from the paper: of all players at once, and of any optimizer.
 
     Args:
         inner: the optimizer that plays; its play is unchanged.
