@@ -63,7 +63,8 @@ def best_response(
         TypeError: what is no game, rule, or function.
         ValueError: a player that is no index, or steps below 0.
         GameError: a player that there is not; a leader (see `bilevel`) that would stand still without `through`; at the
-            first evaluation, a start or a constraint that does not return what it should.
+            first evaluation, a start or a constraint that does not return what it should, or a rule without derivatives
+            (`from_torch`) to be differentiated through.
 
     Example:
         >>> import torch, minimax as mm
@@ -158,8 +159,17 @@ class _Response:
             at = self.among(z, y)
             g = game.slope(at, self.player, batch) if self.through else game.gradient(at, self.player, batch)[0]
             d, memory = self.rule.move(y, g, memory, torch.full((), k, dtype=torch.int64))
+            if self.through and _graph(g) and not _graph(d):
+                raise GameError(
+                    f"{shown(self.rule)} has no derivative in the gradient, so that nothing is seen through its moves: "
+                    "use sgd or adam, or through=False."
+                )
             y = self.project(game, tree.add(y, d), batch)
         return y if self.through else [leaf.detach() for leaf in y]
+
+
+def _graph(vector: Vector) -> bool:
+    return any(leaf.requires_grad for leaf in vector)
 
 
 class _Beside(Payoff):

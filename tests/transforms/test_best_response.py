@@ -311,6 +311,31 @@ def test_two_players_may_answer() -> None:
     torch.testing.assert_close(game.field({"x": x})["x"], x + a + b)
 
 
+def test_moves_from_where_the_gradient_is_zero_have_derivatives() -> None:
+    """Adam divides by the root of its squares: the derivative there is 0, not a NaN."""
+    f = lambda x, a: (x * a[:1]).sum() - (a**2).sum() + x.square().sum()
+    game = best_response(mm.zero_sum(f), 1, lambda _: torch.zeros(2), mm.adam(0.1), 2, through=True)
+    (field,) = game.field((torch.tensor([0.5]),))
+    assert bool(field.isfinite().all())
+    mm.testing.check_game(game, (torch.tensor([0.5]),))
+
+
+def test_rules_that_hide_their_derivatives_are_refused() -> None:
+    rule = mm.from_torch(torch.optim.SGD, lr=0.1)
+    game = lambda through: best_response(GAME, 1, START, rule, 1, through=through)
+    assert float(game(False).field((torch.tensor(1.0),))[0]) == pytest.approx(0.9)
+    with pytest.raises(mm.GameError, match=r"has no derivative in the gradient.*use sgd or adam, or through=False"):
+        game(True).field((torch.tensor(1.0),))
+
+
+def test_rules_see_the_names_of_the_answer() -> None:
+    """Some leaves by one rule, the others by another."""
+    rule = mm.rules.split(lambda name, _: name == "a", mm.sgd(1.0), mm.sgd(0.0))
+    f = lambda x, y: x * (y["a"] + y["b"])
+    game = best_response(mm.zero_sum(f), 1, lambda _: {"a": torch.tensor(1.0), "b": torch.tensor(1.0)}, rule, 1)
+    assert float(game.field((torch.tensor(3.0),))[0]) == 1 + 3 + 1
+
+
 def test_modules_keep_their_places() -> None:
     """The one who answers sits between two modules."""
     first, last = nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False)
