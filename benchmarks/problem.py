@@ -200,6 +200,13 @@ class Problem(ABC):
         """Pictures from a fixed noise, by name: uint8, (height, width[, 3]); 2-D problems give float points, (n, 2)."""
         return {}
 
+    def perfect(self, seed: int) -> tuple[Any, ...] | None:
+        """Players that nothing beats, rigged where need be, as data handed out for samples; None if nobody knows any.
+
+        They show that the evaluation tells good from bad: `benchmarks.testing` scores them beside untrained ones.
+        """
+        return None
+
     @property
     def headline(self) -> Metric:
         """The metric that rows and figures lead with."""

@@ -28,9 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM checkpoints, as Ctrl-C does
     try:
-        if options.list:
-            return catalogue(options)
-        return play(options)
+        return catalogue(options) if options.list else play(options)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -80,16 +78,10 @@ def conclude(session: Session, options: Options) -> int:
 
 def catalogue(options: Options) -> int:
     """Print what there is."""
-    from benchmarks import problems
-    from minimax.optimizers import BY_NAME
+    from benchmarks.runner import catalogue  # only now: it imports torch
 
-    for suite, names in SUITES.items():
-        say(f"suite      {suite:20} {', '.join(names)}")
-    for name, item in sorted(problems.discover(options.imports).items()):
-        about = (item.kind.__doc__ or "").strip().splitlines() or [""]
-        say(" ".join([f"problem    {name:20} {about[0]}", *(f"[{data}]" for data in item.kind.datasets)]))
-    for name, kind in BY_NAME.items():
-        say(f"optimizer  {name:20} {(kind.__doc__ or '').strip().splitlines()[0]}")
+    for line in catalogue.lines(options.imports):
+        say(line)
     return 0
 
 

@@ -11,14 +11,15 @@ from torch.utils import _pytree as pytree
 
 from minimax import tree, validation
 from minimax.admission import mismatch
-from minimax.compiled import compiled
+from minimax.compiling import compiled
 from minimax.errors import GameError
 from minimax.game import Game
 from minimax.inspection import inspect, refuse_cuts
-from minimax.optimizer import GameOptimizer, Info, State
+from minimax.optimizer import GameOptimizer, Hyperparameter, Info, State
 from minimax.oracle import Players
+from minimax.playing import check_playable, copied
+from minimax.rules import now
 from minimax.saving import described, expected
-from minimax.solve import check_playable, copied
 
 
 class EMA:
@@ -26,10 +27,11 @@ class EMA:
 
     Args:
         players: where the average starts.
-        decay: β in [0, 1).
+        decay: β in [0, 1), a float, a tensor or a schedule step -> float: `lambda k: min(0.999, (k + 1) / (k + 10))`
+            forgets the start sooner.
 
     Raises:
-        ValueError: a decay outside [0, 1).
+        ValueError: a decay outside [0, 1), or one per member of an ensemble.
 
     Example:
         >>> import torch
@@ -39,16 +41,28 @@ class EMA:
         (tensor(0.1000),)
     """
 
-    def __init__(self, players: Players, decay: float = 0.999) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay must lie in [0, 1), got {decay}.")
+    def __init__(self, players: Players, decay: Hyperparameter = 0.999) -> None:
+        validation.hyperparameter("decay", decay, at_least=0, below=1)
+        if isinstance(decay, Tensor) and decay.dim():
+            raise ValueError(f"decay must be one number for all players, got {validation.shown(decay)}.")
         self.decay = decay
         leaves, self._spec = tree.flatten(players)
         self._mean = [leaf.detach().clone() for leaf in leaves]
 
-    def update(self, players: Players) -> None:
-        """Take the players of one more step into the average."""
-        self._mean = tree.lerp(self._mean, tree.flatten(players)[0], 1 - self.decay)
+    def update(self, players: Players, step: Tensor | None = None) -> None:
+        """Take the players of one more step into the average.
+
+        Args:
+            players: shaped like the first ones.
+            step: which step that was, from 0 on, as `state["step"]` was before it; for a decay that is a schedule.
+
+        Raises:
+            ValueError: no step, where the decay is a schedule.
+        """
+        if step is None and callable(self.decay):
+            raise ValueError("the decay is a schedule: say which step it was, ema.update(players, step).")
+        decay = now(self.decay, torch.tensor(0) if step is None else step)
+        self._mean = tree.lerp(self._mean, tree.flatten(players)[0], 1 - decay)
 
     @property
     def players(self) -> Players:
@@ -76,7 +90,7 @@ class Trainer:
         game: Game,
         modules: Players,
         optimizer: GameOptimizer,
-        ema: float | None = None,
+        ema: Hyperparameter | None = None,
         skips: int | None = 0,
         check: bool = True,
     ) -> None:
@@ -138,12 +152,12 @@ class Trainer:
             _refuse_aliases(state, players)
             self._unseen = False
         if self.skips is None or self._finite(new, info):
+            if self.ema is not None:
+                self.ema.update(new, self.state["step"])
             self.state = state
             self.game.commit(info.buffers)
             self._write(new)
             self.steps += 1
-            if self.ema is not None:
-                self.ema.update(new)
         return info
 
     def answer(self) -> Players:
@@ -291,7 +305,7 @@ def bind(
     modules: Players,
     optimizer: GameOptimizer,
     *,
-    ema: float | None = None,
+    ema: Hyperparameter | None = None,
     skips: int | None = 0,
     check: bool = True,
     compile: bool = False,
@@ -303,7 +317,8 @@ def bind(
         modules: a tuple or dict of players, each an `nn.Module` (or plain tensors, found in
             `trainer.players`).
         optimizer: the algorithm.
-        ema: the decay of a moving average of all players (`trainer.averaged()`), or None.
+        ema: the decay of a moving average of all players (`trainer.averaged()`), or None; a float, a tensor or a
+            schedule.
         skips: how many steps in a row may be passed over because a loss, a gradient or a new value is not finite,
             before one is an error. Finding out reads one number off the device per step; None does not look.
         check: look once, at the first step, for what would be silently wrong (see `minimax.inspection.inspect`); costs

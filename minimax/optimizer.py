@@ -3,135 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from minimax import admission, tree
 from minimax.errors import GameError
 from minimax.game import Game
+from minimax.info import Cost as Cost
+from minimax.info import Info as Info
 from minimax.kicks import Kicked
+from minimax.linear_maps import ADAPTIVE, NO_FORMULA, SCHEDULED, Expansion, LinearMap
 from minimax.oracle import Oracle, Players
-from minimax.projections import Projection, projected
 from minimax.rules import Hyperparameter as Hyperparameter
-from minimax.rules import Rule, now
+from minimax.rules import Rule, now, sgd
 from minimax.tree import Point
 from minimax.validation import shown
 
 State: TypeAlias = dict[str, Any]
 Names: TypeAlias = Sequence[Sequence[str]]
-
-
-class Cost(NamedTuple):
-    """What was spent, by one step or by all so far; two costs add up.
-
-    Args:
-        gradients: gradients of one player's loss with respect to that player.
-        hvps: Hessian-vector products, with DF or a block of it.
-        samples: the sum of the first dimensions of the batches drawn.
-    """
-
-    gradients: int = 0
-    hvps: int = 0
-    samples: int = 0
-
-    def __add__(self, other: Cost) -> Cost:  # type: ignore[override]
-        return Cost(self.gradients + other.gradients, self.hvps + other.hvps, self.samples + other.samples)
-
-
-NOTHING = Cost()
-
-
-@dataclass(eq=False)
-class Info:
-    """What a step saw: measured on the way, so it costs nothing more.
-
-    `norm`, `residual` and `finite` are computed when asked, so that a training loop that does not look does not pay.
-
-    Args:
-        losses: per player, a 0-dim tensor.
-        gradients: per player, the list of its leaves' gradients.
-        at: where losses and gradients were measured, in words: mostly at the start of the step.
-        cost: what the step spent.
-        buffers: of the players' modules, as the step left them.
-        extra: what an optimizer tells of itself by name; methods that solve a linear system tell its relative
-            `residual`, the `iterations` taken, and `missed`, the residual once more where it is far off the tolerance,
-            else 0.
-        point: where each player stood when its gradient was measured; empty where no player is constrained.
-        constraints: those of the game.
-    """
-
-    losses: tuple[Tensor, ...]
-    gradients: Point
-    at: str = "start of the step"
-    cost: Cost = NOTHING
-    buffers: dict[str, Tensor] = field(default_factory=dict)
-    extra: dict[str, Tensor] = field(default_factory=dict)
-    point: Point = ()
-    constraints: tuple[Projection | None, ...] | None = None
-
-    def __repr__(self) -> str:
-        numbers = {"losses": self.losses, "norms": self.norms}
-        shown = [f"{name}=({', '.join(f'{float(x):.4g}' for x in values)})" for name, values in numbers.items()]
-        return f"Info({', '.join(shown)}, at={self.at!r}, cost={self.cost})"
-
-    @property
-    def norm(self) -> Tensor:
-        """|F|, the norm of all players' gradients together."""
-        return tree.norm(tree.join(self.gradients))
-
-    @property
-    def norms(self) -> tuple[Tensor, ...]:
-        """Each player's gradient norm."""
-        return tuple(tree.norm(vector) for vector in self.gradients)
-
-    @property
-    def natural(self) -> Point:
-        """z - P(z - F), P the projections on the constraints: F where nothing is constrained, 0 at every solution."""
-        if not self.point or self.constraints is None:
-            return self.gradients
-        return natural(self.point, self.gradients, self.constraints)
-
-    @property
-    def residual(self) -> Tensor:
-        """|z - P(z - F)|, the natural residual; |F| where nothing is constrained."""
-        return tree.norm(tree.join(self.natural))
-
-    @property
-    def finite(self) -> Tensor:
-        """Whether every loss and every gradient entry is a finite number."""
-        return torch.isfinite(self.norm) & torch.isfinite(tree.total(self.losses))
-
-
-def natural(z: Point, ξ: Point, constraints: Sequence[Projection | None]) -> Point:
-    """z - P(z - ξ) for every player: ξ itself for those that are not constrained."""
-    rows = []
-    for i, (z_i, ξ_i, constraint) in enumerate(zip(z, ξ, constraints, strict=True)):
-        if constraint is None:
-            rows.append(ξ_i)
-        else:
-            rows.append(tree.sub(z_i, projected(f"constraints[{i}]", constraint, tree.sub(z_i, ξ_i))))
-    return tuple(rows)
-
-
-def _info(leaves: Iterable[Any], static: tuple[Any, ...]) -> Info:
-    (losses, gradients, buffers, extra, point), (at, cost, constraints) = leaves, static
-    return Info(losses, gradients, at, cost, buffers, extra, point, constraints)
-
-
-pytree.register_pytree_node(
-    Info,
-    lambda info: (
-        [info.losses, info.gradients, info.buffers, info.extra, info.point],
-        (info.at, info.cost, info.constraints),
-    ),
-    _info,
-    serialized_type_name="minimax.Info",
-)
 
 
 @dataclass(frozen=True)
@@ -258,6 +151,19 @@ class GameOptimizer(ABC):
         """The game with what the rules add to its gradients (see `Rule.kick`)."""
         return game
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether a step depends on more than the game and the point, so that it is a linear map nowhere."""
+        return False
+
+    def linear(self, at: Expansion) -> LinearMap | str:
+        """What a step is near an equilibrium to first order, or in words why it is no linear map there.
+
+        Args:
+            at: the game at the equilibrium (see `diagnostics.expand`).
+        """
+        return NO_FORMULA
+
     def start(self, z: Point, device: torch.device) -> State:
         """What this optimizer remembers of its own: tensors in lists and dicts."""
         return {}
@@ -310,6 +216,21 @@ class Ruled(GameOptimizer):
         if any(rule.kicks for rule in rules):
             return Kicked(game, rules, state["rules"], state["step"])
         return game
+
+    def linear(self, at: Expansion) -> LinearMap | str:
+        if self.adaptive or scheduled(self):
+            return ADAPTIVE if self.adaptive else SCHEDULED
+        D = plain(self.rules(len(at.blocks)), at)
+        return D if isinstance(D, str) else self.linearised(at, D)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        """`linear` for plain gradient steps.
+
+        Args:
+            at: the game at the equilibrium.
+            D: the step sizes, a diagonal matrix of shape (n, n).
+        """
+        return NO_FORMULA
 
     def rules(self, players: int) -> tuple[Rule, ...]:
         """One rule per player."""
@@ -389,6 +310,20 @@ class Wrapper(GameOptimizer):
     def kicked(self, game: Oracle, state: State) -> Oracle:
         return self.inner.kicked(game, state["inner"])
 
+    @property
+    def adaptive(self) -> bool:
+        return self.inner.adaptive
+
+    def linear(self, at: Expansion) -> LinearMap | str:
+        if self.adaptive or scheduled(self):
+            return ADAPTIVE if self.adaptive else SCHEDULED
+        inner = self.inner.linear(at)
+        return inner if isinstance(inner, str) else self.linearised(at, inner)
+
+    def linearised(self, at: Expansion, inner: LinearMap) -> LinearMap | str:
+        """`linear` around what is linear inside."""
+        return NO_FORMULA
+
     def average(self, state: State) -> Point | None:
         """The inner's, whatever this one makes of its iterates."""
         return self.inner.average(state["inner"])
@@ -410,6 +345,31 @@ def checked(optimizer: Any) -> GameOptimizer:
     elif isinstance(optimizer, type) and issubclass(optimizer, GameOptimizer):
         cure = f"{optimizer.__name__}.of(adam(2e-4))"
     raise TypeError(f"optimizer must be a game optimizer, got {got}: pass {cure}, say.")
+
+
+def plain(rules: Sequence[Rule], at: Expansion) -> Tensor | str:
+    """The step sizes of rules that are plain gradient descent, as a diagonal matrix; or in words why there is none."""
+    sizes: list[float] = []
+    for rule, rows in zip(rules, at.blocks, strict=True):
+        h = rule.lr if isinstance(rule, sgd) and rule == sgd(rule.lr) else None
+        if h is None or callable(h) or (isinstance(h, Tensor) and h.dim()):
+            return f"undefined: {type(rule).__name__} is no plain gradient step of one size here"
+        sizes += [float(h)] * (rows.stop - rows.start)
+    return torch.diag(torch.tensor(sizes, dtype=torch.float64))
+
+
+def _one_number(value: Hyperparameter) -> bool:
+    return not callable(value) and not (isinstance(value, Tensor) and value.dim() > 0)
+
+
+def constant(value: Hyperparameter) -> Any:
+    """The number that a hyperparameter is, of an optimizer that is not `scheduled`."""
+    return value
+
+
+def scheduled(optimizer: GameOptimizer) -> bool:
+    """Whether a parameter of the optimizer itself changes from step to step."""
+    return any(callable(getattr(optimizer, field.name)) for field in fields(optimizer))
 
 
 def moved(game: Oracle, z: Point, d: Point) -> Point:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.compiled import Compiled
+from minimax.compiling import Compiled
 from minimax.game import Game
 from minimax.optimizer import GameOptimizer, State
 from minimax.oracle import Players

@@ -17,7 +17,7 @@ from minimax.projections import Projection
 from minimax.validation import real
 
 if TYPE_CHECKING:
-    from minimax.solve import Iterate
+    from minimax.playing import Iterate
 
 
 @dataclass(frozen=True)

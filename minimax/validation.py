@@ -11,6 +11,7 @@ import sys
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from minimax import tree
@@ -138,6 +139,17 @@ def function(name: str, value: Any, purpose: str, *, classes: bool = False) -> N
         raise TypeError(f"{name} must be {purpose}, got {shown(value)}.")
 
 
+def matrix(name: str, value: Any) -> None:
+    """Refuse what is no matrix of finite floating point numbers.
+
+    Raises:
+        ValueError: with what was given.
+    """
+    real_matrix = isinstance(value, Tensor) and value.dim() == 2 and value.is_floating_point()
+    if not (real_matrix and value.numel() and bool(torch.isfinite(value).all())):
+        raise ValueError(f"{name} must be a matrix of finite floating point numbers, got {shown(value)}.")
+
+
 def listed(kinds: list[str]) -> str:
     """The alternatives as a phrase: "a, b or c"."""
     return " or ".join([", ".join(kinds[:-1])] * (len(kinds) > 1) + kinds[-1:])
@@ -145,6 +157,8 @@ def listed(kinds: list[str]) -> str:
 
 def shown(value: Any, length: int = 60) -> str:
     """A value in a message: its repr, or its type where that is long."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
     text = repr(value)

@@ -98,7 +98,7 @@ def test_from_torch(make: Any, error: type[Exception], message: str) -> None:
 )
 def test_entropic_starts_on_the_simplex(player: torch.Tensor) -> None:
     game = mm.Game(lambda x: x.square().sum())
-    with pytest.raises(ValueError, match=r"entropic moves rows of numbers >= 0 that sum to 1, got a player of shape"):
+    with pytest.raises(mm.GameError, match=r"entropic moves rows of numbers >= 0 that sum to 1, got a player of shape"):
         mm.SimultaneousGDA(mm.entropic(0.1)).init(game, (player,))
     for fits in (torch.tensor([0.0, 1.0]), torch.full((100,), 0.01), torch.ones(4, dtype=torch.float16) / 4):
         mm.SimultaneousGDA(mm.entropic(0.1)).init(game, (fits,))

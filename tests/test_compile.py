@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import StepLR
 from torch.utils import _pytree as pytree
 
 import minimax as mm
-from minimax.compiled import Compiled
+from minimax.compiling import Compiled
 
 
 def loss_g(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> Tensor:

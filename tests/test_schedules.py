@@ -1,5 +1,6 @@
 """Schedules against torch's own loops, compiled and under vmap; and what they refuse."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 from torch.optim import lr_scheduler
 
 import minimax as mm
-from minimax import schedules
+from minimax import rules, schedules
+from minimax.optimizers import BY_NAME
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -92,38 +94,147 @@ def test_linear_decay_is_the_loop_with_lambda_lr(rule: type) -> None:
     torch.testing.assert_close(found, cosine, rtol=1e-12, atol=1e-12)
 
 
-VALUES = {"lr": 0.03, "momentum": 0.6, "weight_decay": 0.2, "alpha": 0.7, "eps": 1e-3, "betas": (0.4, 0.8)}
-FIELDS = [
-    (mm.sgd, "lr"),
-    (mm.sgd, "momentum"),
-    (mm.sgd, "weight_decay"),
-    (mm.rmsprop, "alpha"),
-    (mm.rmsprop, "eps"),
-    (mm.adam, "betas"),
-    (mm.adam, "eps"),
-    (mm.adam, "weight_decay"),
-]
+# ------------------------------------------------------- every hyperparameter there is: whatever is annotated as one
 
 
-@pytest.mark.parametrize("kind, name", FIELDS)
-def test_every_number_of_a_rule_may_be_a_schedule_or_a_tensor(kind: type[mm.Rule], name: str) -> None:
-    value, asked = VALUES[name], set()
+def noise(batch: dict) -> tuple:
+    return batch["noise"]
 
-    def constant(number: float):
-        def schedule(step: torch.Tensor) -> float:
-            asked.add(int(step))
-            return number
 
-        return schedule
+COMPOSED = {
+    "clipped by norm": rules.clipped(mm.adam(0.05), norm=0.5),
+    "clipped by value": rules.clipped(mm.adam(0.05), value=0.5),
+    "sgld": rules.sgld(0.05, noise),
+    "sghmc": rules.sghmc(0.05, noise),
+    "torch's": mm.from_torch(torch.optim.SGD, lr=0.05, momentum=0.5),
+}
+RULES = {name: kind(0.05) for name, kind in rules.BY_RATE.items()} | COMPOSED
+MATRICES = ("muon",)
+OPTIMIZERS = {name: kind.of(mm.sgd(0.05)) for name, kind in BY_NAME.items()} | {
+    "k-beam": mm.KBeam(mm.sgd(0.05), spread=1.0),
+}
+PAIRS = {  # two values of a hyperparameter, where (0.2, 0.4) would be none or make no difference
+    "lr": (0.05, 0.02),
+    "eps": (1e-3, 0.1),
+    "betas": ((0.4, 0.8), (0.7, 0.9)),
+    "regularization": (1e-3, 0.1),
+    "rho": (-0.1, -0.05),
+    "epsilon": (0.01, 1.0),
+    "sga: eps": (0.1, -1e3),
+    "sos: a": (0.01, 0.99),
+    "sos: b": (0.01, 0.99),
+}
 
-    spread = lambda make: tuple(map(make, value)) if isinstance(value, tuple) else make(value)
-    options = {"lr": 0.05}
-    expected = played(mm.ExtraGradient(kind(**options | {name: value})))
-    tensor = spread(lambda number: torch.tensor(number, dtype=torch.float64))
-    for given in (spread(constant), tensor):
-        found = played(mm.ExtraGradient(kind(**options | {name: given})))
-        torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
-    assert asked == set(range(STEPS))
+
+def scheduled(part: object) -> list[str]:
+    return [field.name for field in dataclasses.fields(part) if "Hyperparameter" in str(field.type)]
+
+
+def with_value(part, name: str, value: object):
+    if isinstance(part, mm.from_torch):
+        return mm.from_torch(part.optimizer, **{"lr": part.lr, **dict(part.options), name: value})
+    return dataclasses.replace(part, **{name: value})
+
+
+def spread(make, value: object) -> object:
+    """Betas are two numbers, each of which may be a schedule."""
+    return tuple(map(make, value)) if isinstance(value, tuple) else make(value)
+
+
+def stream(k: int) -> dict:
+    draw = torch.Generator().manual_seed(k)
+    return {"x": torch.rand(4, generator=draw), "noise": torch.randn(2, generator=draw)}
+
+
+def loss(x: torch.Tensor, y: torch.Tensor, batch: dict) -> torch.Tensor:
+    b, x, y = batch["x"].mean(), x.reshape(-1), y.reshape(-1)
+    return b * (x**2).sum() + 2 * x.sin() @ y - (y**2).sum() + (x @ y) ** 3 / 5
+
+
+def tandem(x: torch.Tensor, y: torch.Tensor, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where shaping turns against the descent, as it does not in a zero-sum game."""
+    both = (x + y).square().sum()
+    return both - 2 * x.sum(), both - 2 * y.sum()
+
+
+def run(optimizer: mm.GameOptimizer, first: int, last: int, z: object, state: object = None) -> tuple:
+    game = mm.Game(tandem) if isinstance(optimizer, mm.SOS) else mm.zero_sum(loss)
+    state = optimizer.init(game, z) if state is None else state
+    for k in range(first, last):
+        batches = [stream(100 * k + j) for j in range(optimizer.draws)]
+        z, state, _ = optimizer.step(game, z, state, batches if len(batches) > 1 else batches[0])
+    return z, state
+
+
+OF_RULES = [(name, field) for name, rule in RULES.items() for field in scheduled(rule)]
+OF_RULES = [case for case in OF_RULES if getattr(RULES[case[0]], case[1]) is not None] + [("torch's", "momentum")]
+OF_OPTIMIZERS = [(name, field) for name, optimizer in OPTIMIZERS.items() for field in scheduled(optimizer)]
+
+
+@pytest.mark.parametrize("name, field", OF_RULES + OF_OPTIMIZERS)
+def test_every_hyperparameter_may_be_a_schedule(name: str, field: str) -> None:
+    """A constant one is the number, as a tensor is; one that changes at step 3 changes the play there, not before."""
+    before, after = PAIRS.get(f"{name}: {field}", PAIRS.get(field, (0.2, 0.4)))
+
+    def make(value: object) -> mm.GameOptimizer:
+        if name in RULES:
+            return mm.ExtraGradient(with_value(RULES[name], field, value))
+        return with_value(OPTIMIZERS[name], field, value)
+
+    start = tuple(torch.tensor(point).softmax(-1) for point in ((0.3, -0.7), (0.5, 1.0)))
+    start = tuple(z[:, None] for z in start) if name in MATRICES else start
+    early, late = make(before), make(after)
+    usual = run(early, 0, 6, start)
+    constants = [lambda number: lambda step: number, lambda number: lambda step: torch.tensor(number)]
+    constants += [torch.tensor] * (name != "torch's")
+    for constant in constants:
+        found = run(make(spread(constant, before)), 0, 6, start)
+        torch.testing.assert_close(found, usual, rtol=1e-12, atol=1e-12)
+
+    def switched(pair: tuple[float, float]):
+        return lambda step: torch.where(step < 3, *map(torch.tensor, pair))
+
+    betas = isinstance(before, tuple)
+    schedule = tuple(map(switched, zip(before, after, strict=True))) if betas else switched((before, after))
+    found = run(make(schedule), 0, 6, start)
+    torch.testing.assert_close(found, run(late, 3, 6, *run(early, 0, 3, start)), rtol=1e-12, atol=1e-12)
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(found, usual, rtol=1e-9, atol=1e-9)
+
+
+def test_every_rule_has_been_asked() -> None:
+    """So that a new rule's hyperparameters are not forgotten."""
+    known = {type(rule) for rule in RULES.values()} | {rules.split, rules.Rated, rules.Rule}
+    assert known == {kind for kind in vars(rules).values() if isinstance(kind, type) and issubclass(kind, rules.Rule)}
+
+
+def test_the_decay_of_an_average_may_be_a_schedule() -> None:
+    """A warm-up, asked with the step that is averaged; saved and gone on with at the right place."""
+    warm = lambda step: torch.where(step < 3, (step + 1) / (step + 10), 0.9)
+
+    def trainer() -> mm.Trainer:
+        net = torch.nn.Linear(1, 1)
+        with torch.no_grad():
+            net.weight.fill_(1.0), net.bias.fill_(2.0)
+        game = mm.Game(lambda net: net(torch.ones(1)).square().sum())
+        return mm.bind(game, (net,), mm.SimultaneousGDA(mm.sgd(0.05)), ema=warm)
+
+    straight, mean = trainer(), 1.0
+    for k in range(6):
+        straight.step()
+        β = (k + 1) / (k + 10) if k < 3 else 0.9
+        mean = β * mean + (1 - β) * straight.modules[0].weight.item()
+    assert straight.averaged()[0].weight.item() == pytest.approx(mean, rel=1e-12)
+    first, second = trainer(), trainer()
+    first.step(), first.step()
+    second.load_state_dict(first.state_dict())
+    for _ in range(4):
+        second.step()
+    assert second.averaged()[0].weight.item() == straight.averaged()[0].weight.item()
+    with pytest.raises(ValueError, match="the decay is a schedule: say which step it was"):
+        mm.EMA((torch.ones(1),), warm).update((torch.ones(1),))
+    with pytest.raises(ValueError, match="decay must be one number for all players, got a tensor of shape"):
+        mm.EMA((torch.ones(1),), torch.tensor([0.5, 0.9]))
 
 
 @pytest.mark.parametrize("make", [mm.sgd, lambda lr: mm.adam(lr, betas=(lr, 0.9))])

@@ -10,6 +10,7 @@ from torch import nn
 
 import minimax as mm
 from minimax import tree
+from minimax.linear_maps import LinearMap
 from minimax.optimizer import counted, moved
 from minimax.oracle import Oracle
 from minimax.testing import CHECKS, check_game, check_optimizer
@@ -162,8 +163,8 @@ class TiesMemoryToAnObject(Broken):
 class AnswersItsState(Broken):
     """Without the copy that `GameOptimizer.answer` makes of an average."""
 
-    def begin(self, z):
-        return super().begin(z) | {"mean": [tree.clone(vector) for vector in z]}
+    def begin(self, z, names):
+        return super().begin(z, names) | {"mean": [tree.clone(vector) for vector in z]}
 
     def answer(self, players, state):
         leaves = [leaf for vector in state["mean"] for leaf in vector]
@@ -173,6 +174,16 @@ class AnswersItsState(Broken):
 class AnswersWithZeros(Broken):
     def average(self, state):
         return ([torch.zeros(1, 3), torch.zeros(())],) * 2
+
+
+class ForgetsTheOtherPlayers(Broken):
+    def linearised(self, at, D):
+        return LinearMap(at.eye - D @ (at.J - at.off))
+
+
+class ForgetsWhatItRemembers(mm.OptimisticGDA):
+    def linearised(self, at, D):
+        return LinearMap(super().linearised(at, D).matrix, start=torch.cat([at.eye, 0 * at.eye]))
 
 
 class Mutable(mm.SimultaneousGDA):
@@ -201,6 +212,8 @@ BROKEN: list[tuple[type[mm.GameOptimizer], str, str]] = [
     (MixesTheMembers, "compiled", "differs from eager"),
     (AnswersItsState, "answer", "the answer holds memory of the state"),
     (AnswersWithZeros, "answer", "before the first step the answer is not where play starts"),
+    (ForgetsTheOtherPlayers, "linear", r"after 1 steps from .* play is at .*, and by its linear map at"),
+    (ForgetsWhatItRemembers, "linear", r"after 1 steps from .* play is at .*, and by its linear map at"),
     (HidesAGradient, "costs", r"reports Cost\(gradients=2.*spent Cost\(gradients=3"),
     (HidesAProduct, "costs", r"hvps=0.*hvps=1"),
     (IgnoresSchedules, "schedules", r"asked for steps \[0\]"),

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 
+from benchmarks.data.store import DataError as DataError
+
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 PREFIX = "folder-"
 """How the name of a folder's content begins."""
@@ -15,10 +17,6 @@ DECODING = 2
 """Grows when the same files are decoded to other pixels."""
 LEAST = 60  # images, of which a tenth are for tests: precision and recall look at five neighbours
 ENTRIES = 1_000_000  # a folder with more files than this is somebody's disk
-
-
-class DataError(Exception):
-    """A data set is missing or unreadable; the message is one sentence that names the option that brings it."""
 
 
 def located(spec: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from benchmarks import data as sets
-from benchmarks.networks import MLPCritic, seeded
+from benchmarks.networks import Copier, MLPCritic, NormedGenerator, seeded
 from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Problem, View
 from benchmarks.quality import features
 from benchmarks.quality.image_scores import image_metrics, image_scores
@@ -33,25 +34,14 @@ def presets(steps: int, widths: tuple[int, int, int, int] = (8, 128, 256, 512)) 
     }
 
 
-class NormedGenerator(nn.Sequential):
-    """Two hidden layers with BatchNorm by the batch's own statistics, (batch, latent) to (batch, channels, size, size).
-
-    Without BatchNorm an MLP of this size loses most modes of the digits in a short run.
-    """
-
-    def __init__(self, latent: int, channels: int, size: int, width: int) -> None:
-        hidden = [
-            nn.Sequential(nn.Linear(inputs, width), nn.BatchNorm1d(width, track_running_stats=False), nn.ReLU())
-            for inputs in (latent, width)
-        ]
-        shape = (channels, size, size)
-        super().__init__(*hidden, nn.Linear(width, channels * size**2), nn.Tanh(), nn.Unflatten(1, shape))
-
-
 class ImageProblem(Problem):
     """A problem on one image set, which comes with the feature space of its classifier."""
 
     datasets: ClassVar[tuple[str, ...]] = ("digits", "mnist", "fashion-mnist", "cifar10")
+    asked: ClassVar[bool] = False
+    """Whether samples are asked for by class, and so scored for agreement."""
+    targets: ClassVar[Mapping[str, float]] = {}
+    """What a good run reaches on digits, by the metric's name."""
 
     def __init__(self, preset: str = "cpu", data: str | None = None, device: str | torch.device = "cpu") -> None:
         super().__init__(preset, data, device)
@@ -85,21 +75,23 @@ class ImageProblem(Problem):
         """How many images are compared: as many real ones as generated ones."""
         return min(self.preset.samples, len(self.images.test))
 
-    def score(self, fake: Tensor) -> dict[str, float]:
-        """Every image score of as many images as `samples`, against test images."""
-        return image_scores(self.classifier, self.images.test[: self.samples], fake)
+    def score(self, fake: Tensor, labels: Tensor | None = None) -> dict[str, float]:
+        """Every image score of as many images as `samples` against test images, and agreement with labels."""
+        return image_scores(self.classifier, self.images.test[: self.samples], fake, labels)
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        return image_metrics(self.classifier, self.samples, headline="kid")
+        return self.aimed(*image_metrics(self.classifier, self.samples, self.asked, headline="kid"))
+
+    def aimed(self, *metrics: Metric) -> Sequence[Metric]:
+        """The metrics with their targets, all of which are stated for digits."""
+        goals = self.targets if self.data == self.datasets[0] else {}
+        return [replace(metric, target=goals.get(metric.name)) for metric in metrics]
 
     def floors(self) -> Iterable[Floor]:
         """Training images against test images: what a perfect model scores."""
-        return [Floor(name, "real", value) for name, value in self.score(self.images.train[: self.samples]).items()]
-
-    def stated(self, target: float) -> float | None:
-        """A target, all of which are stated for digits."""
-        return target if self.data == self.datasets[0] else None
+        real, labels = self.images.train[: self.samples], self.images.train_labels[: self.samples]
+        return [Floor(name, "real", value) for name, value in self.score(real, labels if self.asked else None).items()]
 
 
 class ImageGAN(ImageProblem):
@@ -120,8 +112,8 @@ class ImageGAN(ImageProblem):
 
     def batch(self, seed: int, draw: int, memory: Memory = None) -> Batch:
         stream, size = self.generator(seed, draw), self.preset.batch
-        real, _ = self.images.batch(stream, size)
-        return {"real": real, "noise": self.noise(stream, size), **self.extras(stream, size)}
+        real, labels = self.images.batch(stream, size)
+        return {"real": real, "labels": labels, "noise": self.noise(stream, size), **self.extras(stream, size)}
 
     def extras(self, stream: torch.Generator, size: int) -> dict[str, Tensor]:
         """Whatever else the losses want drawn."""
@@ -134,6 +126,10 @@ class ImageGAN(ImageProblem):
     @torch.no_grad()
     def pictures(self, view: View) -> dict[str, np.ndarray]:
         return {"samples": grid(view.players[0](self.noise(self.generator(view.seed, PICTURES), 64)))}
+
+    def perfect(self, seed: int) -> tuple[Any, ...]:
+        """A generator that hands out training images."""
+        return Copier(self.images.train), self.players(seed)[1]
 
 
 def grid(images: Tensor, columns: int = 8) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Distances between two samples of features: ``x`` is real, ``y`` is generated, both ``N x d``; a score is a float.
+"""Distances between two samples of features: `x` is real, `y` is generated, both `N x d`; a score is a float.
 
 All are computed in float64 on the CPU, so a score does not depend on the device. Samples that are not finite score nan:
 a diverged run is a result.
@@ -15,7 +15,7 @@ from torch import Tensor
 def fd(x: Tensor, y: Tensor) -> float:
     """Frechet distance between the Gaussians fitted to two samples (Heusel et al. 2017; Dowson and Landau 1982).
 
-    ``|m_x - m_y|^2 + tr(S_x + S_y - 2 (S_x^1/2 S_y S_x^1/2)^1/2)``. A small sample biases it upwards, so only equal
+    `|m_x - m_y|^2 + tr(S_x + S_y - 2 (S_x^1/2 S_y S_x^1/2)^1/2)`. A small sample biases it upwards, so only equal
     sizes compare.
 
     Raises:
@@ -35,9 +35,9 @@ def fd(x: Tensor, y: Tensor) -> float:
 
 
 def kid(x: Tensor, y: Tensor) -> float:
-    """Unbiased squared MMD with the kernel ``k(a, b) = (a.b / d + 1)^3`` (Binkowski et al. 2018); it may be negative.
+    """Unbiased squared MMD with the kernel `k(a, b) = (a.b / d + 1)^3` (Binkowski et al. 2018); it may be negative.
 
-    ``sum_{i!=j} k(x_i, x_j) / n(n-1) + sum_{i!=j} k(y_i, y_j) / m(m-1) - 2 mean k(x_i, y_j)``.
+    `sum_{i!=j} k(x_i, x_j) / n(n-1) + sum_{i!=j} k(y_i, y_j) / m(m-1) - 2 mean k(x_i, y_j)`.
     """
     x, y = _pair(x, y)
 
@@ -54,7 +54,7 @@ def kid(x: Tensor, y: Tensor) -> float:
 def prdc(x: Tensor, y: Tensor, k: int = 5) -> dict[str, float]:
     """Precision, recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020) on neighbourhood balls.
 
-    B(a) is the open ball around ``a`` up to its k-th neighbour in its own sample. Precision: share of y in some B(x_i);
+    B(a) is the open ball around `a` up to its k-th neighbour in its own sample. Precision: share of y in some B(x_i);
     recall: share of x in some B(y_j); density: mean over y of #{i: y in B(x_i)} / k, which may exceed 1; coverage:
     share of the B(x_i) that hold a y.
 
@@ -78,7 +78,7 @@ def prdc(x: Tensor, y: Tensor, k: int = 5) -> dict[str, float]:
 
 
 def classifier_score(probabilities: Tensor) -> float:
-    """``exp(E KL(p(c|y) || p(c)))`` of probabilities ``N x classes``, in [1, classes] (Salimans et al. 2016).
+    """`exp(E KL(p(c|y) || p(c)))` of probabilities `N x classes`, in [1, classes] (Salimans et al. 2016).
 
     >>> round(classifier_score(torch.eye(4)), 6), round(classifier_score(torch.full((5, 4), 0.25)), 6)
     (4.0, 1.0)

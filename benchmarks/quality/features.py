@@ -1,7 +1,7 @@
 """Domain classifiers whose features image scores live in: one small seeded network per data set, trained once, hashed.
 
-A score's unit is the name of its features (``digits64``), and scores of features with different ``digest`` do not
-compare. ``prepare`` trains in the parent; a worker only calls ``load``.
+A score's unit is the name of its features (`digits64`), and scores of features with different `digest` do not
+compare. `prepare` trains in the parent; a worker only calls `load`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks import data, record
+from benchmarks import data
+from benchmarks.data import store
 from benchmarks.networks import seeded
 
 
@@ -39,7 +40,7 @@ RECIPES = {"digits": Recipe(epochs=30, batch=64, rate=2e-3, width=32)}
 
 
 class Classifier(nn.Module):
-    """Three convolutions and two linear layers: images to (features ``B x dim`` at unit scale, logits ``B x classes``).
+    """Three convolutions and two linear layers: images to (features `B x dim` at unit scale, logits `B x classes`).
 
     No normalisation layer: the features of an image must not depend on its batch.
     """
@@ -70,7 +71,7 @@ class Classifier(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """A trained classifier as a feature map: ``name`` is the unit of its scores, ``digest`` that of the weights."""
+    """A trained classifier as a feature map: `name` is the unit of its scores, `digest` that of the weights."""
 
     name: str
     digest: str
@@ -86,23 +87,23 @@ class Features:
 
     @torch.no_grad()
     def read(self, images: Tensor, batch: int = 1000) -> tuple[Tensor, Tensor]:
-        """Features ``N x dim`` and class probabilities ``N x classes`` of images of any size, in [-1, 1]."""
+        """Features `N x dim` and class probabilities `N x classes` of images of any size, in [-1, 1]."""
         features, logits = _evaluate(self.net, data.resize(images.to(self.net.head.weight), self.size), batch)
         return features, logits.softmax(dim=1)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the features alone, ``N x dim``."""
+        """Return the features alone, `N x dim`."""
         return self.read(images)[0]
 
 
 def prepare(spec: str) -> Path:
     """Train the classifier of a prepared image set into the cache, unless one for these very images lies there.
 
-    A set without classes keeps random features, the advice of Naeem et al. 2020 for an unknown domain: ``random64``.
+    A set without classes keeps random features, the advice of Naeem et al. 2020 for an unknown domain: `random64`.
     """
     images = data.load(spec)
     path, source = _file(spec), _sha(images.train, images.train_labels)
-    if data.whole(path) and _content(spec)["source"] == source:
+    if store.whole(path) and _content(spec)["source"] == source:
         return path
     recipe, known = _recipe(spec), images.classes > 1
     net = train(images, recipe) if known else _build(images, recipe)
@@ -116,15 +117,15 @@ def prepare(spec: str) -> Path:
     }
     written = BytesIO()
     torch.save(content, written)
-    record.write_sealed(path, written.getvalue())
+    store.write(path, written.getvalue())
     return path
 
 
 def load(spec: str, device: data.Device = "cpu") -> Features:
-    """Read the feature network of ``spec``.
+    """Read the feature network of `spec`.
 
     Raises:
-        DataError: ``prepare(spec)`` has not run, or its file is damaged.
+        DataError: `prepare(spec)` has not run, or its file is damaged.
     """
     content = _content(spec)
     net = Classifier(*content["shape"])
@@ -196,13 +197,13 @@ def _recipe(spec: str) -> Recipe:
 
 def _content(spec: str) -> dict[str, Any]:
     missing = f"the feature network of {spec} is not trained: call features.prepare first."
-    content: dict[str, Any] = torch.load(data.read(_file(spec), missing), weights_only=True)
+    content: dict[str, Any] = torch.load(store.read(_file(spec), missing), weights_only=True)
     return content
 
 
 def _file(spec: str) -> Path:
     recipe = sha256(repr(_recipe(spec)).encode()).hexdigest()[:8]
-    return data.cache() / f"features-{data.file(spec).stem}-{recipe}.pt"
+    return store.cache() / f"features-{data.file(spec).stem}-{recipe}.pt"
 
 
 def _sha(*tensors: Tensor) -> str:

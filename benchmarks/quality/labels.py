@@ -10,17 +10,26 @@ from benchmarks.data import Images
 from benchmarks.quality.features import Recipe, accuracy, train
 
 
+def share(right: Tensor) -> float:
+    """How many of the answers are right, as a share.
+
+    >>> share(torch.tensor([True, True, False, True]))
+    0.75
+    """
+    return float(right.double().mean())
+
+
 def agreement(probabilities: Tensor, labels: Tensor) -> float:
-    """Share of samples whose most probable class (of ``N x classes``) is the label that was asked for (``N``).
+    """Share of samples whose most probable class (of `N x classes`) is the label that was asked for (`N`).
 
     >>> agreement(torch.eye(3), torch.tensor([0, 1, 1]))
     0.6666666666666666
     """
-    return float((probabilities.argmax(1) == labels).double().mean())
+    return share(probabilities.argmax(1) == labels)
 
 
 def confusion(codes: Tensor, classes: Tensor, count: int) -> Tensor:
-    """Count of every pair (code, class), ``count x count``.
+    """Count of every pair (code, class), `count x count`.
 
     >>> confusion(torch.tensor([0, 0, 1]), torch.tensor([1, 1, 0]), 2).tolist()
     [[0, 2], [1, 0]]
@@ -29,7 +38,7 @@ def confusion(codes: Tensor, classes: Tensor, count: int) -> Tensor:
 
 
 def code_accuracy(codes: Tensor, classes: Tensor, count: int = 10) -> float:
-    """Share of samples with ``match[code] = class`` under the best one-to-one matching (Hungarian method, Kuhn 1955).
+    """Share of samples with `match[code] = class` under the best one-to-one matching (Hungarian method, Kuhn 1955).
 
     >>> code_accuracy(torch.tensor([0, 1, 2, 2]), torch.tensor([2, 0, 1, 0]), 3)
     0.75
@@ -42,7 +51,7 @@ def code_accuracy(codes: Tensor, classes: Tensor, count: int = 10) -> float:
 def train_on_generated(images: Tensor, labels: Tensor, real: Images, epochs: int = 20, seed: int = 0) -> float:
     """Accuracy on real test images of a classifier trained on generated ones alone (Ravuri and Vinyals 2019).
 
-    ``images`` are ``N x C x size x size`` of the same size as ``real``; the floor is the same with as many real images.
+    `images` are `N x C x size x size` of the same size as `real`; the floor is the same with as many real images.
     """
     generated = Images(real.name, images.detach().float(), labels, real.test, real.test_labels, real.classes)
     return accuracy(train(generated, Recipe(epochs=epochs, batch=64), seed), real.test, real.test_labels)

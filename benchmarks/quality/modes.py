@@ -1,12 +1,11 @@
-"""Mode coverage on known mixtures and divergences from known densities, in nats.
+"""Mode coverage on known mixtures, and divergences of its histogram, in nats.
 
-Modes are the rows of ``means`` (``K x d``), all with the same weight and standard deviation; samples are ``N x d``.
+Modes are the rows of `means` (`K x d`), all with the same weight and standard deviation; samples are `N x d`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -16,16 +15,14 @@ from benchmarks.data import Mixture
 from benchmarks.problem import Metric
 
 FAIR = 0.2  # a mode is fairly covered from this share of N / K upwards
-RADIUS = (
-    3.0  # standard deviations within which a sample hits a mode; a perfect 2-D sample hits with 1 - exp(-9/2) = .989
-)
+RADIUS = 3.0  # deviations within which a sample hits a mode; a perfect 2-D sample hits with 1 - exp(-9/2) = .989
 
 
 def report(samples: Tensor, mixture: Mixture) -> dict[str, float]:
     """Score a sample of a mixture.
 
-    ``modes``: with a hit, a sample within 3 standard deviations; ``fair_modes``: with hits for at least 20 % of the
-    fair share N / K; ``share``: hits among all samples; ``reverse_kl`` and ``mode_jsd``: KL(q || 1/K) and JSD of the
+    `modes`: with a hit, a sample within 3 standard deviations; `fair_modes`: with hits for at least 20 % of the
+    fair share N / K; `share`: hits among all samples; `reverse_kl` and `mode_jsd`: KL(q || 1/K) and JSD of the
     histogram q of nearest modes. A sample that is not finite hits nothing and makes the divergences nan.
     """
     means = mixture.means()
@@ -54,20 +51,20 @@ def declared(mixture: Mixture, **targets: float) -> tuple[Metric, ...]:
 
 
 def hits(samples: Tensor, means: Tensor, std: float) -> Tensor:
-    """Count, for every mode, the samples nearest to it and within 3 standard deviations: ``K``."""
+    """Count, for every mode, the samples nearest to it and within 3 standard deviations: `K`."""
     distance, index = _nearest(samples, means)
     return torch.bincount(index[distance <= RADIUS * std], minlength=len(means)).double()
 
 
 def histogram(samples: Tensor, means: Tensor) -> Tensor:
-    """Share of the samples whose nearest mode is each one, ``K``; nan where a sample is not finite."""
+    """Share of the samples whose nearest mode is each one, `K`; nan where a sample is not finite."""
     distance, index = _nearest(samples, means)
     share = torch.bincount(index, minlength=len(means)).double() / len(samples)
     return share if distance.isfinite().all() else torch.full_like(share, math.nan)
 
 
 def reverse_kl(share: Tensor) -> float:
-    """``KL(q || uniform) = log K + sum q log q``: 0 for even shares, log K for one mode.
+    """`KL(q || uniform) = log K + sum q log q`: 0 for even shares, log K for one mode.
 
     >>> round(reverse_kl(torch.tensor([1.0, 0, 0, 0])), 4)
     1.3863
@@ -77,7 +74,7 @@ def reverse_kl(share: Tensor) -> float:
 
 
 def jsd(p: Tensor, q: Tensor) -> float:
-    """Jensen-Shannon divergence ``KL(p || m)/2 + KL(q || m)/2``, m = (p+q)/2, of two probability vectors.
+    """Jensen-Shannon divergence `KL(p || m)/2 + KL(q || m)/2`, m = (p+q)/2, of two probability vectors.
 
     >>> ring = torch.full((8,), 1 / 8)
     >>> lost = torch.tensor([1 / 7] * 7 + [0.0])
@@ -89,42 +86,7 @@ def jsd(p: Tensor, q: Tensor) -> float:
     return float((torch.xlogy(p, p) + torch.xlogy(q, q)).sum() / 2 - torch.xlogy(m, m).sum())
 
 
-def density_jsd(
-    samples: Tensor, log_density: Callable[[Tensor], Tensor], low: float, high: float, bins: int = 50
-) -> float:
-    """JSD between the histogram of a 1-D sample and a known density on equal bins, and one more for all outside them.
-
-    The density's mass in a bin comes from the midpoint rule with 64 nodes. Binning loses divergence, and ``N`` perfect
-    samples still score about ``bins / 8N``.
-    """
-    x = samples.detach().double().cpu().flatten()
-    if not x.isfinite().all():
-        return math.nan
-    inside = x[(low <= x) & (x < high)]
-    counts = torch.bincount(((inside - low) * (bins / (high - low))).long().clamp(max=bins - 1), minlength=bins)
-    nodes, step = _nodes(low, high, 64 * bins)
-    mass = (log_density(nodes[:, None]).exp() * step).unflatten(0, (bins, 64)).sum(1)
-    return jsd(_with_rest(counts.double() / len(x)), _with_rest(mass))
-
-
-def exact_jsd(
-    log_p: Callable[[Tensor], Tensor], log_q: Callable[[Tensor], Tensor], low: float, high: float, nodes: int = 4096
-) -> float:
-    """JSD of two known 1-D densities by the midpoint rule on [low, high], which must hold nearly all of their mass."""
-    x, step = _nodes(low, high, nodes)
-    return jsd(log_p(x[:, None]).exp() * step, log_q(x[:, None]).exp() * step)
-
-
 def _nearest(samples: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:
     x = samples.detach().double().cpu()
     distance, index = torch.cdist(x, means.double().cpu(), compute_mode="donot_use_mm_for_euclid_dist").min(1)
     return torch.where(x.isfinite().all(1), distance, math.inf), index
-
-
-def _with_rest(mass: Tensor) -> Tensor:
-    return torch.cat((mass, (1 - mass.sum()).clamp(min=0)[None]))
-
-
-def _nodes(low: float, high: float, count: int) -> tuple[Tensor, float]:
-    step = (high - low) / count
-    return low + step * (torch.arange(count, dtype=torch.float64) + 0.5), step

@@ -49,7 +49,7 @@ def collapsed_at(steps: Sequence[int], values: Sequence[float], share: float = 0
 def last_minus_best(values: Sequence[float], higher: bool = False) -> float:
     """How much worse the last value is than the best one, at least 0; inf where the run ended in nan.
 
-    ``higher``: whether higher is better.
+    `higher`: whether higher is better.
 
     >>> last_minus_best([3.0, 1.0, 1.5]), last_minus_best([3.0, 1.0, 1.5], higher=True)
     (0.5, 1.5)
@@ -68,7 +68,7 @@ def gradient_ratio(one: Sequence[float], two: Sequence[float]) -> float:
 
 
 def saturation(logits: Tensor, margin: float = 0.01) -> float:
-    """Share of a critic's logits whose probability is within ``margin`` of 0 or 1, where the minimax loss is flat.
+    """Share of a critic's logits whose probability is within `margin` of 0 or 1, where the minimax loss is flat.
 
     >>> saturation(torch.tensor([-9.0, 0.0, 1.0, 9.0]))
     0.5
@@ -78,10 +78,10 @@ def saturation(logits: Tensor, margin: float = 0.01) -> float:
 
 @dataclass(frozen=True)
 class Path:
-    """Length, displacement and turning of the players' path; ``add`` after every step, ``read`` at an evaluation.
+    """Length, displacement and turning of the players' path; `add` after every step, `read` at an evaluation.
 
-    ``add`` waits for no device and keeps copies, so players that move in place are safe. All fields are tensors:
-    ``vars(path)`` goes into a checkpoint and ``Path(**saved)`` brings it back.
+    `add` waits for no device and keeps copies, so players that move in place are safe. All fields are tensors:
+    `vars(path)` goes into a checkpoint and `Path(**saved)` brings it back.
 
     >>> path = Path.start([torch.zeros(2)])
     >>> for x in ([1.0, 0.0], [1.0, 1.0]):

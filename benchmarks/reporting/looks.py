@@ -11,7 +11,7 @@ import seaborn as sns
 NAMES = (
     *("simultaneous", "alternating", "extragradient", "optimistic", "consensus"),
     *("anderson-mixing", "averaging", "cgd", "extra-anchored-gradient", "fast-extragradient", "follow-the-ridge"),
-    *("golden-ratio", "halpern", "hamiltonian", "jare", "k-beam", "lola", "lookahead", "lookahead-gradient"),
+    *("golden-ratio", "halpern", "hamiltonian", "jare", "k-beam", "lola", "lookahead", "policy-prediction"),
     *("nagarajan-kolter", "past-extragradient", "sga", "sos", "stackelberg", "svre", "unrolled"),
 )
 """Optimizers in the order in which they were given their looks: append, never insert, and old figures keep theirs."""

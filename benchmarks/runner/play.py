@@ -18,7 +18,7 @@ from benchmarks.quality import stability
 from benchmarks.runner import verdict
 from benchmarks.runner.plan import digest
 from benchmarks.runner.task import Event, Stop, Task, Tell
-from minimax.solve import magnitude, write
+from minimax.playing import magnitude, write
 
 JUDGEMENTS = 100  # how often, at most, a run is asked whether it has diverged
 PROGRESS = 1.0  # seconds after which a run says how far it is

@@ -5,36 +5,53 @@ from __future__ import annotations
 import faulthandler
 import math
 import os
+import pickle
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from threading import Thread
 
 import torch
 
-from benchmarks.runner.engines.processes import GRACE
+from benchmarks import imports
 from benchmarks.runner.task import Event, Stop, Task
 from benchmarks.runner.worker import perform
 
 
-def follow(stop: Stop) -> None:
-    """Stop when the parent ends, and should this process hang, end it: nobody else would, and it holds the cell."""
+def follow(stop: Stop, grace: float) -> None:
+    """Stop when the parent ends, and should this process hang then, end it: nobody else would, and it holds the cell.
+
+    Args:
+        stop: asked to.
+        grace: seconds to do so.
+    """
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])
         stop.ask()
-        time.sleep(GRACE)
+        time.sleep(grace)
         os._exit(1)
 
 
-def main(task: Task, connection: Connection) -> None:
-    """The process: its output goes to the cell's log, its events to the parent."""
+def main(files: Sequence[str], data: bytes, connection: Connection, grace: float) -> None:
+    """The process: its output goes to the cell's log, its events to the parent.
+
+    Args:
+        files: a user's own, which the task may hold objects of.
+        data: the pickled task.
+        connection: where events go.
+        grace: seconds to stop in when the parent is gone.
+    """
+    for file in files:
+        imports.module(file)
+    task: Task = pickle.loads(data)
     stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop.ask)
-    Thread(target=follow, args=(stop,), daemon=True).start()
+    Thread(target=follow, args=(stop, grace), daemon=True).start()
     task.folder.path.mkdir(parents=True, exist_ok=True)
     with task.folder.log.open("a", buffering=1) as log:
         for stream in (sys.stdout, sys.stderr):

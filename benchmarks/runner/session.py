@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from benchmarks import data as sets
-from benchmarks import problems, record
+from benchmarks import imports, optimizers, problems, record
 from benchmarks.command import say, short
 from benchmarks.data import folders
 from benchmarks.data.folders import DataError
@@ -46,6 +46,7 @@ def plan_all(options: Options) -> list[Session]:
         _check_results(options.results, options.results / suite / "cells")
     device = _device(options.device)
     found = problems.discover(options.imports)
+    optimizers.register(options.imports)
     specs = [one for text in options.optimizer for one in spec.parse(text)]
     data = _data(options, found)
     preset = options.preset if options.preset != "auto" else "gpu" if device.startswith("cuda") else "cpu"
@@ -108,7 +109,7 @@ def _chosen(options: Options, suite: str, found: dict[str, Found]) -> dict[str, 
     if suite != CUSTOM:
         members = plan.choose(found, SUITES[suite])
         return plan.choose(members, options.problem) if options.problem else members
-    own = set(map(problems.located, options.imports))
+    own = set(map(imports.located, options.imports))
     return plan.choose(found, options.problem or [name for name, item in found.items() if item.source in own])
 
 
@@ -284,7 +285,7 @@ class Session:
     def tasks(self, ready: Sequence[Cell]) -> list[Task]:
         """What the workers are told."""
         how: dict[str, Any] = {"device": self.device, "timeout": self.options.timeout, "commit": _commit()}
-        how |= {"final": self.final}
+        how |= {"final": self.final, "imports": tuple(map(imports.located, self.options.imports))}
         return [Task(cell, self.where[cell.run_id], anew=self.forced(cell), **how) for cell in ready]
 
     def again(self, cell: Cell) -> str:

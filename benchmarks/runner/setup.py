@@ -10,11 +10,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 import torch
 
 import minimax as mm
+from benchmarks.optimizers import KNOWN
 from benchmarks.problem import Recipe
 from benchmarks.record import UsageError
 from benchmarks.runner.spec import SETUP, Spec, choose, defaults, spell
-from minimax.optimizers import BY_NAME
-from minimax.rules import BY_NAME as RULES
+from minimax.rules import BY_RATE as RULES
 from minimax.rules import Rated
 
 PLAIN: dict[Any, tuple[str, Callable[[Any], bool]]] = {
@@ -33,7 +33,7 @@ class Setup:
     """Everything that makes the optimizer of a run, but for the number of steps, and what is evaluated beside it.
 
     Args:
-        optimizer: a name in `minimax.optimizers.BY_NAME`.
+        optimizer: its name, see `benchmarks.optimizers.KNOWN`.
         fields: the optimizer's own parameters; a wrapper's `inner` is {"optimizer": its name, "fields": its own}.
         rule: one for all players, or one each.
         decay: the learning rates fall linearly to zero.
@@ -182,7 +182,7 @@ def check(spec: Spec, steps: int, players: Callable[[], int | None]) -> None:
     Raises:
         UsageError: a whole number that the run cannot hold, or a tuple that does not match the players.
     """
-    hints, most = get_type_hints(BY_NAME[spec.optimizer]) | SETUP, max(LARGEST, steps)
+    hints, most = get_type_hints(KNOWN[spec.optimizer]) | SETUP, max(LARGEST, steps)
     for name, value in spec.settings:
         each = value if isinstance(value, tuple) else (value,)
         shown = f"--optimizer {spec.optimizer}: {name}={spell(value)}"
@@ -197,7 +197,7 @@ def check(spec: Spec, steps: int, players: Callable[[], int | None]) -> None:
 
 def _arguments(spec: Spec, recipe: Recipe) -> dict[str, Any]:
     """An optimizer's own parameters, all of them, and those of the one inside: by the spec, the recipe, the default."""
-    kind, given = BY_NAME[spec.optimizer], dict(spec.settings)
+    kind, given = KNOWN[spec.optimizer], dict(spec.settings)
     own = defaults(kind)
     arguments = dict(own)
     if kind is mm.AlternatingGDA:
@@ -213,7 +213,7 @@ def _arguments(spec: Spec, recipe: Recipe) -> dict[str, Any]:
 def _maker(optimizer: str, fields: Mapping[str, Any]) -> Callable[[mm.Rule | tuple[mm.Rule, ...]], mm.GameOptimizer]:
     """From a rule, or one per player, to the optimizer, with what is inside it."""
     inside = {name: _maker(**value) for name, value in fields.items() if isinstance(value, Mapping)}
-    return partial(BY_NAME[optimizer].of, **{**fields, **inside})
+    return partial(KNOWN[optimizer].of, **{**fields, **inside})
 
 
 def fit(hint: Any, value: Any, name: str) -> Any:

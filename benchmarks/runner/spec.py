@@ -11,9 +11,9 @@ from itertools import pairwise, product
 from typing import Any
 
 import minimax as mm
+from benchmarks.optimizers import KNOWN
 from benchmarks.record import UsageError
-from minimax.optimizers import BY_NAME
-from minimax.rules import BY_NAME as RULES
+from minimax.rules import BY_RATE as RULES
 
 WORDS = {"true": True, "false": False, "none": None}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -87,7 +87,7 @@ def _parse(text: str, whole: str, around: str | None) -> list[Spec]:
         raise UsageError(
             f"--optimizer {whole!r} is malformed: write {form} or {form}[parameter=value,value;parameter=value]."
         )
-    name = choose(f"inner optimizer of {around}" if around else "optimizer", match[1], BY_NAME)
+    name = choose(f"inner optimizer of {around}" if around else "optimizer", match[1], KNOWN)
     settings: dict[str, list[Any]] = {}
     current = None
     for piece in _split(match[2] or "", whole):
@@ -108,8 +108,8 @@ def _parse(text: str, whole: str, around: str | None) -> list[Spec]:
 
 def _parameter(optimizer: str, name: str, whole: str, around: str | None) -> str:
     """The parameter's name, if the optimizer takes it here, be it outermost or the `inner` of the one `around`."""
-    wrappers = sorted(key for key, kind in BY_NAME.items() if issubclass(kind, mm.Wrapper))
-    own = defaults(BY_NAME[optimizer]).keys() | ({"inner"} if optimizer in wrappers else set())
+    wrappers = sorted(key for key, kind in KNOWN.items() if issubclass(kind, mm.Wrapper))
+    own = defaults(KNOWN[optimizer]).keys() | ({"inner"} if optimizer in wrappers else set())
     shared = {"rule", *SETUP}.union(*(defaults(rule) for rule in RULES.values())) - own
     if name == "inner" and optimizer not in wrappers:  # such as unrolled, whose inner rule has no spelling here
         raise UsageError(

@@ -27,6 +27,7 @@ class Task:
         commit: the revision of this code, if known.
         anew: start from nothing, whatever there is.
         final: the statuses that leave nothing to play.
+        imports: a user's own files, for their optimizers.
     """
 
     cell: Cell
@@ -37,6 +38,7 @@ class Task:
     commit: str | None = None
     anew: bool = False
     final: frozenset[str] = record.PLAYED
+    imports: tuple[str, ...] = ()
 
 
 class Event(NamedTuple):

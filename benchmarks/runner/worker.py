@@ -10,7 +10,7 @@ import time
 import traceback
 from typing import Any
 
-from benchmarks import record
+from benchmarks import optimizers, record
 from benchmarks.runner import plan, verdict
 from benchmarks.runner.play import Run, Unplayable
 from benchmarks.runner.task import BUSY, Event, Stop, Task, Tell
@@ -52,6 +52,7 @@ def _played(task: Task, tell: Tell, stop: Stop) -> dict[str, Any]:
 def _attempt(task: Task, tell: Tell, stop: Stop) -> dict[str, Any]:
     run: Run | None = None
     try:
+        optimizers.register(task.imports)
         run = Run(task, tell, stop)
         return run.play()
     except Unplayable as reason:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,14 +28,13 @@ import minimax as mm
 from benchmarks.reporting import figures
 from minimax import games, tree
 from minimax.games import ClosedForm
+from minimax.linear_maps import Expansion
 from minimax.optimizers import BY_NAME
-from minimax.solve import magnitude
+from minimax.playing import magnitude
 
-Matrix: TypeAlias = NDArray[np.float64]
-Blocks: TypeAlias = list[slice]
+Floats: TypeAlias = NDArray[np.float64]
 
 TOLERANCE = 1e-6
-ELSEWHERE = "undefined: the equilibrium is not its fixed point"
 
 
 def closed_forms() -> list[ClosedForm]:
@@ -94,7 +93,7 @@ def play(form: ClosedForm, optimizer: mm.GameOptimizer, steps: int) -> dict[str,
     return ends | {"rate": math.exp(slope(values)), "exponent": slope(values, of=np.log)}
 
 
-def slope(values: list[float], of: Callable[[Matrix], Matrix] = np.asarray) -> float:
+def slope(values: list[float], of: Callable[[Floats], Floats] = np.asarray) -> float:
     """The slope of the log residual, on the step or on its log, over the second half of a run; nan for one point."""
     half = len(values) // 2
     k, r = np.arange(half, len(values), dtype=float), np.array(values[half:])
@@ -105,206 +104,32 @@ def slope(values: list[float], of: Callable[[Matrix], Matrix] = np.asarray) -> f
 # --- what theory says: the spectral radius of one step on the linearised game -----------------------------------------
 
 
-def radius(M: Matrix, J: Matrix) -> float:
-    """The largest modulus of the eigenvalues of M, without the directions that no residual J z ever shows."""
-    shown = np.concatenate([J @ np.linalg.matrix_power(M, k)[: len(J)] for k in range(len(M))])
-    _, σ, V = np.linalg.svd(shown, full_matrices=False)
-    seen = V[σ > 1e-8 * σ[0]]
-    return float(np.abs(np.linalg.eigvals(seen @ M @ seen.T)).max())
-
-
-@dataclass(frozen=True)
-class Local:
-    """A game to second order at its equilibrium: the Hessian and the gradient of every player's loss there.
-
-    Args:
-        H: the Hessians in all players' parameters, (n, n) each; rows i of H_i are the rows i of J = DF.
-        g: the gradients, (n,) each; the parts that are not a player's own need not be zero.
-        blocks: where each player's parameters lie.
-        bent: whether ∂_y∂_y L_2 is another one nearby.
-    """
-
-    H: list[Matrix]
-    g: list[Matrix]
-    blocks: Blocks
-    bent: bool = False
-
-    @property
-    def J(self) -> Matrix:
-        """DF."""
-        return np.concatenate([H_i[part] for H_i, part in zip(self.H, self.blocks, strict=True)])
-
-    @property
-    def off(self) -> Matrix:
-        """DF without its own-player blocks."""
-        off = self.J
-        for part in self.blocks:
-            off[part, part] = 0
-        return off
-
-    def raised(self, i: int, by: Matrix) -> Matrix:
-        """J with something added to player i's rows."""
-        J = self.J
-        J[self.blocks[i]] += by
-        return J
-
-    def shaped(self, i: int) -> bool:
-        """Whether player i gains, at the equilibrium, by how the others answer its move."""
-        pulls = [self.J[part, self.blocks[i]].T @ self.g[i][part] for j, part in enumerate(self.blocks) if j != i]
-        return max(float(np.abs(pull).max()) for pull in pulls) > 1e-9
-
-
-def expand(form: ClosedForm, players: tuple[torch.Tensor, ...]) -> Local:
-    """The losses of a game to second order at any point."""
-    oracle, ends = form.game.enter(players)[0], np.cumsum([player.numel() for player in players])
-
-    def alone(i: int) -> mm.Game:
-        return mm.cooperative(lambda *z: oracle.loss(tuple([part] for part in z), i, None), players=len(players))
-
-    every = [alone(i) for i in range(len(players))]
-    return Local(
-        H=[mm.diagnostics.jacobian(game, players).numpy() for game in every],
-        g=[np.concatenate([part.numpy().reshape(-1) for part in game.field(players)]) for game in every],
-        blocks=[slice(int(end) - player.numel(), int(end)) for end, player in zip(ends, players, strict=True)],
-    )
-
-
-def local(form: ClosedForm) -> Local | str:
+def local(form: ClosedForm) -> Expansion | str:
     """What the factors near the equilibrium are computed from, or the law that rules instead."""
     if not form.eigenvalues:
         return "undefined: F has no derivative at the equilibrium"
-    at = expand(form, form.equilibrium)
+    at = mm.diagnostics.expand(form.game, form.equilibrium)
     if not at.J.any():
         return "sublinear: DF = 0"
     oracle, z = form.game.enter(form.equilibrium)
-    for direction in 1e-3 * np.concatenate([at.J, at.J.T]):  # where play moves must be inside, so that nothing projects
-        moved = [z_i[0].reshape(-1) + torch.from_numpy(direction[part]) for z_i, part in zip(z, at.blocks, strict=True)]
+    for direction in 1e-3 * torch.cat([at.J, at.J.T]):  # where play moves must be inside, so that nothing projects
+        moved = [z_i[0].reshape(-1) + direction[part] for z_i, part in zip(z, at.blocks, strict=True)]
         if any(not torch.allclose(oracle.project(i, [w])[0], w) for i, w in enumerate(moved)):
             return "undefined: the constraints bind at the equilibrium"
-    near = expand(form, tuple(player + 0.01 for player in form.equilibrium))
-    y = at.blocks[-1]
-    return replace(at, bent=not np.allclose(near.J[y, y], at.J[y, y]))
+    return at
 
 
-def lola(at: Local, o: Any) -> Matrix | str:
-    """The field of LOLA, with χ_i = Σ_{j≠i} (∂_i∂_j L_j)ᵀ ∂_j L_i."""
-    P = at.J - o.alpha * at.off @ at.J
-    for i, x in enumerate(at.blocks):
-        P[x] -= o.alpha * sum(at.J[y, x].T @ at.H[i][y] for y in at.blocks if y != x)
-    return ELSEWHERE if any(at.shaped(i) for i in range(len(at.blocks))) else P
-
-
-def unrolled(at: Local, o: Any, h: float) -> Matrix | str:
-    """The leader descends L_1(x, y_K) with y_K = R y + D x; all the followers are y."""
-    x, y = at.blocks[0], slice(at.blocks[0].stop, None)
-    step = np.eye(len(at.J))
-    step[y] -= h * at.J[y]
-    ahead = np.linalg.matrix_power(step, o.steps)  # [[I, 0], [D, R]]
-    leader = (at.H[0][x] + ahead[y, x].T @ at.H[0][y]) @ ahead
-    return ELSEWHERE if at.shaped(0) else at.raised(0, leader - at.J[x])
-
-
-def implicit(at: Local, o: Any) -> Matrix | str:
-    """Follow-the-Ridge and Stackelberg, which solve in J_yy by conjugate gradients from zero.
-
-    Where J_yy is zero throughout they stay at zero, as the pseudoinverse does, and both are simultaneous play.
-    """
-    if len(at.blocks) != 2:
-        return "undefined: for two players"
-    x, y = at.blocks
-    own, μ = at.J[y, y], o.damping * np.eye(len(at.J[y]))
-    if abs(np.linalg.det(own)) < 1e-12 and (own.any() or at.bent):
-        return "undefined: J_yy is singular at the equilibrium"
-    if o.name == "follow-the-ridge":
-        return at.raised(1, -np.linalg.pinv(own @ own + μ) @ own @ at.J[y, x] @ at.J[x])
-    return ELSEWHERE if at.shaped(0) else at.raised(0, -at.J[y, x].T @ np.linalg.pinv(own + μ) @ at.H[0][y])
-
-
-def fields(at: Local, o: Any, h: float) -> dict[str, Callable[[], Matrix | str]]:
-    """Per method with one move per step, z⁺ = z - h P z: P on the linearised game, or why there is none."""
-    J, off, blocks = at.J, at.off, at.blocks
-
-    def penalised() -> Matrix:
-        x = blocks[o.generator]
-        return at.raised(o.generator, 2 * o.eta * sum(J[y, x].T @ J[y] for y in blocks if y != x))
-
-    return {
-        "simultaneous": lambda: J,
-        "consensus": lambda: J + o.gamma * J.T @ J,
-        "hamiltonian": lambda: J.T @ J,
-        "jare": lambda: J + o.gamma * off.T @ J,
-        "sga": lambda: J + o.lam * (J.T - J) / 2 @ J,
-        "lookahead-gradient": lambda: J - o.alpha * off @ J,
-        "sos": lambda: J - o.alpha * off @ J,  # LookAhead, as its share of shaping is at most |F|²
-        "cgd": lambda: np.linalg.solve(np.eye(len(J)) + h * off, J),
-        "nagarajan-kolter": penalised,
-        "lola": lambda: lola(at, o),
-        "unrolled": lambda: unrolled(at, o, h),
-        "follow-the-ridge": lambda: implicit(at, o),
-        "stackelberg": lambda: implicit(at, o),
-    }
-
-
-def passes(at: Local, o: Any, h: float) -> dict[str, Callable[[], Matrix | str]]:
-    """Per method with several moves, or with memory: its step on the linearised game, lookahead's a round."""
-    J, eye = at.J, np.eye(len(at.J))
-
-    def in_turn(order: Sequence[slice]) -> Matrix:
-        M = eye.copy()
-        for part in order:
-            M[part] -= h * J[part] @ M
-        return M
-
-    def beam() -> Matrix | str:  # one candidate's play, if the others join it before they are chosen again
-        v = at.blocks[-1]
-        M = in_turn([v] * o.steps + [slice(0, v.start)])
-        apart = float(np.abs(1 - h * np.linalg.eigvalsh(J[v, v])).max()) ** o.steps
-        joined = apart < 1 - 1e-12 and apart < radius(M, J) + 1e-9
-        return M if joined else "undefined: the candidates merge too slowly or never"
-
-    def rounds() -> Matrix | str:
-        M = step_map(at, o.inner, h)
-        return M if isinstance(M, str) else (1 - o.alpha) * eye + o.alpha * np.linalg.matrix_power(M, o.k)
-
-    def extragradient(scale: float = 1, explore: float = 1) -> Matrix:
-        return eye - scale * h * J + scale * explore * h**2 * J @ J
-
-    return {
-        "alternating": lambda: in_turn(at.blocks),
-        "k-beam": beam,
-        "extragradient": lambda: extragradient(explore=o.explore),
-        "optimistic": lambda: np.block([[eye - 2 * h * J, h * J], [eye, 0 * eye]]),  # of z and the last z
-        "past-extragradient": lambda: np.block([[eye - h * J, -h * o.explore * J], [-h * J, -h * o.explore * J]]),
-        "lookahead": rounds,
-        "svre": lambda: np.linalg.matrix_power(extragradient(), o.iterations),  # without samples there is no noise
-        "averaging": lambda: step_map(at, o.inner, h),
-        "halpern": lambda: step_map(at, o.inner, h),  # this and the next two: when the anchor's weight has vanished
-        "extra-anchored-gradient": extragradient,
-        "fast-extragradient": lambda: extragradient(1 + 2 * o.rho),
-    }
-
-
-def step_map(at: Local, o: Any, h: float) -> Matrix | str:
-    """One step of the optimizer near the equilibrium, or why it has no linear map there."""
-    known = passes(at, o, h)
-    if o.name in known:
-        return known[o.name]()
-    P = fields(at, o, h).get(o.name, lambda: "undefined: no formula here")()
-    return P if isinstance(P, str) else np.eye(len(P)) - h * P
-
-
-def theory(at: Local | str, o: Any, h: float) -> tuple[float, str]:
+def theory(at: Expansion | str, optimizer: mm.GameOptimizer) -> tuple[float, str]:
     """The factor per step near the equilibrium and its law, which says why where the factor is nan."""
-    if o.name in ("golden-ratio", "anderson-mixing"):
+    if optimizer.adaptive:
         return math.nan, "adaptive"
-    M = at if isinstance(at, str) else step_map(at, o, h)
-    if isinstance(at, str) or isinstance(M, str):
-        return math.nan, str(M)
-    factor = radius(M, at.J)
-    if o.name in ("halpern", "extra-anchored-gradient", "fast-extragradient") and factor <= 1:
+    found = at if isinstance(at, str) else optimizer.linear(at)
+    if isinstance(at, str) or isinstance(found, str):
+        return math.nan, str(found)
+    factor = found.factor(at)
+    if found.sublinear and factor <= 1:
         return math.nan, "O(1/k)"
-    law = "linear; its mean O(1/k)" if o.name == "averaging" else "linear"
-    return factor ** (1 / o.k if o.name == "lookahead" else 1), law
+    return factor, "linear; its mean O(1/k)" if found.mean else "linear"
 
 
 def rows(steps: int) -> Iterator[dict[str, Any]]:
@@ -315,7 +140,7 @@ def rows(steps: int) -> Iterator[dict[str, Any]]:
         print(f"{form.name}: h = {h:.3g}", flush=True)
         for name, kind in BY_NAME.items():
             optimizer = kind.of(mm.sgd(h))
-            factor, law = theory(at, optimizer, h)
+            factor, law = theory(at, optimizer)
             row = {"game": form.name, "optimizer": name, "h": h, "law": law, "theory": factor}
             try:
                 run = play(form, optimizer, steps)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from minimax import tree
 from minimax.game import Game
-from minimax.optimizer import natural
+from minimax.info import natural
 from minimax.oracle import Players
 from minimax.tree import Point, Vector
 

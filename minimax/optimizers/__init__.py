@@ -1,5 +1,7 @@
 """The game optimizers, one file per algorithm. A new one is its file and its line here."""
 
+from typing import TYPE_CHECKING
+
 from minimax.optimizer import GameOptimizer
 from minimax.optimizers.alternating import AlternatingGDA as AlternatingGDA
 from minimax.optimizers.anderson_mixing import AndersonMixing as AndersonMixing
@@ -17,10 +19,10 @@ from minimax.optimizers.jare import JARE as JARE
 from minimax.optimizers.k_beam import KBeam as KBeam
 from minimax.optimizers.lola import LOLA as LOLA
 from minimax.optimizers.lookahead import Lookahead as Lookahead
-from minimax.optimizers.lookahead_gradient import LookAheadGradient as LookAheadGradient
 from minimax.optimizers.nagarajan_kolter import NagarajanKolter as NagarajanKolter
 from minimax.optimizers.optimistic import OptimisticGDA as OptimisticGDA
 from minimax.optimizers.past_extragradient import PastExtraGradient as PastExtraGradient
+from minimax.optimizers.policy_prediction import PolicyPrediction as PolicyPrediction
 from minimax.optimizers.sga import SymplecticGradientAdjustment as SymplecticGradientAdjustment
 from minimax.optimizers.simultaneous import SimultaneousGDA as SimultaneousGDA
 from minimax.optimizers.sos import SOS as SOS
@@ -34,3 +36,6 @@ BY_NAME: dict[str, type[GameOptimizer]] = {
     if isinstance(value, type) and issubclass(value, GameOptimizer) and value is not GameOptimizer
 }
 """Every optimizer by its name, as `python -m benchmarks.run --optimizer NAME` spells it."""
+
+if not TYPE_CHECKING:  # type checkers read only lists that are spelled out, and else what is imported as itself
+    __all__ = [kind.__name__ for kind in BY_NAME.values()]

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from minimax import tree
 from minimax.errors import GameError
+from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Info, Ruled, State, counted
 from minimax.oracle import Oracle
 from minimax.tree import Point
@@ -95,6 +98,10 @@ class AlternatingGDA(Ruled):
             if len(entries) != players:
                 raise GameError(f"{name} has {len(entries)} entries for {players} players: pass one per player.")
         return steps, order
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        steps, order = self._schedule(len(at.blocks))
+        return LinearMap(at.in_turn([at.blocks[i] for i in order for _ in range(steps[i])], D))
 
 
 def _permutation(order: object) -> bool:

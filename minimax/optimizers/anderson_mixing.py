@@ -11,11 +11,11 @@ from torch import Tensor
 
 from minimax import tree
 from minimax.linear import ravel, unravel
-from minimax.optimizer import Info, State, Wrapper, counted
+from minimax.optimizer import Hyperparameter, Info, State, Wrapper, counted
 from minimax.optimizers.alternating import AlternatingGDA
 from minimax.oracle import Oracle
 from minimax.tree import Point
-from minimax.validation import real, whole
+from minimax.validation import hyperparameter, real, whole
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class AndersonMixing(Wrapper):
     Args:
         inner: the optimizer whose step is T; a map of z alone, so best with a rule without memory.
         memory: m >= 1.
-        regularization: ε > 0, relative to the differences' squares; raise it for noisy gradients.
+        regularization: ε > 0, relative to the differences' squares; raise it for noisy gradients. A float, tensor, or
+            schedule.
         stagnation: δ >= 0, below which a mixed step counts as standing still.
 
     Raises:
@@ -51,7 +52,7 @@ class AndersonMixing(Wrapper):
     """
 
     memory: int = 5
-    regularization: float = 1e-12
+    regularization: Hyperparameter = 1e-12
     stagnation: float = 1e-6
 
     name: ClassVar[str] = "anderson-mixing"
@@ -60,8 +61,12 @@ class AndersonMixing(Wrapper):
     def __post_init__(self) -> None:
         super().__post_init__()
         whole("memory", self.memory, at_least=1)
-        real("regularization", self.regularization, above=0)
+        hyperparameter("regularization", self.regularization, above=0)
         real("stagnation", self.stagnation, at_least=0)
+
+    @property
+    def adaptive(self) -> bool:
+        return True
 
     def start(self, z: Point, device: torch.device) -> State:
         flat = torch.zeros_like(ravel(tree.join(z)))
@@ -75,17 +80,17 @@ class AndersonMixing(Wrapper):
         known = (state["step"] > 0).to(T)  # the first step has no difference to remember
         ΔT = torch.cat([state["ΔT"][1:], (known * (T - state["T"]))[None]])
         Δf = torch.cat([state["Δf"][1:], (known * (f - state["f"]))[None]])
-        mixed = T - self._weights(f, Δf) @ ΔT
+        mixed = T - self._weights(f, Δf, self.at(self.regularization, state)) @ ΔT
         stands = (mixed - old).norm() < self.stagnation * f.norm()
         split = tree.split(unravel(torch.where(stands, T, mixed), tree.join(z)), z)
         new = tuple(game.project(i, vector) for i, vector in enumerate(split))
         return new, counted(state | {"inner": inner, "T": T, "f": f, "ΔT": ΔT, "Δf": Δf}), info
 
-    def _weights(self, f: Tensor, Δf: Tensor) -> Tensor:
+    def _weights(self, f: Tensor, Δf: Tensor, ε: Any) -> Tensor:
         """γ, by QR of the columns Δf_j with √ε |Δf| I below, which squares no condition number."""
         size = Δf.square().sum().sqrt()
         size = torch.where(size > 0, size, 1.0)
-        ridge = self.regularization**0.5 * torch.eye(self.memory, dtype=f.dtype, device=f.device)
+        ridge = ε**0.5 * torch.eye(self.memory, dtype=f.dtype, device=f.device)
         Q, R = torch.linalg.qr(torch.cat([Δf.T / size, ridge]))
         b = Q[: len(f)].T @ (f / size)
         γ: Tensor = torch.linalg.solve_triangular(R, b[:, None], upper=True)

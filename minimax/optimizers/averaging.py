@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 
 from minimax import tree
+from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Hyperparameter, Info, State, Wrapper, counted
 from minimax.optimizers.extragradient import ExtraGradient
 from minimax.oracle import Oracle
+from minimax.rules.rule import zero
 from minimax.tree import Point
-from minimax.validation import hyperparameter, real
+from minimax.validation import hyperparameter
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Averaging(Wrapper):
     Args:
         inner: the optimizer that plays; its play is unchanged.
         decay: β in [0, 1) for the exponential average, a float, tensor, or schedule; None for the mean.
-        power: q >= 0, for the mean only.
+        power: q >= 0, likewise, for the mean only.
 
     Raises:
         ValueError: a decay outside [0, 1), a negative power, or both together.
@@ -46,17 +48,17 @@ class Averaging(Wrapper):
     """
 
     decay: Hyperparameter | None = None
-    power: float = 0.0
+    power: Hyperparameter = 0.0
 
     name: ClassVar[str] = "averaging"
     usual = ExtraGradient
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        real("power", self.power, at_least=0)
+        hyperparameter("power", self.power, at_least=0)
         if self.decay is not None:
             hyperparameter("decay", self.decay, at_least=0, below=1)
-            if self.power:
+            if not zero(self.power):
                 raise ValueError(f"power goes without decay, got power={self.power}, decay={self.decay}: pass one.")
 
     def average(self, state: State) -> Point | None:
@@ -67,7 +69,10 @@ class Averaging(Wrapper):
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         z, inner, info = self.inner.update(game, z, state["inner"], batches)
-        q = self.power
+        q = self.at(self.power, state)
         weight = (q + 1) / (state["step"].double() + 1 + q) if self.decay is None else 1 - self.at(self.decay, state)
         mean = [tree.lerp(average, z_i, weight) for average, z_i in zip(state["mean"], z, strict=True)]
         return z, counted(state | {"inner": inner, "mean": mean}), info
+
+    def linearised(self, at: Expansion, inner: LinearMap) -> LinearMap | str:
+        return replace(inner, mean=self.decay is None)

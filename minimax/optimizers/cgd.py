@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.linear import Map, Solved, cg, gcr, inner, ravel, reciprocal, unravel
-from minimax.linearization import Linearization
+from minimax.linear import ravel
+from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Info, Ruled, State, counted, moved
+from minimax.optimizers._competitive import System, solved_for
+from minimax.optimizers._tangent import stopped
 from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import real, whole
@@ -27,7 +29,7 @@ class CompetitiveGradientDescent(Ruled):
     proximal point method for every h, as far as rounding lets a system of condition 1 + h²σ² be solved: in float32 to
     about hσ = 100. Two players are reduced to the smaller one's system; in zero-sum games that one is positive definite
     and solved by conjugate gradients, in others by GCR. Each solve starts at d plus the last step's correction Δ - d,
-    which a new batch changes less than Δ itself.
+    which a new batch changes less than Δ itself. Where constraints bind, the players answer along their feasible sets.
 
     Cost per step: one gradient per player, and 2 + 2k products for k iterations (n players: n(n-1)(1 + k)). Where
     rounding has lost the residual, 2 more compute it anew. The residual |d - (I + A H_o) Δ| / |d|, in the norm of
@@ -67,57 +69,26 @@ class CompetitiveGradientDescent(Ruled):
             whole("iterations", self.iterations, at_least=1)
 
     def start(self, z: Point, device: torch.device) -> State:
-        return {"correction": torch.zeros_like(ravel(tree.join(tuple(z[i] for i in _kept(z)))))}
+        return {"correction": torch.zeros_like(ravel(solved_for(z)))}
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         local = game.linearize(z, batches[0])
         d, state = self.directions(z, local.field, state)
+        stops = [stopped(game, i, z_i, d_i) for i, (z_i, d_i) in enumerate(zip(z, d, strict=True))]
         rules = zip(self.rules(len(z)), state["rules"], strict=True)
-        A = [_flat(rule.metric(memory, state["step"])) for rule, memory in rules]
-        order = [*_kept(z), *(j for j in range(len(z)) if j not in _kept(z))]
-        near = ravel(tree.join(tuple(d[i] for i in _kept(z))))
-        solved = self._solve(local, z, d, A, order, near + state["correction"])
-        Δ = tree.split(unravel(solved.x, [leaf for i in order for leaf in z[i]]), tuple(z[i] for i in order))
-        correction = solved.x[: len(near)] - near
-        z = moved(game, z, tuple(Δ[order.index(i)] for i in range(len(z))))
+        system = System(
+            local=local,
+            z=z,
+            d=[ravel(d_i) for d_i, _ in stops],
+            A=[_flat(rule.metric(memory, state["step"])) for rule, memory in rules],
+            Q=[Q_i for _, Q_i in stops],
+            tolerance=self.tolerance,
+            iterations=self._limit(len(state["correction"])),
+        )
+        Δ, correction, solved = system.solve(state["correction"])
+        z = moved(game, z, Δ)
         info = Info(local.losses, local.field, extra=solved.told(self.tolerance))
         return z, counted(state | {"correction": correction}), info
-
-    def _solve(self, local: Linearization, z: Point, d: Point, A: list[Any], order: list[int], start: Tensor) -> Solved:
-        flat, limit = [ravel(vector) for vector in d], self._limit(len(start))
-        weights = [reciprocal(A_i) for A_i in A]
-        size = tree.total([inner(d_i, d_i, weight) for d_i, weight in zip(flat, weights, strict=True)])
-        if len(z) != 2:
-            sizes = [len(d_i) for d_i in flat]
-
-            def everyone(Δ: Tensor) -> Tensor:
-                pulls = local.off_diagonal(tree.split(unravel(Δ, tree.join(z)), z))
-                return Δ + torch.cat([A_i * ravel(pull) for A_i, pull in zip(A, pulls, strict=True)])
-
-            W = torch.cat([flat[0].new_ones(n) * weight for n, weight in zip(sizes, weights, strict=True)])
-            return gcr(everyone, start, torch.cat(flat) - everyone(start), size, self.tolerance, limit, W)
-        i, j = order
-
-        def block(a: int, b: int) -> Map:
-            return lambda Δ: A[a] * ravel(local.jvp_block(a, b, unravel(Δ, z[b])))
-
-        answer, pull = block(j, i), block(i, j)  # player j's answer -A_j H_ji Δ_i is known once Δ_i is
-        n = len(start)
-
-        def at(Δ: Tensor) -> tuple[Tensor, Tensor]:
-            Δ_i = Δ[:n]
-            Δ_j = flat[j] - answer(Δ_i)
-            return torch.cat([Δ_i, Δ_j]), flat[i] - Δ_i - pull(Δ_j)
-
-        def apply(Δ: Tensor) -> Tensor:
-            return Δ[:n] + pull(Δ[n:])
-
-        def lift(Δ_i: Tensor) -> Tensor:
-            return torch.cat([Δ_i, -answer(Δ_i)])
-
-        if local.symmetry < 0:
-            return cg(apply, *at(start), size, self.tolerance, limit, weights[i], lift, at)
-        return gcr(apply, *at(start), size, self.tolerance, limit, weights[i], lift)
 
     def _limit(self, unknowns: int) -> int:
         if self.iterations is not None:
@@ -126,10 +97,8 @@ class CompetitiveGradientDescent(Ruled):
             return 10
         return max(10, 2 * unknowns) if tree.transformed() else max(40, 4 * unknowns)
 
-
-def _kept(z: Point) -> tuple[int, ...]:
-    """The players whose moves are solved for: of two the smaller, else all."""
-    return (int(tree.size(z[1]) < tree.size(z[0])),) if len(z) == 2 else tuple(range(len(z)))
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        return LinearMap(at.eye - torch.linalg.solve(at.eye + D @ at.off, D @ at.J))
 
 
 def _flat(metric: Any) -> Any:

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from minimax import tree
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
+from minimax.linear_maps import Expansion, LinearMap
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, constant, counted, moved
 from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import flag, hyperparameter
@@ -63,3 +66,6 @@ class ConsensusOptimization(Ruled):
         ξ_γ = tuple(tree.axpy(γ, pull, ξ_i) for pull, ξ_i in zip(local.vjp(other), ξ, strict=True))
         d, state = self.directions(z, ξ_γ, state)
         return moved(game, z, d), counted(state), Info(local.losses, ξ)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        return LinearMap(at.eye - D @ (at.J + constant(self.gamma) * at.J.T @ at.J))

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from minimax import tree
+from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Info, Ruled, State, counted, moved, scaled
 from minimax.oracle import Oracle
 from minimax.tree import Point
@@ -51,6 +53,10 @@ class ExtraAnchoredGradient(Ruled):
         if self.variable is not None:
             real("variable", self.variable, above=0, below=0.75)
 
+    @property
+    def adaptive(self) -> bool:
+        return self.variable is not None
+
     def start(self, z: Point, device: torch.device) -> State:
         anchor = [tree.clone(vector) for vector in z]
         return {"anchor": anchor, "ratio": torch.ones((), dtype=torch.float64)}  # α_k / h
@@ -72,3 +78,7 @@ class ExtraAnchoredGradient(Ruled):
 
     def _scaled(self, α: torch.Tensor, d: Point) -> Point:
         return d if self.variable is None else scaled(α, d)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        hJ = D @ at.J
+        return LinearMap(at.eye - hJ + hJ @ hJ, late=True, sublinear=True)

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved, scaled
+from torch import Tensor
+
+from minimax.linear_maps import Expansion, LinearMap
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, constant, counted, moved, scaled
 from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import flag, hyperparameter
@@ -58,3 +61,7 @@ class ExtraGradient(Ruled):
         ξ_half, _ = game.field(half, batches[-1])
         d, state = self.directions(z, ξ_half, state, at=half)
         return moved(game, z, d), counted(state), Info(losses, ξ)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        hJ = D @ at.J
+        return LinearMap(at.eye - hJ + constant(self.explore) * hJ @ hJ)

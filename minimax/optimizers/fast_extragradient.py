@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from minimax import tree
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
+from minimax.linear_maps import Expansion, LinearMap
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, constant, counted, moved
 from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import hyperparameter
@@ -63,3 +65,7 @@ class FastExtraGradient(Ruled):
         d_half, state = self.directions(pulled, ξ_half, state, at=half)
         d = tuple(tree.axpy((1 - β) * 2 * ρ, d_i, d_h) for d_i, d_h in zip(d, d_half, strict=True))
         return moved(game, pulled, d), counted(state), Info(losses, ξ)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        hJ, reach = D @ at.J, 1 + 2 * constant(self.rho)
+        return LinearMap(at.eye - reach * hJ + reach * hJ @ hJ, late=True, sublinear=True)

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
+from torch import Tensor
+
 from minimax import tree
-from minimax.linear import Solved, cg, inner, ravel, unravel
-from minimax.linearization import Linearization
-from minimax.optimizer import Info, State, counted, moved
+from minimax.linear import cg, inner, ravel, unravel
+from minimax.linear_maps import Expansion, LinearMap
+from minimax.optimizer import Info, State, constant, counted, moved
 from minimax.optimizers._implicit import Implicit
 from minimax.oracle import Oracle
-from minimax.tree import Point, Vector
+from minimax.tree import Point
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class FollowTheRidge(Implicit):
     x⁺ = x + Δ_x with the rule's Δ_x,  y⁺ = y + Δ_y - (∂_y∂_y L_2)⁻¹ (∂_x∂_y L_2) Δ_x; with SGD and min_x max_y f the
     last term is h_x f_yy⁻¹ f_yx f_x. DF's eigenvalues become real: those of f_xx - f_xy f_yy⁻¹ f_yx and -f_yy, so
     that only local minimax points attract. The system is solved by conjugate gradients on (f_yy² + μI) u = f_yy b,
-    as f_yy may be indefinite.
+    as f_yy may be indefinite. Where the follower's constraint binds, it follows along the ridge of its feasible set: on
+    a box, with the entries that are free.
 
     Cost per step: two gradients and 2 + 2k Hessian-vector products for k iterations. The relative residual of the
     normal equations and k are in `Info.extra`; if it is far off the tolerance, the `Status` of a run says so.
@@ -56,14 +60,16 @@ class FollowTheRidge(Implicit):
         local = game.linearize(z, batches[0])
         d, state = self.directions(z, local.field, state)
         Δ_x = tree.sub(moved(game, z, d)[0], z[0])  # as projected
-        solved = self._solve(local, local.jvp_block(1, 0, Δ_x), self.at(self.damping, state))
-        z = moved(game, z, (d[0], tree.sub(d[1], unravel(solved.x, z[1]))))
+        Q, B = self.answering(game, local, z[1])
+        b, μ = B(Q(ravel(local.jvp_block(1, 0, Δ_x)))), self.at(self.damping, state)
+        solved = cg(lambda v: B(B(v)) + μ * v, 0 * b, b, inner(b, b), self.tolerance, self.iterations)
+        z = moved(game, z, (d[0], tree.sub(d[1], unravel(Q(solved.x), z[1]))))
         return z, counted(state), Info(local.losses, local.field, extra=solved.told(self.tolerance))
 
-    def _solve(self, local: Linearization, b: Vector, μ: Any) -> Solved:
-        def hessian(v: Any) -> Any:
-            return ravel(local.vjp_block(1, 1, unravel(v, b)))
-
-        right = hessian(ravel(b))
-        size = inner(right, right)
-        return cg(lambda v: hessian(hessian(v)) + μ * v, 0 * right, right, size, self.tolerance, self.iterations)
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        if reason := self.unsolvable(at):
+            return reason
+        (x, y), M = at.blocks, at.eye - D @ at.J
+        own, μ = at.J[y, y], constant(self.damping) * at.eye[y, y]
+        M[y] += torch.linalg.pinv(own @ own + μ) @ own @ at.J[y, x] @ D[x, x] @ at.J[x]
+        return LinearMap(M)

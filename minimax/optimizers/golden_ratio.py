@@ -56,6 +56,10 @@ class GoldenRatio(Ruled):
         real("phi", self.phi, above=1, at_most=(1 + 5**0.5) / 2)
         real("longest", self.longest, above=0, finite=False)
 
+    @property
+    def adaptive(self) -> bool:
+        return True
+
     def start(self, z: Point, device: torch.device) -> State:
         one = torch.ones((), dtype=tree.precision(tree.join(z)), device=device)
         zeros = [tree.zeros(vector) for vector in z]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 
 from minimax import tree
+from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Info, State, Wrapper, counted
 from minimax.optimizers.extragradient import ExtraGradient
 from minimax.oracle import Oracle
@@ -49,3 +50,6 @@ class Halpern(Wrapper):
         β = 1 / (state["step"].double() + 2)
         new = tuple(tree.lerp(T, z_0, β) for T, z_0 in zip(Tz, state["anchor"], strict=True))
         return new, counted(state | {"inner": inner}), info
+
+    def linearised(self, at: Expansion, inner: LinearMap) -> LinearMap | str:
+        return replace(inner, late=True, sublinear=True)

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import Tensor
+
+from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Info, Ruled, State, counted, moved
 from minimax.oracle import Oracle
 from minimax.tree import Point
@@ -54,3 +57,6 @@ class HamiltonianDescent(Ruled):
         ξ = game.field(z, batches[1])[0] if self.unbiased else local.field
         d, state = self.directions(z, local.vjp(ξ), state)
         return moved(game, z, d), counted(state), Info(local.losses, local.field)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        return LinearMap(at.eye - D @ at.J.T @ at.J)

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from minimax import tree
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
+from minimax.linear_maps import Expansion, LinearMap
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, constant, counted, moved
 from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import hyperparameter
@@ -19,7 +22,7 @@ class JARE(Ruled):
 
     min_x max_y f: x descends f + γ/2 |f_y|², y ascends f - γ/2 |f_x|². For n players they move along ξ + γ H_oᵀξ,
     with H_o the Jacobian DF without its own-player blocks; in zero-sum games that is ξ - γ H_oξ, the field of
-    `LookAheadGradient` and of SGA without its sign rule. `NagarajanKolter` does this for one player alone.
+    `PolicyPrediction` and of SGA without its sign rule. `NagarajanKolter` does this for one player alone.
 
     Cost per step: one gradient per player and one Hessian-vector product per ordered pair of players.
 
@@ -54,3 +57,6 @@ class JARE(Ruled):
         ξ_γ = tuple(tree.axpy(γ, pull, ξ_i) for pull, ξ_i in zip(local.off_diagonal_t(ξ), ξ, strict=True))
         d, state = self.directions(z, ξ_γ, state)
         return moved(game, z, d), counted(state), Info(local.losses, ξ)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        return LinearMap(at.eye - D @ (at.J + constant(self.gamma) * at.off.T @ at.J))

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from minimax import tree
+from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Hyperparameter, Info, Names, Ruled, State, counted
+from minimax.optimizers._beam import against, candidates, mean, pick, placed, projected, spread
 from minimax.oracle import Oracle
-from minimax.tree import Point, Vector
+from minimax.tree import Point
 from minimax.validation import hyperparameter, real, whole
 
 
@@ -70,65 +72,43 @@ class KBeam(Ruled):
         hyperparameter("epsilon", self.epsilon, at_least=0)
 
     def begin(self, z: Point, names: Names) -> State:
-        beam, first = self._spread(z[-1]), torch.zeros((), dtype=torch.int64, device=z[0][0].device)
-        return super().begin((*z[:-1], beam), names) | {"beam": beam, "best": first}
+        beam = spread(z[-1], self.candidates, self.spread)
+        best = torch.zeros((), dtype=torch.int64, device=z[0][0].device)
+        return super().begin((*z[:-1], beam), names) | {"beam": beam, "best": best}
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
-        *us, v = z
-        *rules, last = self.rules(len(z))
-        *memories, memory = state["rules"]
-        n, batch = len(us), batches[0]
-
-        def each(beam: Vector) -> list[Vector]:
-            return [game.project(n, [leaf[k] for leaf in beam]) for k in range(self.candidates)]
-
-        here = state["best"][None]
-        beam = each([b.index_copy(0, here, leaf[None]) for b, leaf in zip(state["beam"], v, strict=True)])
+        us, n, batch = z[:-1], len(z) - 1, batches[0]
+        rules, memories = self.rules(len(z)), list(state["rules"])
+        beam = projected(game, n, placed(state["beam"], state["best"], z[-1]))
         for _ in range(self.steps):
-            asked, pairs = beam, [game.gradient((*us, v_k), n, batch) for v_k in beam]
-            d, memory = last.move(_stack(beam), _stack([g for g, _ in pairs]), memory, state["step"])
-            beam = each(tree.add(_stack(beam), d))
+            asked, (g, L) = beam, against(game, us, beam, n, batch)
+            d, memories[n] = rules[n].move(asked, g, memories[n], state["step"])
+            beam = projected(game, n, tree.add(asked, d))
         with torch.no_grad():
-            answers = torch.stack([game.loss((*us, v_k), n, batch) for v_k in beam])
+            answers = torch.stack([game.loss((*us, v_k), n, batch) for v_k in candidates(beam)])
         best, ε = answers.argmin(), self.at(self.epsilon, state)
-        v = [_get(leaf, best) for leaf in _stack(beam)]
-
-        def descent(i: int) -> tuple[Vector, Tensor]:
+        v, near = pick(beam, best), answers <= answers.min() + ε
+        new, ξ, losses = [], [], []
+        for i, u in enumerate(us):
             if isinstance(ε, int | float) and ε == 0:
-                return game.gradient((*us, v), i, batch)
-            g, L = zip(*[game.gradient((*us, v_k), i, batch) for v_k in beam], strict=True)
-            return _mean(_stack(g), answers <= answers.min() + ε), _get(torch.stack(L), best)
+                g_i, L_i = game.gradient((*us, v), i, batch)
+            else:
+                all_g, all_L = against(game, us, beam, i, batch)
+                g_i, L_i = mean(all_g, near), pick([all_L], best)[0]
+            d, memories[i] = rules[i].move(u, g_i, memories[i], state["step"])
+            new.append(game.project(i, tree.add(u, d)))
+            ξ.append(g_i)
+            losses.append(L_i)
+        ξ.append(pick(g, best))
+        losses.append(pick([L], best)[0])
+        info = Info(tuple(losses), tuple(ξ), at="each player's last move", point=(*us, pick(asked, best)))
+        state = state | {"rules": memories, "beam": beam, "best": best}
+        return (*new, v), counted(state), info
 
-        seen = [descent(i) for i in range(n)]
-        moves = [r.move(u, g, m, state["step"]) for r, u, (g, _), m in zip(rules, us, seen, memories, strict=True)]
-        us = [game.project(i, tree.add(u, d)) for i, (u, (d, _)) in enumerate(zip(us, moves, strict=True))]
-        g, L = _stack([g for g, _ in pairs]), torch.stack([L for _, L in pairs])
-        seen.append(([_get(leaf, best) for leaf in g], _get(L, best)))
-        state = state | {"rules": [*(m for _, m in moves), memory], "beam": _stack(beam), "best": best}
-        where = (*z[:n], [_get(leaf, best) for leaf in _stack(asked)])
-        info = Info(tuple(L for _, L in seen), tuple(g for g, _ in seen), at="each player's last move", point=where)
-        return (*us, v), counted(state), info
-
-    def _spread(self, v: Vector) -> Vector:
-        """K candidates around v; a golden lattice and no random numbers, so that `init` is pure."""
-        k, i, beam = torch.arange(self.candidates, dtype=torch.float64)[:, None], 0, []
-        for leaf in v:
-            index = torch.arange(i + 1, i + 1 + leaf.numel(), dtype=torch.float64)
-            lattice = (k * index**2 * (5**0.5 - 1) / 2 + index * 2**0.5).frac()  # in [0, 1)
-            shift = torch.where(k > 0, self.spread * (2 * lattice - 1), 0.0)
-            beam.append(leaf + shift.reshape(-1, *leaf.shape).to(leaf))
-            i += leaf.numel()
-        return beam
-
-
-def _stack(beam: Sequence[Vector]) -> Vector:
-    return [torch.stack(leaves) for leaves in zip(*beam, strict=True)]
-
-
-def _get(leaf: Tensor, k: Tensor) -> Tensor:
-    return leaf.index_select(0, k[None])[0]  # leaf[k] would read k off the device
-
-
-def _mean(beam: Vector, among: Tensor) -> Vector:
-    kept = [torch.where(among.reshape(-1, *[1] * (leaf.dim() - 1)), leaf, 0) for leaf in beam]  # 0 * inf is a NaN
-    return [leaf.sum(0) / among.sum() for leaf in kept]
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        v = at.blocks[-1]
+        step = LinearMap(at.in_turn([v] * self.steps + [slice(0, v.start)], D), late=self.candidates > 1)
+        # One candidate's play, if the others join it before they are chosen again.
+        apart = float(torch.linalg.eigvals(at.eye[v, v] - D[v, v] @ at.J[v, v]).abs().max()) ** self.steps
+        joins = apart < 1 - 1e-12 and apart < step.factor(at) + 1e-9
+        return step if joins or not step.late else "undefined: the candidates merge too slowly or never"

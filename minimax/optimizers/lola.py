@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from minimax import tree
+from minimax.linear_maps import ELSEWHERE, Expansion, LinearMap
 from minimax.linearization import Linearization
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, constant, counted, moved
 from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import hyperparameter
@@ -19,7 +22,7 @@ class LOLA(Ruled):
     r"""LOLA: every player differentiates through the others' next step, z⁺ = z - h (ξ - α H_oξ - αχ).
 
     χ_i = Σ_{j≠i} (∂_i∂_j L_j)ᵀ ∂_j L_i is how player i shapes the others' step -αξ_j; H_o is the Jacobian DF without
-    its own-player blocks. In zero-sum games αχ = αH_oξ, so this is `LookAheadGradient` at 2α. Its fixed points need
+    its own-player blocks. In zero-sum games αχ = αH_oξ, so this is `PolicyPrediction` at 2α. Its fixed points need
     not be those of the game: see `SOS`.
 
     Cost per step: one gradient per player and two Hessian-vector products per ordered pair of players; in general-sum
@@ -56,6 +59,16 @@ class LOLA(Ruled):
         shaped = tuple(tree.add(a, b) for a, b in zip(local.off_diagonal(ξ), χ, strict=True))
         d, state = self.directions(z, tuple(tree.axpy(-α, s_i, ξ_i) for s_i, ξ_i in zip(shaped, ξ, strict=True)), state)
         return moved(game, z, d), counted(state), Info(local.losses, ξ)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        if any(at.shaped(i) for i in range(len(at.blocks))):
+            return ELSEWHERE
+        shaped = at.off @ at.J
+        for i, x in enumerate(at.blocks):
+            for j, y in enumerate(at.blocks):
+                if j != i:
+                    shaped[x] += at.J[y, x].T @ at.H[i][y]
+        return LinearMap(at.eye - D @ (at.J - constant(self.alpha) * shaped))
 
 
 def shaping(game: Oracle, local: Linearization, z: Point, batch: Any) -> Point:

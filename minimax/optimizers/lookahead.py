@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 
 from minimax import tree
-from minimax.optimizer import Hyperparameter, Info, State, Wrapper, counted
+from minimax.linear_maps import Expansion, LinearMap
+from minimax.optimizer import Hyperparameter, Info, State, Wrapper, constant, counted
 from minimax.optimizers.simultaneous import SimultaneousGDA
 from minimax.oracle import Oracle
 from minimax.tree import Point
@@ -65,3 +66,11 @@ class Lookahead(Wrapper):
         α = self.at(self.alpha, state)
         new = tuple(tree.where(ends, tree.lerp(s, f, α), f) for s, f in zip(slow, fast, strict=True))
         return new, counted(state | {"inner": inner, "slow": slow}), info
+
+    def linearised(self, at: Expansion, inner: LinearMap) -> LinearMap | str:
+        if self.k % inner.steps:
+            return f"undefined: k is no multiple of {inner.steps}, the inner one's round"
+        fast, n = torch.linalg.matrix_power(inner.matrix, self.k // inner.steps), len(at.eye)
+        stay = torch.eye(len(fast), dtype=fast.dtype)
+        z = torch.lerp(stay[:n], fast[:n], constant(self.alpha))  # what the inner one remembers is not drawn back
+        return replace(inner, matrix=torch.cat([z, fast[n:]]), steps=self.k)

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from minimax import tree
 from minimax.errors import GameError
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
+from minimax.linear_maps import Expansion, LinearMap
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, constant, counted, moved
 from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import hyperparameter, whole
@@ -63,3 +66,10 @@ class NagarajanKolter(Ruled):
             ξ_g = tree.axpy(2 * η, local.vjp_block(j, g, ξ[j]), ξ_g)
         d, state = self.directions(z, (*ξ[:g], ξ_g, *ξ[g + 1 :]), state)
         return moved(game, z, d), counted(state), Info(local.losses, ξ)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        g, others = self.generator, [rows for i, rows in enumerate(at.blocks) if i != self.generator]
+        if not others or len(others) == len(at.blocks):
+            return "undefined: for two players or more, one of them the generator"
+        penalty = 2 * constant(self.eta) * sum(at.J[y, at.blocks[g]].T @ at.J[y] for y in others)
+        return LinearMap(at.eye - D @ at.raised(g, penalty))

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from minimax import tree
+from minimax.linear_maps import Expansion, LinearMap, assembled
 from minimax.optimizer import Info, Ruled, State, counted, moved
 from minimax.oracle import Oracle
 from minimax.tree import Point
@@ -50,3 +52,7 @@ class OptimisticGDA(Ruled):
         weight = (state["step"] > 0).to(z[0][0].dtype)
         ahead = tuple(tree.axpy(weight, tree.sub(d_i, past), d_i) for d_i, past in zip(d, state["past"], strict=True))
         return moved(game, z, ahead), counted(state | {"past": list(d)}), Info(losses, ξ)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        eye, hJ = at.eye, D @ at.J  # of z and the last z
+        return LinearMap(assembled([[eye - 2 * hJ, hJ], [eye, 0 * eye]]), start=torch.cat([eye, eye]))

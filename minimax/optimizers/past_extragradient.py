@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from minimax import tree
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved, scaled
+from minimax.linear_maps import Expansion, LinearMap, assembled
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, constant, counted, moved, scaled
 from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import hyperparameter
@@ -55,3 +57,7 @@ class PastExtraGradient(Ruled):
         d, state = self.directions(z, ξ_half, state, at=half)
         info = Info(losses, ξ_half, at="half step", point=half)
         return moved(game, z, d), counted(state | {"past": list(d)}), info
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        eye, hJ, ρ = at.eye, D @ at.J, constant(self.explore)  # of z and the last displacement
+        return LinearMap(assembled([[eye - hJ, -ρ * hJ], [-hJ, -ρ * hJ]]), start=torch.cat([eye, 0 * eye]))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from minimax import tree
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved
+from minimax.linear_maps import Expansion, LinearMap
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, constant, counted, moved
 from minimax.oracle import Oracle
 from minimax.tree import Point
-from minimax.validation import flag, hyperparameter, real
+from minimax.validation import flag, hyperparameter
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class SymplecticGradientAdjustment(Ruled):
         rule: one rule for all players, or a tuple with one each.
         lam: λ, the weight of the adjustment; a float, tensor, or schedule.
         align: choose the sign of λ at every step.
-        eps: ε, added to the alignment.
+        eps: ε, added to the alignment; likewise.
 
     Example:
         >>> import torch, minimax as mm
@@ -43,7 +46,7 @@ class SymplecticGradientAdjustment(Ruled):
 
     lam: Hyperparameter = 1.0
     align: bool = True
-    eps: float = 0.1
+    eps: Hyperparameter = 0.1
 
     name: ClassVar[str] = "sga"
 
@@ -51,7 +54,7 @@ class SymplecticGradientAdjustment(Ruled):
         super().__post_init__()
         hyperparameter("lam", self.lam)
         flag("align", self.align)
-        real("eps", self.eps)
+        hyperparameter("eps", self.eps)
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         local = game.linearize(z, batches[0])
@@ -62,7 +65,15 @@ class SymplecticGradientAdjustment(Ruled):
         if self.align:
             flat, pull = tree.join(ξ), tree.join(Jtξ)
             alignment = tree.dot(flat, pull) * tree.dot(tree.join(Atξ), pull) / tree.size(flat)
-            λ = λ * torch.sign(alignment + self.eps)
+            λ = λ * torch.sign(alignment + self.at(self.eps, state))
         ξ_λ = tuple(tree.axpy(λ, adjustment, ξ_i) for adjustment, ξ_i in zip(Atξ, ξ, strict=True))
         d, state = self.directions(z, ξ_λ, state)
         return moved(game, z, d), counted(state), Info(local.losses, ξ)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        if self.align and self.eps == 0:
+            return "undefined: the sign of λ is that of a product of gradients"
+        λ = constant(self.lam)
+        if self.align:  # near the equilibrium only ε is left of the alignment
+            λ = math.copysign(1, constant(self.eps)) * λ
+        return LinearMap(at.eye - D @ (at.J + λ * (at.J.T - at.J) / 2 @ at.J))

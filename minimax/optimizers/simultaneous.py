@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import Tensor
+
+from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Info, Ruled, State, counted, moved
 from minimax.oracle import Oracle
 from minimax.tree import Point
@@ -39,3 +42,6 @@ class SimultaneousGDA(Ruled):
         ξ, losses = game.field(z, batches[0])
         d, state = self.directions(z, ξ, state)
         return moved(game, z, d), counted(state), Info(losses, ξ)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        return LinearMap(at.eye - D @ at.J)

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
+from torch import Tensor
+
 from minimax import tree
-from minimax.linear import Solved, cg, inner, ravel, unravel
-from minimax.linearization import Linearization
-from minimax.optimizer import Info, State, counted, moved
+from minimax.linear import cg, inner, ravel, unravel
+from minimax.linear_maps import ELSEWHERE, Expansion, LinearMap
+from minimax.optimizer import Info, State, constant, counted, moved
 from minimax.optimizers._implicit import Implicit
 from minimax.optimizers.lola import slope
 from minimax.oracle import Oracle
@@ -22,7 +25,8 @@ class StackelbergGradient(Implicit):
 
     Leader: ∂_x L_1 - (∂_x∂_y L_2)ᵀ (∂_y∂_y L_2 + μI)⁻¹ ∂_y L_1; the follower moves along its own gradient. The
     system is solved by conjugate gradients from zero; it is positive definite near a follower's strict optimum, or
-    with enough μ.
+    with enough μ. Where the follower's constraint binds, the system is that of the directions in which it may move: on
+    a box, of the entries that are free.
 
     Cost per step: two gradients (three in general-sum games) and 1 + k Hessian-vector products for k iterations. The
     relative residual and k are in `Info.extra`; if it is far off the tolerance, the `Status` of a run says so.
@@ -54,17 +58,18 @@ class StackelbergGradient(Implicit):
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         self.check_two(z)
         local = game.linearize(z, batches[0])
-        ξ = local.field
-        b = slope(game, local, z, 1, 0, batches[0])
-        solved = self._solve(local, b, self.at(self.damping, state))
-        leader = tree.sub(ξ[0], local.vjp_block(1, 0, unravel(solved.x, z[1])))
+        ξ, μ = local.field, self.at(self.damping, state)
+        Q, B = self.answering(game, local, z[1])
+        b = Q(ravel(slope(game, local, z, 1, 0, batches[0])))
+        solved = cg(lambda v: B(v) + μ * v, 0 * b, b, inner(b, b), self.tolerance, self.iterations)
+        answer = unravel(Q(solved.x), z[1])
+        leader = tree.sub(ξ[0], local.vjp_block(1, 0, answer))
         d, state = self.directions(z, (leader, ξ[1]), state)
         return moved(game, z, d), counted(state), Info(local.losses, ξ, extra=solved.told(self.tolerance))
 
-    def _solve(self, local: Linearization, b: list[Any], μ: Any) -> Solved:
-        flat = ravel(b)
-
-        def hessian(v: Any) -> Any:
-            return ravel(local.vjp_block(1, 1, unravel(v, b))) + μ * v
-
-        return cg(hessian, 0 * flat, flat, inner(flat, flat), self.tolerance, self.iterations)
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        if reason := self.unsolvable(at):
+            return reason
+        (x, y), μ = at.blocks, constant(self.damping)
+        answer = torch.linalg.pinv(at.J[y, y] + μ * at.eye[y, y]) @ at.H[0][y]
+        return ELSEWHERE if at.shaped(0) else LinearMap(at.eye - D @ at.raised(0, -at.J[y, x].T @ answer))

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any, ClassVar
 
+import torch
+from torch import Tensor
+
 from minimax import tree
+from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Info, Ruled, State, counted, moved
 from minimax.oracle import Oracle
 from minimax.tree import Point
@@ -75,6 +79,10 @@ class SVRE(Ruled):
             d, state = self.directions(z, reduced(half, samples[2 * k]), state, at=half)
             z = moved(game, z, d)
         return z, counted(state), Info(tuple(tree.total(each) / len(each) for each in zip(*losses, strict=True)), μ)
+
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        hJ = D @ at.J  # without samples there is no noise
+        return LinearMap(torch.linalg.matrix_power(at.eye - hJ + hJ @ hJ, self.iterations))
 
 
 def _mean(vectors: Sequence[tree.Vector]) -> tree.Vector:

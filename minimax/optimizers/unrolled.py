@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
-from minimax import admission, tree
+from minimax import admission
 from minimax.errors import GameError
-from minimax.optimizer import Info, Ruled, State, counted, moved
+from minimax.linear_maps import ELSEWHERE, Expansion, LinearMap
+from minimax.optimizer import Info, Ruled, State, counted, moved, plain
+from minimax.optimizers._unrolling import Unrolling
 from minimax.oracle import Oracle
 from minimax.rules import Memory, Rule
-from minimax.tree import Point, Vector
+from minimax.tree import Point
 from minimax.validation import whole
-
-Move: TypeAlias = Callable[[Vector, Vector, Memory], tuple[Vector, Memory]]
 
 
 @dataclass(frozen=True)
@@ -74,59 +73,27 @@ class Unrolled(Ruled):
         else:
             rules = (self.inner,) * len(z)
             memories = [self.inner.init(z_i, names) for z_i, names in zip(z, game.leaves(), strict=True)]
-        followers = range(1, len(z))
-        seen: list[tuple[Point, dict[int, Memory]]] = []
-        y, m = z, dict(enumerate(memories))
+        unrolling = Unrolling(game, rules, state["step"], batches[0])
+        seen: list[tuple[Point, list[Memory]]] = []
+        y, m = z, list(memories)
         for _ in range(self.steps):
-            g = {i: game.gradient(y, i, batches[0])[0] for i in followers}
             seen.append((y, m))
-            ahead = {i: self._move(game, rules[i], i, state)(y[i], g[i], m[i]) for i in followers}
-            y, m = (z[0], *(ahead[i][0] for i in followers)), {i: ahead[i][1] for i in followers}
-
-        ξ_0, _ = game.gradient(y, 0, batches[0])
-        λ = {i: game.gradient(y, i, batches[0], of=0)[0] for i in followers}  # dL_1 / dy_k, from y_K back to y_0
-        μ = {i: tree.zeros(_numbers(m[i])) for i in followers}  # dL_1 / d(the rule's memory)
+            y, m = unrolling.ahead(y, m)
+        λ, μ = unrolling.start_back(y, m)
         while seen:
-            y, m = seen.pop()
-            local = game.linearize(y, batches[0])
-            for i in followers:
-                pull = _transposed(self._move(game, rules[i], i, state), y[i], local.field[i], m[i])
-                λ[i], g[i], μ[i] = pull((λ[i], μ[i]))
-            for i in followers:
-                ξ_0 = tree.add(ξ_0, local.vjp_block(i, 0, g[i]))
-                for j in followers:
-                    λ[j] = tree.add(λ[j], local.vjp_block(i, j, g[i]))
-            if seen:
-                del local, pull  # or two graphs are alive at once (so no closure may use them: dynamo deletes no cells)
-
-        ξ = (ξ_0, *local.field[1:])
+            λ, μ, field, losses = unrolling.back(*seen.pop(), λ, μ)
+        ξ = (λ[0], *field[1:])
         d, state = self.directions(z, ξ, state)
         at = "start of the step; the leader's gradient through the steps ahead"
-        return moved(game, z, d), counted(state), Info(local.losses, ξ, at)
+        return moved(game, z, d), counted(state), Info(losses, ξ, at)
 
-    def _move(self, game: Oracle, rule: Rule, i: int, state: State) -> Move:
-        def move(y: Vector, g: Vector, m: Memory) -> tuple[Vector, Memory]:
-            d, m = rule.move(y, g, m, state["step"])
-            return game.project(i, tree.add(y, d)), m
-
-        return move
-
-
-def _transposed(move: Move, y: Vector, g: Vector, m: Memory) -> Callable[..., tuple[Vector, Vector, Vector]]:
-    """The move's vector-Jacobian product. Of the memory only numbers have derivatives; whatever counts stands still."""
-
-    def smooth(y: Vector, g: Vector, numbers: Vector) -> tuple[Vector, Vector]:
-        rest = iter(numbers)
-        y, new = move(y, g, pytree.tree_map(lambda leaf: next(rest) if _number(leaf) else leaf, m))
-        return y, _numbers(new)
-
-    pull: Callable[..., tuple[Vector, Vector, Vector]] = torch.func.vjp(smooth, y, g, _numbers(m))[1]
-    return pull
-
-
-def _numbers(memory: Memory) -> Vector:
-    return [leaf for leaf in pytree.tree_leaves(memory) if _number(leaf)]
-
-
-def _number(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor) and leaf.is_floating_point()
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        E = D if self.inner is None else plain([self.inner] * len(at.blocks), at)
+        if isinstance(E, str) or at.shaped(0):
+            return E if isinstance(E, str) else ELSEWHERE
+        x, y = at.blocks[0], slice(at.blocks[0].stop, None)  # all the followers are y
+        step = at.eye
+        step[y] -= E[y] @ at.J
+        ahead = torch.linalg.matrix_power(step, self.steps)  # [[I, 0], [D, R]]: y_K = R y + D x
+        leader = (at.H[0][x] + ahead[y, x].T @ at.H[0][y]) @ ahead
+        return LinearMap(at.eye - D @ at.raised(0, leader - at.J[x]))

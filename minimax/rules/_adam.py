@@ -1,4 +1,4 @@
-"""Adam, AMSGrad and AdamW: one pair of moments, two places for weight decay."""
+"""Adam and AMSGrad, and what AdamW shares with them."""
 
 from __future__ import annotations
 
@@ -87,32 +87,3 @@ class adam(Moments):
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
         w = now(self.weight_decay, step)
         return self.descend(gradient if zero(w) else tree.axpy(w, player, gradient), memory, step)
-
-
-@dataclass(frozen=True)
-class adamw(Moments):
-    r"""Adam with decoupled weight decay (Loshchilov & Hutter, 2019): d = -h m̂ / (√v̂ + ε) - h w z, `torch.optim.AdamW`.
-
-    z is where the gradient was taken, so extragradient's second half step decays z½. Everything else is as in `adam`,
-    but for the decay that torch has by default.
-
-    Args:
-        lr: h >= 0.
-        betas: (β₁, β₂) in [0, 1).
-        eps: ε >= 0.
-        weight_decay: w >= 0, per unit of h.
-        amsgrad: divide by the largest v so far.
-
-    Example:
-        >>> import torch
-        >>> rule, z = adamw(0.1, weight_decay=0.5), [torch.tensor(1.0)]
-        >>> rule.move(z, [torch.tensor(2.0)], rule.init(z), torch.tensor(0))[0]  # -0.1 - 0.1 * 0.5 * 1
-        [tensor(-0.1500)]
-    """
-
-    weight_decay: Hyperparameter = 0.01
-
-    def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:
-        d, memory = self.descend(gradient, memory, step)
-        w = now(self.weight_decay, step)
-        return (d if zero(w) else tree.axpy(-self.rate(step) * w, player, d)), memory

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from minimax import tree
+from minimax.errors import GameError
 from minimax.rules.rule import Memory, Rated
 from minimax.tree import Vector
 
@@ -19,13 +20,13 @@ class entropic(Rated):
 
     Every leaf holds one distribution per row and stays one (a zero stays zero), so no projection is needed;
     `ExtraGradient(entropic(h))` is mirror-prox. For schedules that add one move to the point it was made at:
-    simultaneous, alternating, extragradient (methods that add several refuse it).
+    simultaneous, alternating, extragradient (methods that add several refuse it). Memory: none.
 
     Args:
         lr: h >= 0, a float, a tensor, or a schedule step -> float; for mirror-prox on xᵀAy at most 1 / max |A_ij|.
 
     Raises:
-        ValueError: at `init`, a player outside the simplex.
+        GameError: at `init`, a player outside the simplex.
 
     Example:
         >>> import torch
@@ -43,7 +44,7 @@ class entropic(Rated):
         for z in () if tree.transformed() else player:
             off = torch.tensor(1.0) if z.dim() == 0 else (z.sum(-1) - 1).abs().max()
             if not (float(off) <= torch.finfo(z.dtype).eps ** 0.5 and float(z.min()) >= 0):
-                raise ValueError(
+                raise GameError(
                     "entropic moves rows of numbers >= 0 that sum to 1, got a player of shape "
                     f"{tuple(z.shape)} with entries from {float(z.min()):.4g} to {float(z.max()):.4g}: "
                     "start from x.softmax(-1), say."

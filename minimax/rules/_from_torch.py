@@ -27,6 +27,7 @@ class from_torch(Rated):
     under `vmap` or `torch.compile`, as torch optimizers write in place. `torch.func.vjp` and `grad` go through a move,
     as `Unrolled` needs, if the class has the option `differentiable`; the rate and the count of moves are constants.
     The copy stands where the gradient was taken: that is what weight decay of any kind decays, as in `sgd` and `adam`.
+    Memory: what the optimizer keeps for each parameter, from the first move on.
 
     Args:
         optimizer: the class, say `torch.optim.Adam`.

@@ -16,6 +16,7 @@ from minimax.modules import bind
 from minimax.optimizer import Cost, GameOptimizer
 from minimax.oracle import Players
 from minimax.testing._compare import close, copied, demand, same, shapes, shared, stacked, through_disk
+from minimax.testing._linear import linear
 from minimax.testing._scenes import (
     SAMPLES,
     counting,
@@ -277,6 +278,7 @@ CHECKS: dict[str, Callable[[GameOptimizer], None]] = {
     "vmapped_rates": _vmapped_rates,
     "compiled": _compiled,
     "answer": _answer,
+    "linear": linear,
     "costs": _costs,
     "schedules": _schedules,
     "draws": _draws,

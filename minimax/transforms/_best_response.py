@@ -154,7 +154,7 @@ class _Response:
         y = self.project(game, self.first(game, batch), batch)
         if not self.through:
             z = tuple([leaf.detach() for leaf in vector] for vector in z)
-        memory = self.rule.init(y, tree.names(game.seating.spec(self.player)))
+        memory = self.rule.init(y, game.leaves()[self.player])
         for k in range(self.steps):
             at = self.among(z, y)
             g = game.slope(at, self.player, batch) if self.through else game.gradient(at, self.player, batch)[0]

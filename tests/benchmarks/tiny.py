@@ -81,6 +81,28 @@ class Tiny(Problem):
         return {"points": points.numpy(), "pixels": np.full((4, 6), 100 + view.seed, dtype=np.uint8)}
 
 
+class Averaged(Tiny):
+    """Its recipe asks for a moving average of the players, and for clipped gradients."""
+
+    name = "tiny-averaged"
+    recipe = Recipe(mm.sgd(0.05), clip=0.1, ema=3.0)
+
+
+class Picky(Tiny):
+    """Names an optimizer that makes no sense here, and its own two."""
+
+    name = "tiny-picky"
+    optimizers = ("extragradient", "simultaneous[lr=0.1]")
+    skips: ClassVar = {"consensus": "its fixed points are others here"}
+
+
+class Talkative(Tiny):
+    name = "tiny-talkative"
+
+    def evaluate(self, view):
+        return {**super().evaluate(view), "rumour": 1.0}
+
+
 class Slow(Tiny):
     name = "tiny-slow"
     pause = 0.005
@@ -143,3 +165,13 @@ class Alone(Problem):
 
     def evaluate(self, view):
         return {"score": -float(view.players[0].detach().abs())}
+
+
+class Halfway(mm.SimultaneousGDA):
+    """Simultaneous play at half the rate: an optimizer of one's own."""
+
+    name = "halfway"
+
+    def directions(self, z, ξ, state, at=None):
+        d, state = super().directions(z, ξ, state, at)
+        return tuple([leaf / 2 for leaf in vector] for vector in d), state

@@ -1,13 +1,12 @@
 """R3GAN (Huang et al., 2024): relativistic losses with R1 and R2, Adam with β₁ = 0, a moving average of G, and
 learning rate, β₂, γ and the average's half-life on half a cosine over a burn-in.
 
-The critic moves first; each player's step draws samples of its own. γ comes in with the batch, as losses know no time,
-β₂ by a rule of the user's own, and the half-life by setting the average's decay before each step.
+The critic moves first; each player's step draws samples of its own. γ comes in with the batch, as losses know no time;
+the rate, β₂ and the average's decay are schedules.
 """
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import cos, pi
 from typing import Any
 
@@ -51,15 +50,6 @@ def loss_d(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     return relativistic + batch["gamma"] / 2 * (r1(d, real) + r2(d, fake))
 
 
-@dataclass(frozen=True)
-class r3gan_adam(mm.adam):
-    """Adam whose β₂ follows a schedule."""
-
-    def move(self, player: Any, gradient: Any, memory: Any, step: Tensor) -> Any:
-        second = cosine(*BETAS, BURN_IN)(step)
-        return mm.adam(self.lr, betas=(0.0, second)).move(player, gradient, memory, step)
-
-
 def by_hand(g: nn.Module, d: nn.Module, average: nn.Module) -> Callable[[int], None]:
     optimizers = [torch.optim.Adam(module.parameters(), lr=1.0, betas=(0.0, 0.9)) for module in (g, d)]
 
@@ -98,12 +88,12 @@ def decay(k: int) -> float:
 def test_r3gan(twins: Any, side_by_side: Any) -> None:
     hand, ours = twins(*networks())
     average = copy.deepcopy(hand[0])
-    optimizer = mm.AlternatingGDA(r3gan_adam(cosine(*RATES, BURN_IN)), steps=(1, 1), order=(1, 0), fresh=True)
-    trainer = mm.bind(mm.Game(loss_g, loss_d), ours, optimizer, ema=0.0)
+    rule = mm.adam(cosine(*RATES, BURN_IN), betas=(0.0, cosine(*BETAS, BURN_IN)))
+    optimizer = mm.AlternatingGDA(rule, steps=(1, 1), order=(1, 0), fresh=True)
+    trainer = mm.bind(mm.Game(loss_g, loss_d), ours, optimizer, ema=lambda step: decay(int(step)))
 
     def step(k: int) -> None:
         gamma = torch.tensor(burned(GAMMAS, k))
-        trainer.ema.decay = decay(k)
         trainer.step(*(batch(2 * k + j) | {"gamma": gamma} for j in (0, 1)))
         found = dict(trainer.averaged()[0].named_parameters())
         torch.testing.assert_close(found, dict(average.named_parameters()), rtol=1e-10, atol=1e-10)

@@ -88,7 +88,7 @@ ADAM = torch.optim.Adam([torch.zeros(1)])
         (0.1, r"got 0\.1: {0}\(sgd\(0\.1\)\)"),
         (None, r"got None: {0}\(sgd\(0\.1\)\)"),
         ("adam", r"got 'adam': {0}\(sgd"),
-        (mm.adam, r"got <class 'minimax\.rules\.adam'>: {0}\(adam\(0\.1\)\)"),
+        (mm.adam, r"got the class adam: {0}\(adam\(0\.1\)\)"),
         (torch.optim.Adam, r"{0}\(from_torch\(torch\.optim\.Adam, lr=\.\.\.\)\)"),
         (ADAM, r"{0}\(from_torch\(torch\.optim\.Adam, lr=\.\.\.\)\)"),
         (mm.SimultaneousGDA(mm.sgd(0.1)), r"{0}\(sgd\(0\.1\)\)"),

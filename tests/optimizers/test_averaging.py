@@ -8,7 +8,7 @@ import torch
 
 import minimax as mm
 from minimax import games
-from minimax.compiled import Compiled
+from minimax.compiling import Compiled
 
 STEPS = 250
 

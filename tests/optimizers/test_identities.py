@@ -98,7 +98,7 @@ def test_rotation_is_minus_the_off_diagonal(seed: int) -> None:
 def test_sga_is_lookahead_is_jare(seed: int, λ: float) -> None:
     game, z = some_game(seed)
     sga = field_of(mm.SymplecticGradientAdjustment(rule, lam=λ, align=False), game, z)
-    assert_same(sga, field_of(mm.LookAheadGradient(rule, alpha=λ), game, z))
+    assert_same(sga, field_of(mm.PolicyPrediction(rule, alpha=λ), game, z))
     ξ, jare = flat(game.field(z)), field_of(mm.JARE(rule, gamma=abs(λ)), game, z)
     assert_same(sga - ξ, math.copysign(1, λ) * (jare - ξ))
 
@@ -107,7 +107,7 @@ def test_sga_is_lookahead_is_jare(seed: int, λ: float) -> None:
 @given(seeds, weights)
 def test_lola_is_lookahead_twice_as_far(seed: int, α: float) -> None:
     game, z = some_game(seed)
-    twice = field_of(mm.LookAheadGradient(rule, alpha=2 * α), game, z)
+    twice = field_of(mm.PolicyPrediction(rule, alpha=2 * α), game, z)
     assert_same(field_of(mm.LOLA(rule, alpha=α), game, z), twice)
 
 
@@ -130,7 +130,7 @@ def test_against_dense_matrices_in_a_general_sum_game(seed: int, α: float) -> N
     game, z = general_sum(seed)
     J, ξ = jacobian(game, z), flat(game.field(z))
     H_o = without_diagonal(J, [1, 2, 3])
-    assert_same(field_of(mm.LookAheadGradient(rule, alpha=α), game, z), ξ - α * H_o @ ξ)
+    assert_same(field_of(mm.PolicyPrediction(rule, alpha=α), game, z), ξ - α * H_o @ ξ)
     assert_same(field_of(mm.JARE(rule, gamma=abs(α)), game, z), ξ + abs(α) * H_o.T @ ξ)
     sga = field_of(mm.SymplecticGradientAdjustment(rule, lam=α, align=False), game, z)
     assert_same(sga, ξ + α * (J.T - J) @ ξ / 2)

@@ -16,9 +16,9 @@ def end(optimizer: mm.GameOptimizer, x: float = 1.3, y: float = -0.4) -> float:
 
 @pytest.mark.parametrize("α", [0.05, 0.1, 0.2])
 def test_tandem(α: float) -> None:
-    """LookAhead and SOS come to x + y = 1, a fixed point of the game; LOLA to (1 - 2α)/(1 - 4α), which is none."""
+    """Policy prediction and SOS come to x + y = 1, a fixed point; LOLA to (1 - 2α)/(1 - 4α), which is none."""
     rule = mm.sgd(0.05)
-    assert end(mm.LookAheadGradient(rule, alpha=α)) == pytest.approx(1, abs=1e-8)
+    assert end(mm.PolicyPrediction(rule, alpha=α)) == pytest.approx(1, abs=1e-8)
     assert end(mm.SOS(rule, alpha=α)) == pytest.approx(1, abs=1e-4)  # p = |ξ|² fades as it comes
     assert end(mm.LOLA(rule, alpha=α)) == pytest.approx((1 - 2 * α) / (1 - 4 * α), abs=1e-8)
 

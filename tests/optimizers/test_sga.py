@@ -17,7 +17,7 @@ def test_is_consensus_on_bilinear_games(trajectory) -> None:
 
 def test_extragradient_is_lookahead_on_bilinear_games(trajectory) -> None:
     closed = games.bilinear(dim=1)
-    lookahead = trajectory(mm.LookAheadGradient(mm.sgd(0.3), alpha=0.3), closed, STEPS)
+    lookahead = trajectory(mm.PolicyPrediction(mm.sgd(0.3), alpha=0.3), closed, STEPS)
     np.testing.assert_allclose(lookahead, trajectory(mm.ExtraGradient(mm.sgd(0.3)), closed, STEPS), rtol=1e-11)
 
 

@@ -27,7 +27,7 @@ TURNS_THE_FIELD = (
     "hamiltonian",
     "jare",
     "lola",
-    "lookahead-gradient",
+    "policy-prediction",
     "nagarajan-kolter",
     "sga",
     "sos",

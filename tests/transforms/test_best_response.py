@@ -339,7 +339,7 @@ def test_rules_see_the_names_of_the_answer() -> None:
 def test_modules_keep_their_places() -> None:
     """The one who answers sits between two modules."""
     first, last = nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False)
-    payoff = lambda f, δ, g, b: (g(f(b + δ)) ** 2).mean() - (δ**2).sum()
+    payoff = lambda f, δ, last, b: (last(f(b + δ)) ** 2).mean() - (δ**2).sum()
     whole = mm.Game(payoff, lambda *a: -payoff(*a), payoff)
     game = best_response(whole, 1, torch.zeros_like, mm.sgd(0.1), 2)
     b = torch.randn(3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

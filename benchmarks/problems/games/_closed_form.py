@@ -48,6 +48,10 @@ class ClosedFormProblem(Problem):
         length = torch.cat([direction.reshape(-1) for direction in directions]).norm()
         return tuple(x + radius * direction / length for x, direction in zip(centre, directions, strict=True))
 
+    def perfect(self, seed: int) -> tuple[Any, ...]:
+        """The equilibrium."""
+        return tuple(self.closed.equilibrium)
+
     @property
     def metrics(self) -> Sequence[Metric]:
         return (

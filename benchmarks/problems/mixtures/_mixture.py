@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 import minimax as mm
 from benchmarks.data import Mixture
-from benchmarks.networks import MLP, seeded, squeeze
+from benchmarks.networks import MLP, Copier, seeded, squeeze
 from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Problem, Recipe, View
 from benchmarks.problems._losses import logistic_critic
 from benchmarks.quality import modes
 from minimax.penalties import r1
 
 EVALUATION = -1  # the draw that evaluations take, which no batch does
+PERFECT = -2
 GAMMA = 0.1
 
 
@@ -74,6 +75,11 @@ class MixtureGAN(Problem):
     @torch.no_grad()
     def pictures(self, view: View) -> dict[str, np.ndarray]:
         return {"samples": self.generate(view, 2000).cpu().numpy()}
+
+    def perfect(self, seed: int) -> tuple[Any, ...]:
+        """A generator that hands out draws from the mixture."""
+        real = self.mixture.sample(self.generator(seed, PERFECT), self.preset.samples)
+        return Copier(real), self.players(seed)[1]
 
     def generate(self, view: View, size: int) -> Tensor:
         """Samples of the generator, (size, dimension)."""

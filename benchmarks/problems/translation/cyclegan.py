@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import minimax as mm
-from benchmarks.networks import PatchCritic, Translator, no_norm, seeded
+from benchmarks.networks import Applied, PatchCritic, Translator, no_norm, seeded
 from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Recipe, View
 from benchmarks.problems._images import LARGE, ImageProblem, grid
 from benchmarks.problems.translation import _pool
@@ -34,8 +34,6 @@ class Unpaired(ImageProblem):
     }
     # The source's rate is 2e-4.
     recipe: ClassVar[Recipe] = Recipe(mm.adam(5e-3, betas=(0.5, 0.999)), decay=True)
-    targets: ClassVar[Mapping[str, float]] = {}
-    """What a good run reaches on digits, by the metric's name."""
 
     @cached_property
     def domains(self) -> Negatives:
@@ -69,10 +67,9 @@ class Unpaired(ImageProblem):
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        goal = {name: self.stated(target) for name, target in self.targets.items()}
-        return (
-            Metric("agreement", "higher", range=(0, 1), headline=True, target=goal.get("agreement")),
-            Metric("cycle_l1", range=(0, 2), target=goal.get("cycle_l1")),
+        return self.aimed(
+            Metric("agreement", "higher", range=(0, 1), headline=True),
+            Metric("cycle_l1", range=(0, 2)),
             Metric("truth_l1", range=(0, 2)),
             *image_metrics(self.classifier, self.samples),
         )
@@ -105,6 +102,11 @@ class Unpaired(ImageProblem):
             Floor("agreement", "untranslated", labels.agreement(untranslated, asked)),
             Floor("cycle_l1", "shuffled", float((real["a"] - real["a"][mixed]).abs().mean())),
         ]
+
+    def perfect(self, seed: int) -> tuple[Any, ...]:
+        """The true translations."""
+        truth = nn.ModuleDict({"a": Applied(self.domains.back), "b": Applied(self.domains.forth)})
+        return truth, self.players(seed)[1]
 
     @torch.no_grad()
     def pictures(self, view: View) -> dict[str, np.ndarray]:

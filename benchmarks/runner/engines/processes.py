@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import multiprocessing
+import pickle
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -99,7 +100,8 @@ class _Pool:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOAD)
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=main, args=(task, sender), name=task.cell.run_id)
+        files = tuple(file for file in (*task.imports, task.cell.source) if file.endswith(".py"))
+        process = context.Process(target=main, args=(files, pickle.dumps(task), sender, GRACE), name=task.cell.run_id)
         process.start()
         sender.close()  # the worker has the only one left, so its end is the end of the pipe
         self.running[receiver] = _Running(task, process, time.monotonic())

@@ -1,11 +1,14 @@
 """What the problems on images share."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from benchmarks.problem import Preset, Problem
 from benchmarks.problems import discover
 from benchmarks.problems._images import ImageProblem, grid
+from benchmarks.problems.conditional import infogan
 from benchmarks.problems.gans import gan
 
 KINDS = {name: found.kind for name, found in discover().items() if issubclass(found.kind, ImageProblem)}
@@ -22,8 +25,11 @@ def test_presets_grow_with_the_data() -> None:
     assert isinstance(gan.GAN("gpu", "mnist").preset, Preset)
 
 
-def test_targets_are_stated_for_digits() -> None:
-    assert gan.GAN("cpu").stated(0.5) == 0.5 and gan.GAN("cpu", "mnist").stated(0.5) is None
+def test_targets_are_stated_for_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    digits, other = infogan.InfoGAN("smoke"), infogan.InfoGAN("smoke")
+    monkeypatch.setattr(other, "data", "mnist")
+    assert {m.name: m.target for m in digits.aimed(*digits.metrics) if m.target} == {"code_accuracy": 0.7, "mi": 2.0}
+    assert not any(metric.aim for metric in other.aimed(*digits.metrics))
 
 
 def test_scores_are_named_after_their_feature_space() -> None:
@@ -44,7 +50,8 @@ def test_fits_other_images(kind: type[Problem], size: int, channels: int, monkey
     small = it.images  # type: ignore[attr-defined]
     names = ("train", "test")
     grown = {k: torch.nn.functional.interpolate(getattr(small, k)[:64], size).repeat(1, channels, 1, 1) for k in names}
-    monkeypatch.setitem(vars(it), "images", vars(small) and type(small)(**{**vars(small), **grown}))
+    known = {k: getattr(small, k)[:64] for k in ("train_labels", "test_labels")}
+    monkeypatch.setitem(vars(it), "images", replace(small, **grown, **known))
     losses = it.game().losses(it.players(0), it.batch(0, 0, it.memory(0)))
     assert all(torch.isfinite(loss) for loss in losses)
 

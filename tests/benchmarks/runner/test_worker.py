@@ -2,6 +2,7 @@ import errno
 import json
 import multiprocessing
 import os
+import pickle
 import signal
 import time
 from pathlib import Path
@@ -10,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import problems, record
+import minimax as mm
+from benchmarks import optimizers, problems, record
 from benchmarks.record import Folder
 from benchmarks.runner import plan, process, spec, worker
 from benchmarks.runner.engines import processes
@@ -130,7 +132,7 @@ def test_a_killed_cell_goes_on_bit_for_bit(task):
     processes.warm_up()
     context = multiprocessing.get_context("forkserver")
     receiver, sender = context.Pipe(duplex=False)
-    player = context.Process(target=process.main, args=(killed, sender))
+    player = context.Process(target=process.main, args=((), pickle.dumps(killed), sender, 30.0))
     player.start()
     sender.close()
     deadline = time.monotonic() + 60
@@ -244,9 +246,81 @@ def test_a_worker_whose_command_is_gone_stops_and_if_it_hangs_ends(monkeypatch):
     os.close(writer)
     ended = []
     monkeypatch.setattr(process, "parent_process", lambda: SimpleNamespace(sentinel=reader))
-    monkeypatch.setattr(process, "GRACE", 0.0)
     monkeypatch.setattr(os, "_exit", ended.append)
     stop = Stop()
-    process.follow(stop)
+    process.follow(stop, 0.0)
     os.close(reader)
     assert stop and ended == [1]
+
+
+def of_metric(found, name, iterate="last"):
+    return [row["value"] for row in found if (row["metric"], row["iterate"]) == (name, iterate)]
+
+
+def test_a_recipes_average_is_evaluated_beside_the_last_iterate(task):
+    played = task("tiny-averaged", "simultaneous", steps=8)
+    status, _ = play(played)
+    found = rows(played)
+    problem = played.cell.problem_of(problems.load(TINY, "tiny-averaged"), "cpu")
+    modules = problem.players(3)
+    game, players = problem.game().functional(modules)
+    rule, ema, memory = mm.clipped(mm.sgd(0.05), norm=0.1), mm.EMA(players, 0.5 ** (1 / 3)), problem.memory(3)
+    optimizer = mm.SimultaneousGDA(rule)
+    state = optimizer.init(game, players)
+    for k in range(8):
+        batch = problem.batch(3, k, memory)
+        players, state, _ = optimizer.step(game, players, state, batch)
+        ema.update(players)
+        memory = {"norms": torch.cat([memory["norms"][1:], players[0]["weight"].norm()[None]])}
+    for iterate, at in (("last", players), ("ema", ema.players)):
+        distance = float(torch.cat([player["weight"] for player in at]).norm())
+        assert of_metric(found, "distance", iterate)[-1] == pytest.approx(distance, rel=1e-6)
+    assert status["value"] == status["final"]["distance"] != status["ema"]["distance"]
+
+
+def test_an_average_is_resumed_bit_for_bit(task):
+    whole, parts = task("tiny-averaged", steps=8, folder="whole"), task("tiny-averaged", steps=8, folder="parts")
+    play(whole)
+    assert play(parts, StopAfter(3))[0]["status"] == "interrupted"
+    play(parts)
+    assert rows(whole) == rows(parts)
+
+
+def test_an_optimizer_that_answers_with_its_average_is_evaluated_there(task):
+    played = task(optimizer="averaging[inner=simultaneous]")
+    status, _ = play(played)
+    found = rows(played)
+    assert status["iterate"] == "average" and of_metric(found, "distance", "average")[-1] == status["value"]
+    plain, _ = play(task(optimizer="simultaneous", folder="plain"))
+    assert status["value"] != plain["value"] and not of_metric(found, "distance")
+
+
+@pytest.mark.parametrize("optimizer", ["consensus", "lookahead[inner=consensus]"])
+def test_what_a_problem_names_is_skipped_with_its_sentence(task, optimizer):
+    status, events = play(task("tiny-picky", optimizer))
+    assert status["status"] == "skipped" and status["reason"] == "consensus: its fixed points are others here"
+    assert [event.kind for event in events] == ["skipped"]
+
+
+def test_a_method_that_cannot_play_a_game_is_skipped_with_its_sentence(task):
+    status, _ = play(task("alone", "stackelberg"))
+    assert status["status"] == "skipped" and "two players" in status["reason"]
+
+
+def test_a_metric_that_is_not_declared_is_an_error(task):
+    status, _ = play(task("tiny-talkative", "simultaneous"))
+    assert status["status"] == "error" and "tiny-talkative yields rumour without declaring it" in status["reason"]
+
+
+def test_an_optimizer_of_ones_own_is_played(task):
+    optimizers.register([TINY])
+    half, _ = play(task(optimizer="halfway", imports=(TINY,)))
+    (lr,) = (0.025,)
+    plain, _ = play(task(optimizer=f"simultaneous[lr={lr}]", folder="plain"))
+    assert half["value"] == pytest.approx(plain["value"], rel=1e-5)
+
+
+def test_samples_are_what_the_problem_says(task):
+    played = task("tiny", "extragradient[fresh=true]")
+    status, _ = play(played)
+    assert status["samples"] == 4 * 2 * status["step"]  # two batches of four a step

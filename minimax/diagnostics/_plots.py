@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from minimax.diagnostics.spectrum import Spectrum, spectrum
+from minimax.diagnostics._spectrum import Spectrum, spectrum
 from minimax.errors import GameError
 from minimax.game import Game
 from minimax.optimizer import GameOptimizer, checked

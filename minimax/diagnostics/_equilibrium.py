@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from minimax.diagnostics._local import Local
-from minimax.diagnostics.spectrum import exact_spectrum, ritz
+from minimax.diagnostics._spectrum import exact_spectrum, ritz
 from minimax.game import Game
 from minimax.oracle import Oracle, Players
 from minimax.status import measure

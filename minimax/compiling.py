@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from minimax.game import Game
+from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import GameOptimizer, Info, Names, State
 from minimax.oracle import Oracle, Players
 from minimax.rules import Rule
@@ -50,6 +51,13 @@ class Compiled(GameOptimizer):
 
     def kicked(self, game: Oracle, state: State) -> Oracle:
         return self.inner.kicked(game, state)
+
+    @property
+    def adaptive(self) -> bool:
+        return self.inner.adaptive
+
+    def linear(self, at: Expansion) -> LinearMap | str:
+        return self.inner.linear(at)
 
     def average(self, state: State) -> Point | None:
         return self.inner.average(state)

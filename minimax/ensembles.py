@@ -15,15 +15,15 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from minimax import tree
-from minimax.compiled import Compiled, one_graph
+from minimax.compiling import Compiled, one_graph
 from minimax.composite import CompositeBatchNorm
 from minimax.errors import GameError
 from minimax.game import Game, modules_among
 from minimax.inspection import inspect
 from minimax.optimizer import GameOptimizer, State
 from minimax.oracle import Players
+from minimax.playing import Batches, check_budget, check_playable, draws, summary, written
 from minimax.rules import Rule
-from minimax.solve import Batches, check_budget, check_playable, draws, summary, written
 from minimax.status import (
     Limits,
     Seen,
@@ -365,14 +365,20 @@ def _with(optimizer: GameOptimizer, values: list[Tensor]) -> GameOptimizer:
 
 def _mapped(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """The part with its tensors of at least one dimension changed; the part itself if it holds none."""
-    if isinstance(part, Tensor) and part.dim():
+    if not _holds(part):
+        return part
+    if isinstance(part, Tensor):
         return change(part)
     if isinstance(part, tuple):
-        each = [_mapped(value, change) for value in part]
-        return tuple(each) if any(new is not old for new, old in zip(each, part, strict=True)) else part
+        return tuple([_mapped(value, change) for value in part])
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    return replace(part, **{name: _mapped(value, change) for name, value in values.items() if _holds(value)})
+
+
+def _holds(part: Any) -> bool:
+    """Whether the part has values for each member."""
+    if isinstance(part, Tensor):
+        return part.dim() > 0
     if isinstance(part, GameOptimizer | Rule):
-        old = {field.name: getattr(part, field.name) for field in fields(part)}
-        new = {name: _mapped(value, change) for name, value in old.items()}
-        changed: dict[str, Any] = {name: value for name, value in new.items() if value is not old[name]}
-        return replace(part, **changed) if changed else part
-    return part
+        return any(_holds(getattr(part, field.name)) for field in fields(part))
+    return isinstance(part, tuple) and any(_holds(value) for value in part)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from minimax.admission import mismatch
-from minimax.compiled import compiled
+from minimax.compiling import compiled
 from minimax.errors import GameError
 from minimax.game import Game
 from minimax.inspection import inspect, refuse_cuts
@@ -223,7 +223,7 @@ class Solution:
             >>> [ax.get_ylabel() for ax in figure.axes]
             ['loss', '|F|']
         """
-        from minimax.diagnostics.plots import draw_run
+        from minimax.diagnostics._plots import draw_run
 
         return draw_run(self.records, str(self.status), self.measure)
 

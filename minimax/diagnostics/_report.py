@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from minimax.diagnostics._equilibrium import Equilibrium, classify
 from minimax.diagnostics._local import Local
-from minimax.diagnostics.equilibrium import Equilibrium, classify
-from minimax.diagnostics.rotation import Alignment, Rotation, alignment, rotation
-from minimax.diagnostics.spectrum import Spectrum, spectrum
-from minimax.diagnostics.stability import stable_step
+from minimax.diagnostics._rotation import Alignment, Rotation, alignment, rotation
+from minimax.diagnostics._spectrum import Spectrum, spectrum
+from minimax.diagnostics._stability import stable_step
 from minimax.game import Game
 from minimax.oracle import Players
 from minimax.validation import whole

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from minimax.diagnostics._local import Local
-from minimax.diagnostics.spectrum import exact_spectrum, ritz
+from minimax.diagnostics._spectrum import exact_spectrum, ritz
 from minimax.game import Game
 from minimax.oracle import Players
 from minimax.validation import real, shown, whole

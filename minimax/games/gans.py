@@ -1,0 +1,133 @@
+"""GANs of a few numbers: the Dirac-GANs, and a WGAN with a quadratic critic."""
+
+from __future__ import annotations
+
+import math
+from cmath import sqrt
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from minimax import projections
+from minimax.game import Game, zero_sum
+from minimax.games.closed_form import ClosedForm, largest
+from minimax.validation import real
+
+
+def dirac_gan(gamma: float = 0.0) -> ClosedForm:
+    """The Dirac-GAN f(ψθ) + f(0), f(t) = -log(1 + e⁻ᵗ), data at 0, generator at θ, critic ψx; eigenvalues ±i/2.
+
+    With R1, γ/2 ψ² on the critic's loss, they are γ/2 ± √(γ²/4 - ¼): real from γ = 1 on.
+
+    Args:
+        gamma: γ, the weight of R1 in the convention γ/2 E|∇D|².
+
+    Example:
+        >>> dirac_gan().eigenvalues, dirac_gan(gamma=1.0).eigenvalues
+        ((0.5j, -0.5j), ((0.5+0j), (0.5+0j)))
+
+    Source: Mescheder, Geiger & Nowozin, Which Training Methods for GANs do actually Converge?, 2018.
+    """
+    return _dirac("Dirac-GAN", _logistic, _logistic, 0.5, gamma)
+
+
+def dirac_nsgan(gamma: float = 0.0) -> ClosedForm:
+    """The Dirac-GAN whose generator maximises f(-ψθ): eigenvalues as `dirac_gan`, yet it converges, sublinearly.
+
+    Example:
+        >>> dirac_nsgan().eigenvalues
+        (0.5j, -0.5j)
+    """
+    return _dirac("Dirac-NSGAN", softplus, _logistic, 0.5, gamma)
+
+
+def dirac_wgan(gamma: float = 0.0, clip: float | None = None) -> ClosedForm:
+    """The Dirac-GAN with f(t) = t: bilinear, eigenvalues ±i; clipping |ψ| <= clip does not make it converge.
+
+    Example:
+        >>> dirac_wgan().eigenvalues
+        (1j, -1j)
+    """
+    if clip is not None:
+        real("clip", clip, at_least=0)
+    constraints = None if clip is None else (None, projections.weight_clipping(clip))
+    return _dirac("Dirac-WGAN", lambda t: t, lambda t: t, 1.0, gamma, constraints)
+
+
+def dirac_wgan_gp(weight: float = 1.0) -> ClosedForm:
+    """The Dirac-WGAN with λ (|ψ| - 1)² on the critic's loss: F jumps at ψ = 0, and play does not reach (0, 0).
+
+    It ends beside the data, at θ = ±2λ, where λ >= 1, and circles where λ is small.
+
+    Example:
+        >>> dirac_wgan_gp().game.field((torch.tensor(0.0), torch.tensor(2.0)))
+        (tensor(2.), tensor(2.))
+    """
+    real("weight", weight, at_least=0)
+    return ClosedForm(
+        name="Dirac-WGAN-GP",
+        game=Game(lambda θ, ψ: ψ * θ, lambda θ, ψ: -ψ * θ + weight * (ψ.abs() - 1) ** 2),
+        start=(torch.tensor(1.0), torch.tensor(1.0)),
+        equilibrium=(torch.tensor(0.0), torch.tensor(0.0)),
+        eigenvalues=(),
+        lipschitz=math.inf,
+    )
+
+
+def linear_quadratic_gan() -> ClosedForm:
+    """A WGAN in closed form: x and z uniform on [-1, 1], G(z) = az + b, D(x) = w_2 x² + w_1 x.
+
+    V = w_2 ((1 - a²)/3 - b²) - w_1 b, min over (a, b), max over (w_2, w_1). At a = ±1, b = w = 0 the eigenvalues are
+    ±2i/3 and ±i: it circles, although it is not bilinear.
+
+    Example:
+        >>> game = linear_quadratic_gan()
+        >>> game.game.losses(game.start)
+        (tensor(-0.2500), tensor(0.2500))
+
+    Source: Nagarajan & Kolter, Gradient descent GAN optimization is locally stable, 2017.
+    """
+
+    def payoff(g: Tensor, w: Tensor) -> Tensor:
+        return w[0] * ((1 - g[0] ** 2) / 3 - g[1] ** 2) - w[1] * g[1]
+
+    return ClosedForm(
+        name="linear-quadratic GAN",
+        game=zero_sum(payoff),
+        start=(torch.tensor([0.5, 0.5]), torch.tensor([0.0, 0.5])),
+        equilibrium=(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0])),
+        eigenvalues=(2j / 3, -2j / 3, 1j, -1j),
+        lipschitz=1.0,
+    )
+
+
+def _logistic(t: Tensor) -> Tensor:
+    return -softplus(-t) - math.log(2)  # f(t) + f(0)
+
+
+def _dirac(
+    name: str,
+    generator: Callable[[Tensor], Tensor],
+    critic: Callable[[Tensor], Tensor],
+    slope: float,
+    gamma: float,
+    constraints: Any = None,
+) -> ClosedForm:
+    """Generator's loss generator(ψθ), critic's -critic(ψθ) + γ/2 ψ²; both have derivative `slope` at 0."""
+    real("gamma", gamma, at_least=0)
+    root = sqrt(gamma**2 / 4 - slope**2)
+    return ClosedForm(
+        name=name,
+        game=Game(
+            lambda θ, ψ: generator(ψ * θ),
+            lambda θ, ψ: -critic(ψ * θ) + gamma / 2 * ψ**2,
+            constraints=constraints,
+        ),
+        start=(torch.tensor(1.0), torch.tensor(1.0)),
+        equilibrium=(torch.tensor(0.0), torch.tensor(0.0)),
+        eigenvalues=(gamma / 2 + root, gamma / 2 - root),
+        lipschitz=largest([[0.0, slope], [-slope, gamma]]),
+    )
