@@ -143,7 +143,7 @@ def test_every_leaf_has_its_own(kind: type[mm.GameOptimizer]) -> None:
     """And the residual, which says what converged, knows it."""
     game = mm.Game(lambda p: (p["w"] - 4).square().sum() + (p["b"] - 6) ** 2, constraints=(each(ball(1.0), None),))
     leaves = {name: leaf.double() for name, leaf in LEAVES.items()}
-    found = mm.solve(game, (leaves,), kind(mm.sgd(0.1)), steps=500)
+    found = mm.solve(game, (leaves,), kind(mm.sgd(0.1)), steps=500, limits=mm.Limits(tolerance=1e-9))
     torch.testing.assert_close(found.players[0]["w"], torch.full((2,), 0.5**0.5).double(), rtol=0, atol=1e-4)
     assert float(found.players[0]["b"]) == pytest.approx(6, abs=1e-4) and found.status.kind == "converged"
     gap = mm.diagnostics.duality_gap(game, found.players)

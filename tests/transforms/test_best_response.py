@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, softplus
 import minimax as mm
 from minimax.optimizers import BY_NAME
 from minimax.projections import box
-from minimax.transforms import accumulate, add, best_response, consensus
+from minimax.transforms import accumulate, add, best_response, consensus, response
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -107,6 +107,20 @@ def test_pgd_training_is_the_loop_written_by_hand(compile: bool) -> None:
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12, msg=name)
     assert int(ours[1].num_batches_tracked) == 16
     assert info.cost == mm.Cost(3 + 1, 0, 8)
+
+
+def test_the_attack_itself() -> None:
+    """On a network in evaluation mode, in the structure of the start; the network is only read."""
+    model, batch = net(0).eval(), samples(1)
+    found = []
+    by_hand(model, 2, lambda model, δ, batch: found.append(δ))
+    before = [leaf.clone() for leaf in model.state_dict().values()]
+    start = lambda batch: {"δ": batch["noise"]}
+    game = mm.zero_sum(lambda model, y, batch: attacked(model, y["δ"], batch))
+    δ = response(game, (model,), 1, start, mm.rules.sign(0.06), 3, batch=batch, constraint=pixels)["δ"]
+    torch.testing.assert_close(δ, found[1])
+    torch.testing.assert_close(list(model.state_dict().values()), before)
+    assert attacked(model, δ, batch).item() > attacked(model, 0 * δ, batch).item()
 
 
 # ------------------------------------------------------------------------------------------- meta-learning: quadratics
