@@ -19,16 +19,17 @@ class Found:
 
     Args:
         reentrant: whether a loss holds reentrant checkpoints.
-        faults: of second derivatives, by how many transforms lie between the losses and the oracle that looked.
+        faults: of second derivatives, by how many transforms lie between the losses and the oracle that looked, and by
+            how many losses it looked at.
     """
 
     def __init__(self) -> None:
         self.reentrant = False
-        self.faults: dict[int, tuple[Fault, ...]] = {}
+        self.faults: dict[tuple[int, int], tuple[Fault, ...]] = {}
 
     def faults_within(self, depth: int) -> list[Fault]:
         """The faults of an oracle at this depth: its own, and those of the oracles inside of it."""
-        return [fault for k, faults in self.faults.items() if k <= depth for fault in faults]
+        return [fault for (k, _), faults in self.faults.items() if k <= depth for fault in faults]
 
 
 class Shared:
