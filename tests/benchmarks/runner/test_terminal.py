@@ -122,13 +122,3 @@ def test_a_log_says_once_a_minute_how_far_it_is(monkeypatch):
         shown.hear(Event("cell-0", "progress", step=second, steps=200))
     told = out.getvalue().splitlines()
     assert len(told) == 2 and told[0] == "15 % done, 1:01 gone, about 5:39 left"
-
-
-def test_a_run_tells_how_far_it_is_before_its_first_evaluation(words, monkeypatch):
-    """The estimate needs no evaluation: workers tell every second."""
-    events = []
-    monkeypatch.setattr(terminal.Plain, "hear", lambda self, event: events.append(event))
-    slow = [word if word != "alone" else "tiny-slow" for word in words]
-    assert run.main([*slow, "--preset", "cpu", "--steps", "2000", "--seeds", "0", "--timeout", "4"]) == 0
-    kinds = [event.kind for event in events]
-    assert "progress" in kinds and all(event.steps == 2000 for event in events if event.kind == "progress")
