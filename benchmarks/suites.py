@@ -3,6 +3,11 @@
 SUITES: dict[str, tuple[str, ...]] = {
     "games": ("bilinear", "bilinear-ill", "scsc", "dirac-*"),
     "mixtures": ("ring8", "ring8-plain", "grid25"),
+    "conditional": ("cgan", "infogan"),
+    "translation": ("cyclegan", "cyclegan-identity"),
+    "vaes": ("vae", "m2"),
+    "adversarial": ("dann", "pgd"),
+    "bilevel": ("hyperclean",),
     "gans": ("gan", "nsgan", "dcgan", "lsgan", "wgan", "wgan-gp", "infogan", "cyclegan", "vae"),
 }
 

@@ -210,6 +210,7 @@ class Session:
                 return False  # nothing could be prepared
             self.make_home()
             self.announce(ready)
+            shown.board.headlines |= self.headlines()
             processes.play(self.tasks(ready), self.jobs, shown.hear)
         return True
 
@@ -238,12 +239,17 @@ class Session:
             status = {} if cell in todo else record.read_json(self.where[cell.run_id].status) or {}
             names = ("status", "step", "steps", "value", "collapsed")
             states[cell.run_id] = terminal.State(**{name: status[name] for name in names if name in status})
-        headlines = {cell.problem: self.problem_of(cell).headline.name for cell in self.cells}
-        return terminal.Board(self.cells, headlines, states)
+        return terminal.Board(self.cells, self.headlines(), states)
 
-    def problem_of(self, cell: Cell) -> Problem:
-        """The problem of a cell, without its data."""
-        return cell.problem_of(self.found[cell.problem].kind, "cpu")
+    def headlines(self) -> dict[str, str]:
+        """The headline metrics, by problem, of what is announced already: a problem may need its data to tell."""
+        found: dict[str, str] = {}
+        for cell in self.cells:
+            told = record.read_json(self.where[cell.run_id].cell) or {"metrics": []}
+            for metric in told["metrics"]:
+                if metric["headline"]:
+                    found[cell.problem] = metric["name"]
+        return found
 
     def prepare(self, todo: Sequence[Cell], shown: terminal.Plain) -> list[Cell]:
         """Let the problems fetch and cache what workers load; returns the cells whose problem could."""
@@ -277,10 +283,11 @@ class Session:
         """Write down what every cell is."""
         number, going = record.planned(self.home) + 1, {cell.run_id for cell in ready}
         for cell in self.cells:
-            if cell.run_id in going or self.where[cell.run_id].cell.exists():
-                record.write_json(
-                    self.where[cell.run_id].cell, plan.describe(cell, self.found[cell.problem].kind, number)
-                )
+            path = self.where[cell.run_id].cell
+            if cell.run_id in going:
+                record.write_json(path, plan.describe(cell, self.found[cell.problem].kind, number))
+            elif told := record.read_json(path):
+                record.write_json(path, {**told, "planned": number})
 
     def tasks(self, ready: Sequence[Cell]) -> list[Task]:
         """What the workers are told."""

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -62,12 +62,12 @@ class Board:
 
     Args:
         cells: the plan.
-        headlines: problem -> its headline metric.
+        headlines: problem -> its headline metric, as far as it is known.
         states: run id -> how it stands already.
     """
 
     cells: Sequence[Cell]
-    headlines: Mapping[str, str]
+    headlines: dict[str, str]
     states: dict[str, State]
     began: float = field(default_factory=time.monotonic)
 
@@ -113,7 +113,7 @@ class Board:
         for title, specs in groups.items():
             for name, cells in specs.items():
                 states = [self.states[cell.run_id] for cell in cells]
-                summary = self._summary(self.headlines[cells[0].problem], states)
+                summary = self._summary(self.headlines.get(cells[0].problem, ""), states)
                 yield title, name, "".join(state.mark for state in states), summary
 
     def _summary(self, headline: str, states: Sequence[State]) -> str:
@@ -187,7 +187,7 @@ class Plain:
         if event.kind == "note":
             self.say(f"{event.run_id}: {event.text}")
         elif event.kind in STATUSES:
-            headline = self.board.headlines[self._cells[event.run_id].problem]
+            headline = self.board.headlines.get(self._cells[event.run_id].problem, "")
             value = "" if math.isnan(event.value) else f"  {headline} {event.value:.4g}"
             count = f"[{self.board.finished}/{len(self.board.cells)}]"
             self.say(f"{count} {event.run_id}: {event.kind} at step {event.step}{value}  ({event.text})")

@@ -284,3 +284,14 @@ def test_what_stops_a_command_is_said_in_one_line(command, monkeypatch, capsys, 
     assert run.main(command("-p", "alone", *words)) == status
     err = capsys.readouterr().err
     assert err.startswith(says) and err.count("\n") == 1
+
+
+def test_a_problem_may_need_its_data_to_tell_its_metrics(command, home, tmp_path):
+    words = [sys.executable, "-m", "benchmarks.run", *command("-p", "needy", "-o", "simultaneous", "--seeds", "0")]
+    told = []
+    for cache in ("cache", "cache", "lost"):  # with a fresh cache, with all done, and with all done and the cache lost
+        where = os.environ | {"MINIMAX_CACHE": str(tmp_path / cache)}
+        run = subprocess.run(words, cwd=ROOT, env=where, capture_output=True, text=True, check=True)
+        told.append(run.stdout)
+    assert "[1/1]" in told[0] and all("score -0.4" in out for out in told)
+    assert list(statuses(home).values()) == ["ok"]

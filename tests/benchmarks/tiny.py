@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import minimax as mm
+from benchmarks.data.store import cache
 from benchmarks.problem import Floor, Metric, Preset, Problem, Recipe
 from minimax import Game
 
@@ -165,6 +166,22 @@ class Alone(Problem):
 
     def evaluate(self, view):
         return {"score": -float(view.players[0].detach().abs())}
+
+
+class Needy(Alone):
+    """Cannot tell its metrics before its data are prepared."""
+
+    name = "needy"
+
+    @classmethod
+    def prepare(cls, data, root, download):
+        cache().mkdir(parents=True, exist_ok=True)
+        (cache() / cls.name).touch()
+
+    @property
+    def metrics(self):
+        assert (cache() / self.name).exists(), "its data are not prepared"
+        return (Metric("score", better="higher", headline=True),)
 
 
 class Halfway(mm.SimultaneousGDA):
