@@ -91,3 +91,13 @@ def test_large_games_by_ritz_values(sign: float, kind: str) -> None:
 def test_a_leader_must_be_a_player() -> None:
     with pytest.raises(ValueError, match="leader, one of 2 players, must be an integer >= 0 and <= 1, got 2"):
         dg.classify(mm.games.scsc().game, ONE, leader=2)
+
+
+def test_a_leader_that_does_not_mind_its_follower() -> None:
+    """L_1 = -x² names no y: its total Hessian is its own. L_1 = (y - 1)² names no x: it has that of r(x) = x."""
+    second = lambda x, y: (y - x) ** 2
+    away = dg.classify(mm.Game(lambda x, y: -(x**2), second), ZERO)
+    assert (away.kind, away.leader) == ("unstable", -2)
+    bilevel = mm.transforms.bilevel(lambda x, y: (y - 1) ** 2 + 0 * x, second)
+    found = dg.classify(bilevel, ONE)
+    assert found.leader == 2 and found.own[1] == 2
