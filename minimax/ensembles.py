@@ -79,7 +79,7 @@ class Ensemble:
         """Which members diverged, shape (members,)."""
         return torch.tensor([status.kind == "diverged" for status in self.statuses])
 
-    def member(self, k: int, into: Players | None = None) -> Players:
+    def member(self, k: int, into: Players | None = None) -> Any:
         """The players of member k.
 
         Args:

@@ -27,11 +27,12 @@ from minimax.projections import projected
 from minimax.shared import Holding, Seating, Shared
 from minimax.swap import Modules
 from minimax.tree import Point, Vector
+from minimax.types import Players as Players
 
 if TYPE_CHECKING:
     from minimax.game import Game
 
-Players: TypeAlias = Any  # a tuple or dict of players
+
 Loss: TypeAlias = Callable[..., Any]
 Projection: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -82,7 +83,7 @@ class Oracle(ABC):
         """A vector of player i in the structure that player came in."""
         return tree.unflatten(vector, self.seating.spec(i))
 
-    def leave(self, z: Point) -> Players:
+    def leave(self, z: Point) -> Any:
         """A point in the structure the players came in."""
         values = tuple(self.leave_player(i, vector) for i, vector in enumerate(z))
         return values if self.names is None else dict(zip(self.names, values, strict=True))

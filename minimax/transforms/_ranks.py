@@ -15,11 +15,11 @@ from torch.utils import _pytree as pytree
 from minimax import tree
 from minimax.errors import GameError
 from minimax.game import Game
-from minimax.oracle import Players
 from minimax.swap import Modules
 from minimax.transforms._averaged import averaged
 from minimax.transforms.checks import checked_game
 from minimax.tree import Point
+from minimax.types import P
 
 
 def data_parallel(game: Game, group: dist.ProcessGroup | None = None) -> Game:
@@ -57,7 +57,7 @@ def data_parallel(game: Game, group: dist.ProcessGroup | None = None) -> Game:
 
 
 @torch.no_grad()
-def broadcast(players: Players, source: int = 0, group: dist.ProcessGroup | None = None) -> Players:
+def broadcast(players: P, source: int = 0, group: dist.ProcessGroup | None = None) -> P:
     """The players of rank `source`, on every rank; modules are overwritten in place, frozen parameters and buffers too.
 
     Args:
@@ -81,7 +81,8 @@ def broadcast(players: Players, source: int = 0, group: dist.ProcessGroup | None
             tensor.copy_(received(tensor))
         return value
 
-    return pytree.tree_map(sent, players)
+    new: P = pytree.tree_map(sent, players)
+    return new
 
 
 class _SameStart:
