@@ -50,7 +50,8 @@ def inspect(game: Game, players: Players, batch: Any) -> None:
         seen, hidden = reached(loss), reentrant(loss)
         if hidden:
             found.reentrant = True
-        found.faults[oracle.depth] = (*found.faults.get(oracle.depth, ()), *faults([loss]))
+        key = (oracle.depth, oracle.players)
+        found.faults[key] = (*found.faults.get(key, ()), *faults([loss]))
         _refuse_others(oracle.modules, seen)
         if not hidden and not oracle.may_ignore(i) and not any(id(leaf) in seen for leaf in z[i]):
             raise oracle.ignored(i)

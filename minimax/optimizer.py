@@ -95,10 +95,10 @@ class GameOptimizer(ABC):
         drawn = admission.batches(self.name, self.draws, batches)
         oracle, start = game.enter(players)
         if tree.transformed():
-            z, state, info = self.update(self.kicked(oracle, state), start, state, drawn)
+            z, state, info = self.update(self._during(oracle, state), start, state, drawn)
         else:
             try:
-                z, state, info = self.update(self.kicked(oracle, state), start, state, drawn)
+                z, state, info = self.update(self._during(oracle, state), start, state, drawn)
             except GameError:
                 raise
             except Exception:
@@ -153,6 +153,11 @@ class GameOptimizer(ABC):
     def kicked(self, game: Oracle, state: State) -> Oracle:
         """The game with what the rules add to its gradients (see `Rule.kick`)."""
         return game
+
+    def _during(self, game: Oracle, state: State) -> Oracle:
+        """The game as this step sees it."""
+        game.shared.step = state["step"]
+        return self.kicked(game, state)
 
     @property
     def adaptive(self) -> bool:

@@ -24,6 +24,7 @@ from minimax.errors import GameError, Reentrant, refused
 from minimax.graph import faults, reentrant
 from minimax.linearization import Functional, Graph, Linearization, signed
 from minimax.projections import projected
+from minimax.rules import Hyperparameter, now
 from minimax.shared import Holding, Seating, Shared
 from minimax.swap import Modules
 from minimax.tree import Point, Vector
@@ -92,6 +93,21 @@ class Oracle(ABC):
         """Player i's vector, projected on its feasible set."""
         constraint = None if self.game.constraints is None else self.game.constraints[i]
         return projected(f"constraints[{i}]", constraint, vector)
+
+    def at(self, value: Hyperparameter) -> Any:
+        """A hyperparameter of the game now: a schedule is asked with the optimizer's step count.
+
+        Raises:
+            GameError: a schedule, outside of a step.
+        """
+        if not callable(value):
+            return value
+        if self.shared.step is None:
+            raise GameError(
+                "the weight of a penalty is a schedule, which has a value within an optimizer's step only: to look at "
+                "the game elsewhere, make it with the number."
+            )
+        return now(value, self.shared.step)
 
     def check_player(self, i: Any) -> None:
         """Refuse what is no player's index."""
@@ -246,6 +262,7 @@ class Oracle(ABC):
         graph, leaves = torch.is_grad_enabled(), tuple(_live(vector) for vector in z)
         with torch.enable_grad(), self.holding(leaves):
             losses = self.losses(leaves, batch)
+            self._look(losses, graph)
             field = self._differentiate(losses, leaves, create_graph=graph)
         return field, losses if graph else tuple(loss.detach() for loss in losses)
 
@@ -257,7 +274,9 @@ class Oracle(ABC):
         graph, z_i = torch.is_grad_enabled(), _live(z[i])
         at = (*z[:i], z_i, *z[i + 1 :])
         with torch.enable_grad(), self.holding(at):
-            return self._whole(self._partial(self.loss(at, i, batch), z_i, create_graph=graph), z_i, i)
+            loss = self.loss(at, i, batch)
+            self._look([loss], graph)
+            return self._whole(self._partial(loss, z_i, create_graph=graph), z_i, i)
 
     def _func_gradient(self, loss: Callable[[Vector], Tensor], z_i: Vector) -> tuple[Vector, Tensor]:
         def seen(z_i: Vector) -> tuple[Tensor, dict[str, Tensor]]:
@@ -318,11 +337,19 @@ class Oracle(ABC):
         leaves = tuple(_leaves(vector) for vector in z)
         with torch.enable_grad(), self.holding(leaves):
             losses = self.losses(leaves, batch)
-            if self.depth not in self.shared.found.faults:
-                self.shared.found.faults[self.depth] = faults(losses)
+            self._look(losses)
             field = self._differentiate(losses, leaves, create_graph=True)
         silent = self.silent()
         return self._linearization(Graph(leaves, field, lambda: silent.holding(leaves)), field, losses)
+
+    def _look(self, losses: Sequence[Tensor], graph: bool = False) -> None:
+        """Look once for what torch gets wrong in second derivatives, and refuse it where a graph of them is made."""
+        found, key = self.shared.found, (self.depth, len(losses))
+        if key not in found.faults:
+            found.faults[key] = faults(losses)
+        for fault in found.faults_within(self.depth) if graph else ():
+            if fault.mixed:
+                raise GameError(fault.sentence)
 
     def _linearization(self, rows: Graph | Functional, field: Point, losses: tuple[Tensor, ...]) -> Linearization:
         everyone = range(self.players)

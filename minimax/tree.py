@@ -131,8 +131,8 @@ def lerp(x: Vector, y: Vector, weight: Scalar) -> Vector:
 
 
 def sqrt(x: Vector) -> Vector:
-    """The square root of every entry; under transforms its derivative at 0 is 0, as inf * 0 would be NaN."""
-    if transformed():
+    """The square root of every entry; where it is differentiated its derivative at 0 is 0, as inf * 0 would be NaN."""
+    if transformed() or any(a.requires_grad for a in x):
         return [torch.where(a == 0, a, torch.where(a == 0, 1, a).sqrt()) for a in x]
     return [a.sqrt() for a in x] if _loops(x) else list(torch._foreach_sqrt(x))
 

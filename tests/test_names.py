@@ -10,7 +10,7 @@ import minimax as mm
 from minimax.optimizers import BY_NAME
 
 MODULES = sorted(name for _, name, _ in pkgutil.walk_packages(mm.__path__, "minimax."))
-LISTED = ["minimax", "minimax.optimizers", "minimax.diagnostics", "minimax.testing"]
+LISTED = ["minimax", "minimax.optimizers", "minimax.diagnostics", "minimax.testing", "minimax.transforms"]
 
 
 @pytest.mark.parametrize("name", MODULES)

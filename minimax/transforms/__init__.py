@@ -27,18 +27,21 @@ Example, a player whose loss counts k times:
     (tensor(2.), tensor(-3.))
 """
 
-from minimax.transforms._accumulate import accumulate as accumulate
-from minimax.transforms._add import add as add
-from minimax.transforms._autocast import autocast as autocast
-from minimax.transforms._averaged import averaged as averaged
-from minimax.transforms._best_response import best_response as best_response
-from minimax.transforms._bilevel import bilevel as bilevel
-from minimax.transforms._consensus import consensus as consensus
-from minimax.transforms._coupled import coupled as coupled
-from minimax.transforms._gradient_norms import gradient_norms as gradient_norms
-from minimax.transforms._jare import jare as jare
-from minimax.transforms._nagarajan_kolter import nagarajan_kolter as nagarajan_kolter
-from minimax.transforms._ranks import broadcast as broadcast
-from minimax.transforms._ranks import data_parallel as data_parallel
-from minimax.transforms.around import Around as Around
-from minimax.transforms.around import Payoff as Payoff
+from minimax.transforms._accumulate import accumulate
+from minimax.transforms._add import add
+from minimax.transforms._autocast import autocast
+from minimax.transforms._averaged import averaged
+from minimax.transforms._best_response import best_response, response
+from minimax.transforms._bilevel import bilevel
+from minimax.transforms._consensus import consensus
+from minimax.transforms._coupled import coupled
+from minimax.transforms._gradient_norms import gradient_norms
+from minimax.transforms._jare import jare
+from minimax.transforms._nagarajan_kolter import nagarajan_kolter
+from minimax.transforms._ranks import broadcast, data_parallel
+from minimax.transforms.around import Around, Payoff
+
+__all__ = ["Around", "Payoff"]
+__all__ += ["best_response", "response", "bilevel", "coupled"]
+__all__ += ["add", "gradient_norms", "consensus", "jare", "nagarajan_kolter"]
+__all__ += ["autocast", "accumulate", "data_parallel", "broadcast", "averaged"]

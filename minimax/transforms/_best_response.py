@@ -13,7 +13,7 @@ from minimax import admission, tree
 from minimax.errors import GameError
 from minimax.game import Game
 from minimax.linearization import Linearization
-from minimax.oracle import Oracle
+from minimax.oracle import Oracle, Players
 from minimax.projections import Projection, projected
 from minimax.rules import Rule
 from minimax.transforms.around import Around, Payoff
@@ -63,7 +63,8 @@ def best_response(
         TypeError: what is no game, rule, or function.
         ValueError: a player that is no index, or steps below 0.
         GameError: a player that there is not; a leader (see `bilevel`) that would stand still without `through`; at the
-            first evaluation, a start or a constraint that does not return what it should.
+            first evaluation, a start or a constraint that does not return what it should, or a rule without derivatives
+            (`from_torch`) to be differentiated through.
 
     Example:
         >>> import torch, minimax as mm
@@ -75,12 +76,59 @@ def best_response(
     Source: Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, 2018; Finn, Abbeel & Levine,
     Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks, 2017.
     """
+    flag("through", through)
+    response = _checked(game, player, start, rule, steps, through, constraint)
+    around = _Through if through else _Answered
+    return _of_the_others(game, player, lambda inner: around(inner, response))
+
+
+def response(
+    game: Game,
+    players: Players,
+    player: int,
+    start: Callable[[Any], Any],
+    rule: Rule,
+    steps: int,
+    *,
+    batch: Any = None,
+    constraint: Constraint | None = None,
+) -> Any:
+    """What a player answers in `best_response`: an attack on a trained model, the adaptation to a task.
+
+    Costs K gradients of that player. Modules, with their buffers, are left as they are.
+
+    Args:
+        game: the losses of all players.
+        players: the others, as `best_response` has them.
+        player: the index of the one who answers, among all.
+        start: as for `best_response`, as are all that follow.
+        rule: how the player moves.
+        steps: K.
+        batch: what is answered.
+        constraint: the projection of the answer's leaves for a batch.
+
+    Returns:
+        the answer, in the structure of start(batch).
+
+    Example:
+        >>> import torch, minimax as mm
+        >>> game = mm.zero_sum(lambda w, δ, x: -(w * (x + δ)).sum(), constraints=(None, mm.projections.box(-0.5, 0.5)))
+        >>> w, x = torch.tensor([1.0, -2.0]), torch.tensor([3.0, 3.0])
+        >>> mm.transforms.response(game, (w,), 1, torch.zeros_like, mm.sgd(10.0), steps=1, batch=x)
+        tensor([-0.5000,  0.5000])
+    """
+    checked = _checked(game, player, start, rule, steps, False, constraint)
+    oracle, z = _of_the_others(game, player, lambda inner: _Answered(inner, checked)).enter(players)
+    assert isinstance(oracle, _Answered)
+    return oracle.inner.leave_player(player, checked.to(oracle.inner, z, batch))
+
+
+def _checked(game: Game, player: int, start: Any, rule: Any, steps: int, through: bool, constraint: Any) -> _Response:
     checked_game("game", game)
     whole("player", player, at_least=0)
     function("start", start, "a function of the batch")
     admission.rule("best_response", rule)
     whole("steps", steps, at_least=0)
-    flag("through", through)
     if constraint is not None:
         function("constraint", constraint, "a function from a batch to a projection")
     if game.count is not None:
@@ -90,15 +138,18 @@ def best_response(
             "the leader of a bilevel game moves by the follower's answer alone: let the follower answer, with "
             "through=True."
         )
+    return _Response(player, start, rule, steps, through, constraint)
+
+
+def _of_the_others(game: Game, player: int, around: Callable[[Oracle], Oracle]) -> Game:
+    """The game that is left when one player answers."""
 
     def seats(others: int) -> tuple[int | None, ...]:
         check_player(player, others + 1)
         return (*range(player), None, *range(player, others))
 
-    response = _Response(player, start, rule, steps, through, constraint)
-    around = _Through if through else _Answered
     left = None if game.constraints is None else (*game.constraints[:player], *game.constraints[player + 1 :])
-    return game.through(lambda inner: around(inner, response), seats=seats, constraints=left)
+    return game.through(around, seats=seats, constraints=left)
 
 
 @dataclass(frozen=True)
@@ -158,8 +209,17 @@ class _Response:
             at = self.among(z, y)
             g = game.slope(at, self.player, batch) if self.through else game.gradient(at, self.player, batch)[0]
             d, memory = self.rule.move(y, g, memory, torch.full((), k, dtype=torch.int64))
+            if self.through and _graph(g) and not _graph(d):
+                raise GameError(
+                    f"{shown(self.rule)} has no derivative in the gradient, so that nothing is seen through its moves: "
+                    "use sgd or adam, or through=False."
+                )
             y = self.project(game, tree.add(y, d), batch)
         return y if self.through else [leaf.detach() for leaf in y]
+
+
+def _graph(vector: Vector) -> bool:
+    return any(leaf.requires_grad for leaf in vector)
 
 
 class _Beside(Payoff):

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, softplus
 import minimax as mm
 from minimax.optimizers import BY_NAME
 from minimax.projections import box
-from minimax.transforms import accumulate, add, best_response, consensus
+from minimax.transforms import accumulate, add, best_response, consensus, response
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -107,6 +107,20 @@ def test_pgd_training_is_the_loop_written_by_hand(compile: bool) -> None:
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12, msg=name)
     assert int(ours[1].num_batches_tracked) == 16
     assert info.cost == mm.Cost(3 + 1, 0, 8)
+
+
+def test_the_attack_itself() -> None:
+    """On a network in evaluation mode, in the structure of the start; the network is only read."""
+    model, batch = net(0).eval(), samples(1)
+    found = []
+    by_hand(model, 2, lambda model, δ, batch: found.append(δ))
+    before = [leaf.clone() for leaf in model.state_dict().values()]
+    start = lambda batch: {"δ": batch["noise"]}
+    game = mm.zero_sum(lambda model, y, batch: attacked(model, y["δ"], batch))
+    δ = response(game, (model,), 1, start, mm.rules.sign(0.06), 3, batch=batch, constraint=pixels)["δ"]
+    torch.testing.assert_close(δ, found[1])
+    torch.testing.assert_close(list(model.state_dict().values()), before)
+    assert attacked(model, δ, batch).item() > attacked(model, 0 * δ, batch).item()
 
 
 # ------------------------------------------------------------------------------------------- meta-learning: quadratics
@@ -309,6 +323,31 @@ def test_two_players_may_answer() -> None:
     a = x + 0.5 * b  # to the b that is played
     torch.testing.assert_close(game.field((x,))[0], x + a + b)
     torch.testing.assert_close(game.field({"x": x})["x"], x + a + b)
+
+
+def test_moves_from_where_the_gradient_is_zero_have_derivatives() -> None:
+    """Adam divides by the root of its squares: the derivative there is 0, not a NaN."""
+    f = lambda x, a: (x * a[:1]).sum() - (a**2).sum() + x.square().sum()
+    game = best_response(mm.zero_sum(f), 1, lambda _: torch.zeros(2), mm.adam(0.1), 2, through=True)
+    (field,) = game.field((torch.tensor([0.5]),))
+    assert bool(field.isfinite().all())
+    mm.testing.check_game(game, (torch.tensor([0.5]),))
+
+
+def test_rules_that_hide_their_derivatives_are_refused() -> None:
+    rule = mm.from_torch(torch.optim.SGD, lr=0.1)
+    game = lambda through: best_response(GAME, 1, START, rule, 1, through=through)
+    assert float(game(False).field((torch.tensor(1.0),))[0]) == pytest.approx(1.1)
+    with pytest.raises(mm.GameError, match=r"has no derivative in the gradient.*use sgd or adam, or through=False"):
+        game(True).field((torch.tensor(1.0),))
+
+
+def test_rules_see_the_names_of_the_answer() -> None:
+    """Some leaves by one rule, the others by another."""
+    rule = mm.rules.split(lambda name, _: name == "a", mm.sgd(1.0), mm.sgd(0.0))
+    f = lambda x, y: x * (y["a"] + y["b"])
+    game = best_response(mm.zero_sum(f), 1, lambda _: {"a": torch.tensor(1.0), "b": torch.tensor(1.0)}, rule, 1)
+    assert float(game.field((torch.tensor(3.0),))[0]) == 1 + 3 + 1
 
 
 def test_modules_keep_their_places() -> None:
