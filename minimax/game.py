@@ -108,7 +108,7 @@ class Game:
             around: the oracle of this game in, that of the new one out; called once a step, and to be pure.
             seats: if the new game has other players than this one: from how many those are to the player of the new
                 game, or None, that each player of this game is. For None the oracle itself answers.
-            constraints: those of the new players, if these are others.
+            constraints: those of the new game; None for this one's, or for none if the players are others.
 
         Raises:
             TypeError: an around that is no function; when the game is played, one that returns no oracle.
@@ -116,9 +116,11 @@ class Game:
         """
         validation.function("around", around, "a function from an oracle to an oracle", classes=True)
         new = {"_inner": self, "_around": around, "_seats": seats, "found": Found()}
-        if seats is None:
-            return self._copy(**new)
-        return self._copy(**new, constraints=_constraints(constraints), signs=None, leader=None)
+        if seats is not None:
+            new |= {"constraints": None, "signs": None, "leader": None}
+        if constraints is not None:
+            new["constraints"] = _constraints(constraints)
+        return self._copy(**new)
 
     def mapped(self, change: Callable[[Loss], Loss]) -> Game:
         """The same game of other losses, whatever transforms lie around them: every function put through `change`."""

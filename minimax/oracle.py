@@ -124,8 +124,8 @@ class Oracle(ABC):
     def _pay(self, losses: Sequence[int]) -> None:
         for i in losses:
             gradients, hvps = self.price(i)
-            self.gradients += gradients
-            self.hvps += hvps
+            self.shared.gradients += gradients
+            self.shared.hvps += hvps
 
     # ------------------------------------------------------------------------------------------------- evaluation
 
@@ -339,7 +339,7 @@ class Oracle(ABC):
 
         def counted(product: Callable[..., Point]) -> Callable[..., Point]:
             def call(of: Sequence[int], by: Sequence[int], v: Point) -> Point:
-                self.hvps += self.product
+                self.shared.hvps += self.product
                 for fault in self.shared.found.faults_within(self.depth):
                     if fault.mixed or any(i in by for i in of):
                         raise GameError(fault.sentence)

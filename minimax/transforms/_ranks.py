@@ -120,8 +120,8 @@ def _over_ranks(values: list[Tensor], group: dist.ProcessGroup | None) -> list[T
     """The means over the ranks, by one all-reduce per dtype; integers (counters among buffers) stay."""
     if any(value.requires_grad for value in values):
         raise GameError(
-            "averages over ranks cannot be differentiated: second-order methods on penalties of gradients need "
-            "data_parallel on the outside, data_parallel(consensus(game))."
+            "averages over ranks cannot be differentiated: put data_parallel outside of transforms that do, as in "
+            "data_parallel(consensus(game))."
         )
     out = list(values)
     for dtype in dict.fromkeys(value.dtype for value in values if value.is_floating_point()):

@@ -13,7 +13,8 @@ from torch.nn.functional import cross_entropy, softplus
 import minimax as mm
 from minimax.optimizers import BY_NAME
 from minimax.projections import box
-from minimax.transforms import accumulate, add, best_response, consensus, response
+from minimax.testing._scenes import on_two_ranks
+from minimax.transforms import accumulate, add, autocast, best_response, consensus, response
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -304,6 +305,24 @@ def test_within_other_transforms() -> None:
     oracle, z = consensus(accumulate(game, 4), 0.1).enter((model,))
     oracle.gradient(z, 0, batch)
     assert (oracle.gradients, oracle.hvps) == (4, 1)
+
+
+def test_half_precision_inside_and_outside_is_the_same() -> None:
+    model, batch = nn.Linear(4, 3).float(), samples(0)
+    batch = {name: leaf.float() if leaf.is_floating_point() else leaf for name, leaf in batch.items()}
+    inside = best_response(autocast(mm.zero_sum(attacked)), 1, lambda b: b["noise"], mm.rules.sign(0.06), 2)
+    outside = autocast(best_response(mm.zero_sum(attacked), 1, lambda b: b["noise"], mm.rules.sign(0.06), 2))
+    plain = best_response(mm.zero_sum(attacked), 1, lambda b: b["noise"], mm.rules.sign(0.06), 2)
+    torch.testing.assert_close(inside.field((model,), batch), outside.field((model,), batch), rtol=0, atol=0)
+    assert not torch.equal(inside.field((model,), batch)[0]["weight"], plain.field((model,), batch)[0]["weight"])
+
+
+def test_ranks_go_around_the_answer() -> None:
+    """Each rank answers its own batch; an average inside of the answer is refused."""
+    batch, model = samples(0), nn.Linear(4, 3).double()
+    parts = [{name: leaf.chunk(2)[rank] for name, leaf in batch.items()} for rank in range(2)]
+    ends = on_two_ranks(adversarial(), lambda game, rank: game.field((model,), parts[rank]))
+    torch.testing.assert_close(ends, [adversarial().field((model,), batch)] * 2)
 
 
 def test_two_players_may_answer() -> None:
