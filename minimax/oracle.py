@@ -323,7 +323,9 @@ class Oracle(ABC):
             self._look(losses)
             field = self._differentiate(losses, leaves, create_graph=True)
         silent = self.silent()
-        return self._linearization(Graph(leaves, field, lambda: silent.holding(leaves)), field, losses)
+        rows = Graph(leaves, field, lambda: silent.holding(leaves))
+        field = tuple([leaf.detach() for leaf in vector] for vector in field)
+        return self._linearization(rows, field, tuple(loss.detach() for loss in losses))
 
     def _look(self, losses: Sequence[Tensor], graph: bool = False) -> None:
         """Look once for what torch gets wrong in second derivatives, and refuse it where a graph of them is made."""
@@ -356,8 +358,8 @@ class Oracle(ABC):
                 return signed(pulled, tuple(signs[i] for i in of))
 
         return Linearization(
-            field=tuple([leaf.detach() for leaf in vector] for vector in field),
-            losses=tuple(loss.detach() for loss in losses),
+            field=field,  # under transforms differentiable, as losses may hold gradients
+            losses=losses,
             jvp=lambda v: jvp(everyone, everyone, v),
             vjp=lambda u: vjp(everyone, everyone, u),
             jvp_block=lambda i, j, v: jvp([i], [j], (v,))[0],

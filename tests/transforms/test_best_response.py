@@ -369,6 +369,27 @@ def test_rules_see_the_names_of_the_answer() -> None:
     assert float(game.field((torch.tensor(3.0),))[0]) == 1 + 3 + 1
 
 
+@pytest.mark.parametrize("build", [lambda g: add(g, lambda *z: z[0].square().sum(), 0), lambda g: consensus(g, 0.1)])
+def test_the_answer_stands_still_for_transforms_around_it_under_vmap_too(build: Any) -> None:
+    _, still, z = smooth(3, 1)
+    game = build(still)
+    for ask in (lambda *z: game.field(z), lambda *z: (game.gradient(z, 0),), lambda *z: game.vjp(z, z)):
+        many = torch.vmap(ask)(*(x.expand(2, -1) for x in z))
+        torch.testing.assert_close([leaf[1] for leaf in many], list(ask(*z)), rtol=1e-9, atol=1e-11)
+
+
+def test_a_module_behind_two_who_answer() -> None:
+    net = nn.Linear(2, 1).double()
+    f = lambda a, b, net: (net(a + b) ** 2).sum() - (a**2).sum() - (b**2).sum() / 2 + (a * b).sum() / 4
+    whole = mm.Game(lambda *z: -f(*z), lambda *z: -f(*z), f)
+    start = lambda _: torch.ones(2)
+    game = best_response(best_response(whole, 0, start, mm.sgd(0.1), 1), 0, start, mm.sgd(0.1), 1)
+    a = torch.ones(2) - 0.1 * whole.gradient((torch.ones(2), torch.ones(2), net), 0)
+    b = torch.ones(2) - 0.1 * whole.gradient((a, torch.ones(2), net), 1)
+    a = torch.ones(2) - 0.1 * whole.gradient((torch.ones(2), b, net), 0)
+    torch.testing.assert_close(game.field((net,))[0], whole.gradient((a, b, net), 2))
+
+
 def test_modules_keep_their_places() -> None:
     """The one who answers sits between two modules."""
     first, last = nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False)
