@@ -13,9 +13,10 @@ import torch
 from minimax.game import Game
 from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import GameOptimizer, Info, Names, State
-from minimax.oracle import Oracle, Players
+from minimax.oracle import Oracle
 from minimax.rules import Rule
 from minimax.tree import Point
+from minimax.types import Batch, P, Players
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Compiled(GameOptimizer):
     def average(self, state: State) -> Point | None:
         return self.inner.average(state)
 
-    def step(self, game: Game, players: Players, state: State, batches: Any = None) -> tuple[Players, State, Info]:
+    def step(self, game: Game, players: P, state: State, batches: Batch = None) -> tuple[P, State, Info]:
         if game not in self._steps:
             self._steps[game] = one_graph(_step)
         # The game is an argument: a compiled function that holds it would keep it alive among the weak keys.
@@ -79,7 +80,7 @@ class Compiled(GameOptimizer):
         return self.inner.update(game, z, state, batches)
 
 
-def _step(optimizer: GameOptimizer, game: Game, players: Players, state: State, batches: Any) -> Any:
+def _step(optimizer: GameOptimizer, game: Game, players: Players, state: State, batches: Batch) -> Any:
     players, state, info = optimizer.step(game, players, state, batches)
     return players, state, (info.losses, info.gradients, info.at, info.cost, info.buffers, info.extra, info.point)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch import Tensor
@@ -15,11 +15,11 @@ from minimax.compiling import compiled
 from minimax.errors import GameError
 from minimax.game import Game
 from minimax.inspection import inspect, refuse_cuts
-from minimax.optimizer import GameOptimizer, Hyperparameter, Info, State
-from minimax.oracle import Players
-from minimax.playing import check_playable, copied
+from minimax.optimizer import GameOptimizer, Hyperparameter, Info
+from minimax.playing import check_playable, copied, entries, like
 from minimax.rules import now
 from minimax.saving import described, expected
+from minimax.types import P, Players, State
 
 
 class EMA:
@@ -67,14 +67,15 @@ class EMA:
     @property
     def players(self) -> Players:
         """The average, shaped like the players."""
-        return tree.unflatten(self._mean, self._spec)
+        mean: Players = tree.unflatten(self._mean, self._spec)
+        return mean
 
     def load(self, players: Players) -> None:
         """Go on from a saved average."""
         self._mean = [leaf.clone() for leaf in tree.flatten(players)[0]]
 
 
-class Trainer:
+class Trainer(Generic[P]):
     """Modules, their game and an optimizer, stepped in place. Made by `bind`.
 
     `info = trainer.step(batch)` moves every module; `trainer.state_dict()` is a plain dict of tensors that
@@ -88,7 +89,7 @@ class Trainer:
     def __init__(
         self,
         game: Game,
-        modules: Players,
+        modules: P,
         optimizer: GameOptimizer,
         ema: Hyperparameter | None = None,
         skips: int | None = 0,
@@ -121,12 +122,11 @@ class Trainer:
 
     def _besides(self, players: Players, of_module: Callable[[int], Any] = lambda i: None) -> Players:
         """The players with something else in the places of modules: nothing, as those hold what is theirs."""
-        named = isinstance(players, Mapping)
-        values = list(players.values()) if named else list(players)
+        values = entries(players)
         for i, module in enumerate(() if self.game.modules is None else self.game.modules.modules):
             if module is not None:
                 values[i] = of_module(i)
-        return dict(zip(players, values, strict=True)) if named else tuple(values)
+        return like(players, values)
 
     def step(self, *batches: Any) -> Info:
         """One step of the optimizer on `optimizer.draws` batches; the modules' parameters are updated in place.
@@ -160,13 +160,13 @@ class Trainer:
             self.steps += 1
         return info
 
-    def answer(self) -> Players:
+    def answer(self) -> P:
         """What the optimizer says its answer is: the modules as they stand, or copies that hold an average of them."""
         players = self.players
         answer = self.optimizer.answer(players, self.state)
         return self.modules if answer is players else copied(self.modules, answer)
 
-    def averaged(self) -> Players:
+    def averaged(self) -> P:
         """Copies of the modules that hold an average: the moving one of `ema`, or else the optimizer's `answer`.
 
         Raises:
@@ -246,8 +246,7 @@ class Trainer:
         Raises:
             GameError: it is not, and neither were the `skips` before it.
         """
-        values = new.values() if isinstance(new, Mapping) else new
-        leaves = [leaf for value in values for leaf in tree.flatten(value)[0]]
+        leaves = [leaf for value in entries(new) for leaf in tree.flatten(value)[0]]
         seen = [*info.losses, *(leaf.contiguous() for leaf in leaves)]  # it writes, which no expanded tensor allows
         found, one = (seen[-1].new_full((), k, dtype=torch.float32) for k in (0, 1))
         torch._amp_foreach_non_finite_check_and_unscale_(seen, found, one)  # what GradScaler asks with: one pass
@@ -302,14 +301,14 @@ def _placed(saved: Any, mine: Any) -> Any:
 
 def bind(
     game: Game,
-    modules: Players,
+    modules: P,
     optimizer: GameOptimizer,
     *,
     ema: Hyperparameter | None = None,
     skips: int | None = 0,
     check: bool = True,
     compile: bool = False,
-) -> Trainer:
+) -> Trainer[P]:
     """Tie modules to a game and an optimizer, so that `trainer.step(batch)` moves them in place.
 
     Args:

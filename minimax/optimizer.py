@@ -17,13 +17,14 @@ from minimax.info import Cost as Cost
 from minimax.info import Info as Info
 from minimax.kicks import Kicked
 from minimax.linear_maps import ADAPTIVE, NO_FORMULA, SCHEDULED, Expansion, LinearMap
-from minimax.oracle import Oracle, Players
+from minimax.oracle import Oracle
 from minimax.rules import Hyperparameter as Hyperparameter
 from minimax.rules import Rule, now, sgd
 from minimax.tree import Point
+from minimax.types import Batch, P, Players
+from minimax.types import State as State
 from minimax.validation import shown
 
-State: TypeAlias = dict[str, Any]
 Names: TypeAlias = Sequence[Sequence[str]]
 
 
@@ -79,7 +80,7 @@ class GameOptimizer(ABC):
         """`init` on a point, whose leaves have names."""
         return {"step": torch.zeros((), dtype=torch.int64)} | self.start(z, z[0][0].device)
 
-    def step(self, game: Game, players: Players, state: State, batches: Any = None) -> tuple[Players, State, Info]:
+    def step(self, game: Game, players: P, state: State, batches: Batch = None) -> tuple[P, State, Info]:
         """One step from `players`.
 
         Args:
@@ -94,10 +95,10 @@ class GameOptimizer(ABC):
         drawn = admission.batches(self.name, self.draws, batches)
         oracle, start = game.enter(players)
         if tree.transformed():
-            z, state, info = self.update(self.kicked(oracle, state), start, state, drawn)
+            z, state, info = self.update(self._during(oracle, state), start, state, drawn)
         else:
             try:
-                z, state, info = self.update(self.kicked(oracle, state), start, state, drawn)
+                z, state, info = self.update(self._during(oracle, state), start, state, drawn)
             except GameError:
                 raise
             except Exception:
@@ -110,9 +111,10 @@ class GameOptimizer(ABC):
         info.constraints = game.constraints
         info.cost = Cost(oracle.gradients, oracle.hvps, sum([admission.batch_size(batch) for batch in drawn]))
         info.buffers = oracle.shared.buffers
-        return oracle.leave(z), state, info
+        moved: P = oracle.leave(z)
+        return moved, state, info
 
-    def answer(self, players: Players, state: State) -> Players:
+    def answer(self, players: P, state: State) -> P:
         """What this optimizer says its answer is: `players` themselves, or a copy of what it keeps beside them.
 
         Args:
@@ -141,7 +143,8 @@ class GameOptimizer(ABC):
         mean = tree.join(average)
         if [leaf.shape for leaf in mean] != [leaf.shape for leaf in leaves]:
             raise admission.foreign(type(self).__name__, "its average has other shapes")
-        return tree.unflatten(tree.clone(mean), spec)
+        answer: P = tree.unflatten(tree.clone(mean), spec)
+        return answer
 
     def average(self, state: State) -> Point | None:
         """The average that is this optimizer's answer, part of its state; None where the last iterate is."""
@@ -150,6 +153,11 @@ class GameOptimizer(ABC):
     def kicked(self, game: Oracle, state: State) -> Oracle:
         """The game with what the rules add to its gradients (see `Rule.kick`)."""
         return game
+
+    def _during(self, game: Oracle, state: State) -> Oracle:
+        """The game as this step sees it."""
+        game.shared.step = state["step"]
+        return self.kicked(game, state)
 
     @property
     def adaptive(self) -> bool:

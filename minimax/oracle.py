@@ -24,6 +24,7 @@ from minimax.errors import GameError, Reentrant, refused
 from minimax.graph import faults, reentrant
 from minimax.linearization import Functional, Graph, Linearization, signed
 from minimax.projections import projected
+from minimax.rules import Hyperparameter, now
 from minimax.shared import Holding, Seating, Shared
 from minimax.swap import Modules
 from minimax.tree import Point, Vector
@@ -91,6 +92,21 @@ class Oracle(ABC):
         """Player i's vector, projected on its feasible set."""
         constraint = None if self.game.constraints is None else self.game.constraints[i]
         return projected(f"constraints[{i}]", constraint, vector)
+
+    def at(self, value: Hyperparameter) -> Any:
+        """A hyperparameter of the game now: a schedule is asked with the optimizer's step count.
+
+        Raises:
+            GameError: a schedule, outside of a step.
+        """
+        if not callable(value):
+            return value
+        if self.shared.step is None:
+            raise GameError(
+                "the weight of a penalty is a schedule, which has a value within an optimizer's step only: to look at "
+                "the game elsewhere, make it with the number."
+            )
+        return now(value, self.shared.step)
 
     def check_player(self, i: Any) -> None:
         """Refuse what is no player's index."""

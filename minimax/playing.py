@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -20,20 +20,20 @@ from minimax.errors import GameError
 from minimax.game import Game
 from minimax.inspection import inspect, refuse_cuts
 from minimax.optimizer import Cost, GameOptimizer, Info, State, checked
-from minimax.oracle import Players
 from minimax.saving import expected
 from minimax.status import Limits, Status, measure, missed, not_finite, played_out, start_of
 from minimax.status import magnitude as magnitude
+from minimax.types import Batch, P, Players
 from minimax.validation import flag, shown, whole
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-Batches: TypeAlias = Iterable[Any] | Callable[[int], Any] | None
+Batches: TypeAlias = Iterable[Batch] | Callable[[int], Batch] | None
 
 
-class Iterate(NamedTuple):
+class Iterate(NamedTuple, Generic[P]):
     """Where play stands after a step.
 
     Args:
@@ -45,7 +45,7 @@ class Iterate(NamedTuple):
     """
 
     step: int
-    players: Players
+    players: P
     state: State
     info: Info
     cost: Cost
@@ -56,13 +56,13 @@ class Iterate(NamedTuple):
 
 def iterate(
     game: Game,
-    players: Players,
+    players: P,
     optimizer: GameOptimizer,
     batches: Batches = None,
     *,
     state: State | None = None,
     check: bool = True,
-) -> Iterator[Iterate]:
+) -> Iterator[Iterate[P]]:
     """Play forever, yielding after every step; ends when the batches do.
 
     Args:
@@ -144,7 +144,7 @@ def draws(batches: Batches, each: int, step: int) -> Iterator[Any]:
         yield drawn[0] if each == 1 else drawn
 
 
-def _check_start(it: Iterate) -> None:
+def _check_start(it: Iterate[Any]) -> None:
     if not bool(it.info.finite):
         losses = ", ".join(f"{float(loss):g}" for loss in it.info.losses)
         norms = ", ".join(f"{float(norm):g}" for norm in it.info.norms)
@@ -161,12 +161,11 @@ def summary(players: Players) -> str:
 
 
 def _tensors(players: Players) -> list[Any]:
-    values = players.values() if isinstance(players, Mapping) else players
-    return [list(value.parameters()) if isinstance(value, nn.Module) else value for value in values]
+    return [list(value.parameters()) if isinstance(value, nn.Module) else value for value in entries(players)]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Solution:
+class Solution(Generic[P]):
     """What `solve` found.
 
     Args:
@@ -182,8 +181,8 @@ class Solution:
         measure: what `norm` is, as a formula: |F|, or with constraints |z - P(z - F)|.
     """
 
-    players: Players
-    answer: Players
+    players: P
+    answer: P
     state: State
     status: Status
     cost: Cost
@@ -230,7 +229,7 @@ class Solution:
 
 def solve(
     game: Game,
-    players: Players,
+    players: P,
     optimizer: GameOptimizer,
     batches: Batches = None,
     *,
@@ -239,7 +238,7 @@ def solve(
     every: int = 1,
     compile: bool = False,
     check: bool = True,
-) -> Solution:
+) -> Solution[P]:
     """Play `steps` steps, or until the run has converged, diverged, or used up its batches.
 
     A run that diverges leaves the last players that were recorded within the limits, in modules too. `players` and
@@ -310,16 +309,16 @@ def check_budget(steps: int, every: int, limits: Limits, compile: bool) -> None:
         raise TypeError(f"limits must be Limits(tolerance=..., growth=...), got {shown(limits)}.")
 
 
-class _Watch:
+class _Watch(Generic[P]):
     """What `solve` remembers of a run: its history, and where play last stood within the limits."""
 
-    def __init__(self, limits: Limits, first: Iterate) -> None:
+    def __init__(self, limits: Limits, first: Iterate[P]) -> None:
         self.limits, self.good = limits, first
         self.start = magnitude(first.players)
         self.seen, self.missed = 0, 0.0
         self.columns: dict[str, list[float]] = {}
 
-    def look(self, it: Iterate) -> Status | None:
+    def look(self, it: Iterate[P]) -> Status | None:
         """Record a step and judge it."""
         self._record(it)
         self.seen = it.step
@@ -328,7 +327,7 @@ class _Watch:
             self.good = it
         return status
 
-    def _record(self, it: Iterate) -> None:
+    def _record(self, it: Iterate[P]) -> None:
         row = {"step": it.step, **{f"loss_{i}": float(loss) for i, loss in enumerate(it.info.losses)}}
         row |= {"norm": float(it.info.residual), **it.cost._asdict()}
         for key, value in row.items():
@@ -343,25 +342,35 @@ def _buffers(game: Game) -> dict[str, Tensor]:
     return {} if modules is None else {name: tensor.clone() for name, tensor in modules.read(modules.buffers).items()}
 
 
-def written(originals: Players, players: Players) -> Players:
+def entries(players: Players) -> list[Any]:
+    """One player after the other."""
+    return list(players.values() if isinstance(players, Mapping) else players)
+
+
+def like(originals: P, values: list[Any]) -> P:
+    """Other players in the places of the originals."""
+    new: Any = dict(zip(originals, values, strict=True)) if isinstance(originals, Mapping) else tuple(values)
+    players: P = new
+    return players
+
+
+def written(originals: P, players: Players) -> P:
     """The players, with those that are modules in `originals` written back into these."""
-    named = isinstance(originals, dict)
-    values = list(players.values()) if named else list(players)
-    for i, original in enumerate(originals.values() if named else originals):
+    values = entries(players)
+    for i, original in enumerate(entries(originals)):
         if isinstance(original, nn.Module):
             write(original, values[i])
             values[i] = original
-    return dict(zip(originals, values, strict=True)) if named else tuple(values)
+    return like(originals, values)
 
 
-def copied(originals: Players, players: Players) -> Players:
+def copied(originals: P, players: Players) -> P:
     """The players, with copies of the modules in `originals` that hold them: a module each, buffers as they are."""
-    named = isinstance(originals, dict)
-    values = list(originals.values() if named else originals)
+    values = entries(originals)
     # Old-style weight_norm leaves tensors with a graph behind, which nothing can copy deeply.
     memo = {id(tensor): tensor.detach() for tensor in _attributes(values) if tensor.grad_fn is not None}
     copies = [copy.deepcopy(value, memo) if isinstance(value, nn.Module) else value for value in values]
-    return written(dict(zip(originals, copies, strict=True)) if named else tuple(copies), players)
+    return written(like(originals, copies), players)
 
 
 def _attributes(players: list[Any]) -> Iterator[Tensor]:

@@ -39,17 +39,21 @@ class Shared:
         modules: those among the players, or None.
         buffers: theirs, as the last evaluation left them; empty before the first one.
         found: see `Found`.
+        step: counts the optimizer's steps, for schedules; None outside of one.
     """
 
-    def __init__(self, modules: Modules | None, buffers: dict[str, Tensor], found: Found) -> None:
+    def __init__(
+        self, modules: Modules | None, buffers: dict[str, Tensor], found: Found, step: Tensor | None = None
+    ) -> None:
         self.modules, self.buffers, self.found = modules, buffers, found
+        self.step = step
         self.inside: Point | None = None  # what stands in the modules now
         self.gradients = 0
         self.hvps = 0
 
     def silent(self) -> Shared:
         """A copy whose counts and buffers are its own."""
-        new = Shared(self.modules, self.buffers, self.found)
+        new = Shared(self.modules, self.buffers, self.found, self.step)
         new.inside = self.inside
         return new
 

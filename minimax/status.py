@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from minimax.playing import Iterate
 
 
+Kind: TypeAlias = Literal["converged", "budget", "diverged", "exhausted"]
+
+
 @dataclass(frozen=True)
 class Status:
     """How a run ended; printed, it is a sentence.
@@ -30,7 +33,7 @@ class Status:
         reason: what was found, in words.
     """
 
-    kind: str
+    kind: Kind
     step: int
     reason: str
 
@@ -75,7 +78,7 @@ class Limits:
         real("tolerance", self.tolerance, at_least=0)
         real("growth", self.growth, at_least=1, finite=False)
 
-    def judge(self, it: Iterate, start: Tensor | float) -> Status | None:
+    def judge(self, it: Iterate[Any], start: Tensor | float) -> Status | None:
         """The verdict after a step, or None to play on. Reads three numbers off the device.
 
         Args:
@@ -139,7 +142,7 @@ def played_out(played: int, steps: int, each: int) -> Status:
     return Status("exhausted", 0, f"there was not {some}: is the DataLoader empty, or the iterator used up")
 
 
-def not_finite(it: Iterate) -> str:
+def not_finite(it: Iterate[Any]) -> str:
     """What holds the first NaN or infinity: a gradient, a player's tensor, or a loss, by name."""
     paths, leaves = zip(*pytree.tree_flatten_with_path(it.players)[0], strict=True)
     names = [f"players{pytree.keystr(path)}" for path in paths]
@@ -235,11 +238,12 @@ def statuses(
     statuses = []
     columns = [column.tolist() for column in standing]
     for code, stopped, decided, worst in zip(*columns, missing, strict=True):
-        kind, reason = {
+        ends: dict[int, tuple[Kind, str]] = {
             RUNNING: (last.kind, last.reason),
             CONVERGED: ("converged", limits.close(decided, constraints)),
             NOT_FINITE: ("diverged", "a loss, a gradient or a player is not finite"),
             TOO_LARGE: ("diverged", limits.too_large(decided)),
-        }[code]
+        }
+        kind, reason = ends[code]
         statuses.append(Status(kind, stopped, reason + missed(worst)))
     return tuple(statuses)

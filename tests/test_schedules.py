@@ -202,6 +202,13 @@ def test_every_hyperparameter_may_be_a_schedule(name: str, field: str) -> None:
         torch.testing.assert_close(found, usual, rtol=1e-9, atol=1e-9)
 
 
+def test_what_is_no_hyperparameter_is_a_setting() -> None:
+    """Where a run starts, when a solver stops, the constants of an inertia: all other numbers may follow the step."""
+    fields = [(kind.name, field) for kind in BY_NAME.values() for field in dataclasses.fields(kind)]
+    plain = {(name, field.name) for name, field in fields if str(field.type) in ("float", "float | None")}
+    assert {field for _, field in plain} <= {"tolerance", "stagnation", "spread", "longest", "phi", "variable", "power"}
+
+
 def test_every_rule_has_been_asked() -> None:
     """So that a new rule's hyperparameters are not forgotten."""
     known = {type(rule) for rule in RULES.values()} | {rules.split, rules.Rated, rules.Rule}

@@ -16,3 +16,6 @@ from benchmarks.data.store import DataError as DataError
 from benchmarks.data.store import cache as cache
 from benchmarks.data.streams import Device as Device
 from benchmarks.data.streams import stream as stream
+from benchmarks.data.tables import Table as Table
+from benchmarks.data.tables import load_table as load_table
+from benchmarks.data.tables import prepare_table as prepare_table

@@ -58,6 +58,10 @@ class Images:
         """The images as ±1: the upper half of the grey values is 1, on digits value > 8 of 16."""
         return replace(self, train=sign(self.train), test=sign(self.test))
 
+    def unit(self) -> Images:
+        """The images with pixels in [0, 1]."""
+        return replace(self, train=(self.train + 1) / 2, test=(self.test + 1) / 2)
+
     def to(self, device: Device) -> Images:
         """Move all four tensors to `device`."""
         names = ("train", "train_labels", "test", "test_labels")

@@ -23,14 +23,15 @@ PICTURES = -2
 LARGE = "/large"  # the presets of image sets larger than digits
 
 
-def presets(steps: int, widths: tuple[int, int, int, int] = (8, 128, 256, 512)) -> dict[str, Preset]:
-    """The presets around so many steps on digits; widths for smoke, digits, larger images, and the GPU."""
-    smoke, small, large, wide = widths
+def presets(steps: int, width: tuple[int, ...] = (8, 128, 256, 512), **options: tuple[Any, ...]) -> dict[str, Preset]:
+    """The presets around so many steps on digits; an option has four values: smoke, digits, larger images, GPU."""
+    given = {"width": width, "latent": (4, 16, 64, 100), **options}
+    smoke, small, large, wide = ({name: values[k] for name, values in given.items()} for k in range(4))
     return {
-        "smoke": Preset(3, 16, evaluations=1, samples=64, options={"width": smoke, "latent": 4}),
-        "cpu": Preset(steps, 64, evaluations=6, options={"width": small, "latent": 16}),
-        "cpu" + LARGE: Preset(4 * steps, 64, evaluations=8, samples=1000, options={"width": large, "latent": 64}),
-        "gpu": Preset(50_000, 128, evaluations=20, samples=5000, options={"width": wide, "latent": 100}),
+        "smoke": Preset(3, 16, evaluations=1, samples=64, options=smoke),
+        "cpu": Preset(steps, 64, evaluations=6, options=small),
+        "cpu" + LARGE: Preset(4 * steps, 64, evaluations=8, samples=1000, options=large),
+        "gpu": Preset(50_000, 128, evaluations=20, samples=5000, options=wide),
     }
 
 

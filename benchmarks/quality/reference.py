@@ -29,7 +29,7 @@ def logistic(train: Tensor, labels: Tensor, test: Tensor, classes: int, rounds: 
     >>> logistic(x, torch.tensor([0, 0, 1, 1]), torch.tensor([[-3.0], [3.0]]), 2)
     tensor([0, 1])
     """
-    weight, bias = (torch.zeros(*shape, requires_grad=True) for shape in ((classes, train.shape[1]), (classes,)))
+    weight, bias = (train.new_zeros(shape, requires_grad=True) for shape in ((classes, train.shape[1]), (classes,)))
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=rounds, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:

@@ -14,7 +14,7 @@ import pandas as pd
 from benchmarks import pictures, record
 from benchmarks.record import DamagedError, Folder, RecordError
 from benchmarks.reporting.looks import place
-from benchmarks.reporting.statistics import interval
+from benchmarks.statistics import interval
 
 FINAL, EMA = "final/", "ema/"
 """Prefixes of the columns of `runs` with the last metrics of the optimizer's answer, and of the players' average."""

@@ -10,8 +10,8 @@ from benchmarks.runner.spec import defaults, show
 from benchmarks.suites import SUITES
 from minimax.rules import BY_RATE as RULES
 
-WIDE = 20  # letters of a name
-BELOW = " " * (len("optimizer") + WIDE + 2)  # what stands below a name's first line
+WIDE = (10, 20)  # letters of what it is, and of its name
+BELOW = " " * (sum(WIDE) + 2)  # what stands below a name's first line
 
 
 def lines(files: Sequence[str]) -> Iterator[str]:
@@ -40,7 +40,7 @@ def lines(files: Sequence[str]) -> Iterator[str]:
 
 def entry(what: str, name: str, about: str) -> str:
     """The first line of an entry."""
-    return f"{what:9} {name:{WIDE}} {about}"
+    return f"{what:{WIDE[0]}} {name:{WIDE[1]}} {about}"
 
 
 def summary(kind: type) -> str:

@@ -90,6 +90,13 @@ def duration(text: str) -> float:
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
     """The options of a command line; exits with status 2 where they make no sense."""
+    values = _parser().read(arguments)
+    lists = {name: tuple(dict.fromkeys(value)) for name, value in values.items() if isinstance(value, list)}
+    values |= {**lists, "results": Path(values["results"]), "threads": values["threads"] or _threads(values["jobs"])}
+    return Options(**values)
+
+
+def _parser() -> Parser:
     parser = Parser("benchmarks.run", description="Play game optimizers on benchmark problems.", allow_abbrev=False)
 
     def one(*names: str, **how: Any) -> None:
@@ -109,12 +116,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     one("--steps", type=whole(10**9), metavar="N", help="budget: N gradients per player, in place of the preset's")
     one("--timeout", type=duration, default=math.inf, metavar="S", help="seconds for one cell")
     one("-j", "--jobs", type=whole(1000), metavar="N", help="cells at a time (CPU: as its cores allow, GPU: 1)")
-    one(
-        "--threads",
-        type=whole(1000),
-        metavar="N",
-        help="threads of a cell, part of what it is (1; with -j 1 OMP_NUM_THREADS)",
-    )
+    one("--threads", type=whole(1000), metavar="N", help="threads of one cell (1; with -j 1, OMP_NUM_THREADS)")
     one("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (cuda where there is one)")
     one("--data", metavar="NAME", help="data set for the problems that take one, or folder:PATH")
     one("--data-root", metavar="DIR", help="folder with real data sets, in torchvision's layout")
@@ -126,11 +128,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     flag("-n", "--dry-run", help="print the plan, its size and an estimate")
     one("--force", metavar="GLOB", help="play cells whose run id matches again from the start")
     one("--retry", choices=("failed",), help="play cells again that ended in error, oom or timeout")
-    values = parser.read(arguments)
-    unique: dict[str, Any] = {name: tuple(dict.fromkeys(x)) if isinstance(x, list) else x for name, x in values.items()}
-    return Options(
-        **unique | {"results": Path(unique["results"]), "threads": values["threads"] or _threads(values["jobs"])}
-    )
+    return parser
 
 
 def _threads(jobs: int | None) -> int:

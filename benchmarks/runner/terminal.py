@@ -8,11 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import TYPE_CHECKING, Any, TextIO
 
 from benchmarks.command import say
 from benchmarks.record import FAILED, PLAYED, STATUSES
+from benchmarks.statistics import interval
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -117,7 +117,7 @@ class Board:
                 yield title, name, "".join(state.mark for state in states), summary
 
     def _summary(self, headline: str, states: Sequence[State]) -> str:
-        parts = [f"{headline} {interval([s.value for s in states if s.status in PLAYED and s.value == s.value])}"]
+        parts = [f"{headline} {told([s.value for s in states if s.status in PLAYED and s.value == s.value])}"]
         running = [f"step {s.step}/{s.steps}" for s in states if s.status == "running" and s.steps]
         lost = [str(s.step) for s in states if s.status == "diverged"]
         parts += running[:1]
@@ -128,15 +128,16 @@ class Board:
         return "  ".join(parts)
 
 
-def interval(values: Sequence[float]) -> str:
-    """The median with the least and the greatest value.
+def told(values: Sequence[float]) -> str:
+    """The median and its interval.
 
-    >>> interval([0.1, 0.3, 0.2]), interval([])
+    >>> told([0.1, 0.3, 0.2]), told([])
     ('0.2 [0.1, 0.3]', '–')
     """
     if not values:
         return "–"
-    return f"{median(values):.3g}" + (f" [{min(values):.3g}, {max(values):.3g}]" if len(values) > 1 else "")
+    found = interval(values)
+    return f"{found.median:.3g}" + (f" [{found.low:.3g}, {found.high:.3g}]" if len(values) > 1 else "")
 
 
 def clock(seconds: float) -> str:

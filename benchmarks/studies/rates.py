@@ -1,6 +1,6 @@
 """Every optimizer on every closed-form game: steps and gradients to 1e-6, and the measured rate beside the theory's.
 
-`python -m benchmarks.studies.rates` writes `rates.csv` and `figures/rates.png` to results/games in a few minutes. All
+`python -m benchmarks.studies.rates` writes `rates.csv` and `figures/rates.png` to runs/games in a few minutes. All
 methods take plain gradient steps of one size per game, h = 1/(4L); none is tuned. Each row names the `law` of its
 residual: linear, with the factor per step in `theory`; O(1/k) or sublinear, with the measured power of the step in
 `exponent`; adaptive, where the step depends on the past; or why there is none.
@@ -25,7 +25,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import minimax as mm
+from benchmarks import exchange, record
 from benchmarks.reporting import figures
+from benchmarks.reporting.looks import place
 from minimax import games, tree
 from minimax.games import ClosedForm
 from minimax.linear_maps import Expansion
@@ -75,8 +77,8 @@ def beside(form: ClosedForm, by: float = 0.1) -> tuple[torch.Tensor, ...]:
 
 
 def play(form: ClosedForm, optimizer: mm.GameOptimizer, steps: int) -> dict[str, Any]:
-    """One run: how it ended, steps and gradients (a product counts as two per player), and its measured rate."""
-    z, n = beside(form), len(form.start)
+    """One run: how it ended, its steps and its cost in gradients, and its measured rate."""
+    z = beside(form)
     start, values, ended = magnitude(z), [residual(form.game, z)], "budget"
     cost = mm.Cost()
     for it in islice(mm.iterate(form.game, z, optimizer), steps):
@@ -88,7 +90,7 @@ def play(form: ClosedForm, optimizer: mm.GameOptimizer, steps: int) -> dict[str,
         if values[-1] <= TOLERANCE:
             ended = "converged"
             break
-    gradients = cost.gradients + 2 * n * cost.hvps
+    gradients = exchange.theory(len(z)).units(cost)
     ends = {"ended": ended, "steps": len(values) - 1, "gradients": gradients}
     return ends | {"rate": math.exp(slope(values)), "exponent": slope(values, of=np.log)}
 
@@ -138,8 +140,8 @@ def rows(steps: int) -> Iterator[dict[str, Any]]:
         h = 0.25 / form.lipschitz if 0 < form.lipschitz < math.inf else 0.1
         at = local(form)
         print(f"{form.name}: h = {h:.3g}", flush=True)
-        for name, kind in BY_NAME.items():
-            optimizer = kind.of(mm.sgd(h))
+        for name in sorted(BY_NAME, key=place):
+            optimizer = BY_NAME[name].of(mm.sgd(h))
             factor, law = theory(at, optimizer)
             row = {"game": form.name, "optimizer": name, "h": h, "law": law, "theory": factor}
             try:
@@ -191,14 +193,13 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.rates", description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=1000, help="budget of every run (default 1000)")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="where games/ lies (default results)")
+    parser.add_argument("--results", type=Path, default=Path("runs"), help="where games/ lies (default runs)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     table = pd.DataFrame(rows(options.steps))
     home = options.results / "games"
-    (home / "figures").mkdir(parents=True, exist_ok=True)
-    table.to_csv(home / "rates.csv", index=False, float_format="%.6g")
+    record.write_atomic(home / "rates.csv", table.to_csv(index=False, float_format="%.6g").encode())
     for path in (home / "rates.csv", *figures.save(draw(table), home / "figures" / "rates")):
         print(path)
 

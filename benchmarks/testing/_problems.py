@@ -29,7 +29,12 @@ STEPS = 20  # that every default optimizer has to play
 
 
 def check_problem(
-    kind: type[Problem], preset: str = "smoke", *, data: str | None = None, skip: Collection[str] = ()
+    kind: type[Problem],
+    preset: str = "smoke",
+    *,
+    data: str | None = None,
+    device: str = "cpu",
+    skip: Collection[str] = (),
 ) -> None:
     """Put a problem through all of `CHECKS`.
 
@@ -37,6 +42,7 @@ def check_problem(
         kind: the problem's class.
         preset: the size to check it at, where a step takes milliseconds.
         data: the data set; None for the problem's first. It is prepared, unless that takes a download.
+        device: where everything is to live.
         skip: names of checks to leave out.
 
     Raises:
@@ -49,7 +55,7 @@ def check_problem(
     kind.prepare(data, None, download=False)
     for name, check in CHECKS.items():
         if name not in skip:
-            check(partial(kind, preset, data))
+            check(partial(kind, preset, data, device))
 
 
 def _declarations(make: Make) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from minimax.diagnostics._looks import looks
 from minimax.diagnostics._spectrum import Spectrum, spectrum
 from minimax.errors import GameError
 from minimax.game import Game
@@ -135,7 +136,7 @@ def draw_phase(
     equilibrium: Players = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """The flow -F of a game of two numbers, and the paths of optimizers through it.
+    """The flow -F of a game of two numbers, and the paths of optimizers through it, each in the look of its name.
 
     Costs 2 `points`² gradients for the flow, and what the optimizers spend.
 
@@ -167,7 +168,7 @@ def draw_phase(
     whole("points", points, at_least=2)
     real("limits[0]", limits[0])
     real("limits[1]", limits[1], above=limits[0])
-    plt, sns = _libraries()
+    plt = _libraries()[0]
     start = (torch.tensor(1.0), torch.tensor(1.0)) if start is None else _values(start)
     if not _numbers(start):
         raise GameError("a phase portrait is of two players with one number each: use draw_paths.")
@@ -176,9 +177,9 @@ def draw_phase(
     x, y = (side.to(start[0]) for side in torch.meshgrid(grid, grid, indexing="xy"))
     u, v = _flow(game, start, x.reshape(-1), y.reshape(-1), batch, x.shape)
     ax.streamplot(grid.numpy(), grid.numpy(), u, v, color="0.75", linewidth=0.7, density=1.1, arrowsize=0.8, zorder=1)
-    for (name, optimizer), color in zip(named.items(), sns.color_palette("colorblind", len(named)), strict=True):
-        path = _path(game, optimizer, start, batch, steps, 10 * max(map(abs, limits)))
-        ax.plot(*path.T, color=color, linewidth=1.6, marker=".", markersize=3.5, label=name, zorder=3)
+    for name, style in looks(named).items():
+        path = _path(game, named[name], start, batch, steps, 10 * max(map(abs, limits)))
+        ax.plot(*path.T, **style, linewidth=1.6, markersize=3.5, label=name, zorder=3)
     ax.plot(*(float(s) for s in start), "o", color="black", markersize=5, zorder=4)
     if equilibrium is not None:
         ax.plot(*(float(s) for s in _values(equilibrium)), "*", color="black", markersize=12, zorder=4)
@@ -198,7 +199,7 @@ def draw_paths(
     center: Players = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """The paths of optimizers through a game of any size, seen on one plane.
+    """The paths of optimizers through a game of any size, seen on one plane, each in the look of its name.
 
     It is the plane through the center that shows most of all paths together: the two leading right singular vectors of
     their points less the center. The axes say how much of the squared distances each shows; what is left is not seen.
@@ -230,7 +231,7 @@ def draw_paths(
     whole("steps", steps, at_least=1)
     if not named or start is None:
         raise ValueError("paths of optimizers need optimizers, and a start: pass start=players.")
-    plt, sns = _libraries()
+    plt = _libraries()[0]
     game, start = game.functional(start)
     origin = _flat(start if center is None else game.functional(center)[1])
     away = float((_flat(start) - origin).norm())
@@ -238,8 +239,8 @@ def draw_paths(
     paths = {name: _path(game, each, start, batch, steps, far, origin) - origin for name, each in named.items()}
     plane, shares = _plane(torch.cat(list(paths.values())))
     ax = _axes(plt, ax)
-    for (name, path), color in zip(paths.items(), sns.color_palette("colorblind", len(paths)), strict=True):
-        ax.plot(*(path @ plane).T, color=color, linewidth=1.6, marker=".", markersize=3.5, label=name, zorder=3)
+    for name, style in looks(named).items():
+        ax.plot(*(paths[name] @ plane).T, **style, linewidth=1.6, markersize=3.5, label=name, zorder=3)
     ax.plot(*((_flat(start) - origin) @ plane), "o", color="black", markersize=5, zorder=4)
     if center is not None:
         ax.plot(0, 0, "*", color="black", markersize=12, zorder=4)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from minimax.linear_maps import Expansion
 from minimax.oracle import Oracle
 from minimax.tree import Point, Vector
 
@@ -55,11 +57,54 @@ def projected(game: Oracle, i: int, beam: Vector) -> Vector:
     return stacked([game.project(i, v_k) for v_k in candidates(beam)])
 
 
-def against(game: Oracle, us: Point, beam: Vector, i: int, batch: Any) -> tuple[Vector, Tensor]:
-    """Player i's gradients and losses at (us, v^k) for every candidate v^k, leaves of shape (K, ...) and (K,)."""
-    gradients, losses = [], []
-    for v_k in candidates(beam):
-        g, L = game.gradient((*us, v_k), i, batch)
-        gradients.append(g)
-        losses.append(L)
-    return stacked(gradients), torch.stack(losses)
+@dataclass(frozen=True, eq=False)
+class Beam:
+    """The candidates v^k of the last player beside the others, on one batch.
+
+    Args:
+        game: the oracle.
+        us: the other players.
+        leaves: the candidates, of shape (K, ...).
+        batch: the batch.
+    """
+
+    game: Oracle
+    us: Point
+    leaves: Vector
+    batch: Any
+
+    def answers(self) -> Tensor:
+        """The last player's losses, shape (K,)."""
+        last = len(self.us)
+        with torch.no_grad():
+            return torch.stack([self.game.loss((*self.us, v_k), last, self.batch) for v_k in candidates(self.leaves)])
+
+    def gradients(self, i: int) -> tuple[Vector, Tensor]:
+        """Player i's gradients and losses at every candidate, leaves of shape (K, ...) and (K,)."""
+        gradients, losses = [], []
+        for v_k in candidates(self.leaves):
+            g, L = self.game.gradient((*self.us, v_k), i, self.batch)
+            gradients.append(g)
+            losses.append(L)
+        return stacked(gradients), torch.stack(losses)
+
+    def descent(self, i: int, best: Tensor, near: Tensor | None) -> tuple[Vector, Tensor]:
+        """Player i's gradient and loss at the best candidate; the mean gradient of those that are near, if any are."""
+        if near is None:
+            return self.game.gradient((*self.us, pick(self.leaves, best)), i, self.batch)
+        g, L = self.gradients(i)
+        return mean(g, near), pick([L], best)[0]
+
+
+def joins(at: Expansion, D: Tensor, steps: int, factor: float) -> bool:
+    """Whether candidates near one another merge faster than play goes on, and so join it before they are chosen again.
+
+    Args:
+        at: the game at the equilibrium.
+        D: the step sizes, a diagonal matrix.
+        steps: moves of the candidates per step.
+        factor: by how much a step of one candidate's play contracts.
+    """
+    v = at.blocks[-1]
+    apart = float(torch.linalg.eigvals(at.eye[v, v] - D[v, v] @ at.J[v, v]).abs().max()) ** steps
+    return apart < 1 - 1e-12 and apart < factor + 1e-9

@@ -24,6 +24,18 @@ def solved_for(z: Point) -> Vector:
     return z[smaller(z)] if len(z) == 2 else tree.join(z)
 
 
+def flat(metric: Any) -> Any:
+    """A rule's metric as one number, or as one tensor."""
+    return ravel(metric) if isinstance(metric, list) else metric
+
+
+def enough(unknowns: int) -> int:
+    """Iterations for an exact solve and then some for rounding; for networks, where that is out of reach, 10."""
+    if unknowns > 512:
+        return 10
+    return max(10, 2 * unknowns) if tree.transformed() else max(40, 4 * unknowns)
+
+
 @dataclass(frozen=True, eq=False)
 class System:
     """(I + Q A H_o) Δ = d, H_o being DF without its own-player blocks: the best moves given the others'.

@@ -72,7 +72,9 @@ class Implicit(Ruled):
 
         def restricted(v: Tensor) -> Tensor:
             u = Q(v)
-            return Q(v - u + hessian(u))
+            curved = Q(v - u)  # 0 on boxes and simplices, up to rounding, by which no system may be solved
+            noise = 64 * torch.finfo(v.dtype).eps * v.norm()
+            return Q(hessian(u)) + torch.where(curved.norm() > noise, curved, 0)
 
         return Q, restricted
 

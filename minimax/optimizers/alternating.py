@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from minimax import tree
-from minimax.errors import GameError
 from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Info, Ruled, State, counted
+from minimax.optimizers._turns import check, listed, scheduled
 from minimax.oracle import Oracle
 from minimax.tree import Point
-from minimax.validation import flag, shown, whole
+from minimax.validation import flag
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,13 @@ class AlternatingGDA(Ruled):
     With `steps=(1, 5), order=(1, 0)` it is the k-critic-steps loop of WGAN.
 
     Cost per step: one gradient per player's move, Σ steps in all.
+    State: the rules' memories alone.
+    Differs from the paper: in Goodfellow et al. the critic moves first; here `order` says who does.
 
     Args:
         rule: one rule for all players, or a tuple with one each.
         steps: how many moves each player makes per step; one number for all, or a tuple with one each.
-        order: the order in which they move, a permutation of the players' indices; None for first to last.
+        order: a permutation of the players' indices in a tuple; None for first to last.
         fresh: draw a batch of its own for every move (Σ steps draws). By default the j-th moves of all players share
             the j-th batch (max steps draws), and a player's last move coincides with the last batch.
 
@@ -57,52 +59,31 @@ class AlternatingGDA(Ruled):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.steps, int | tuple) or self.steps == ():
-            raise ValueError(f"steps must be an integer >= 1 or a tuple with one per player, got {shown(self.steps)}.")
-        for k in self._each:
-            whole("steps", k, at_least=1)
-        if self.order is not None and not _permutation(self.order):
-            raise ValueError(f"order must be a permutation of 0..n-1 in a tuple, got {shown(self.order)}.")
+        check(self.steps, self.order)
         flag("fresh", self.fresh)
         if self.fresh and isinstance(self.steps, int):
             raise ValueError(f"fresh needs steps as a tuple with one entry per player, got steps={self.steps}.")
 
     @property
-    def _each(self) -> tuple[int, ...]:
-        return (self.steps,) if isinstance(self.steps, int) else self.steps
-
-    @property
     def draws(self) -> int:
-        return sum(self._each) if self.fresh else max(self._each)
+        return sum(listed(self.steps)) if self.fresh else max(listed(self.steps))
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
-        steps, order = self._schedule(game.players)
+        steps, order = scheduled(self.steps, self.order, len(z))
+        rules, used = self.rules(len(z)), 0
         new, memories = list(z), list(state["rules"])
         gradients, losses, point = list(z), [z[0][0]] * len(z), list(z)
-        used = 0
         for i in order:
             mine = batches[used : used + steps[i]] if self.fresh else batches[self.draws - steps[i] :]
             used += steps[i]
             for batch in mine:
                 point[i] = new[i]
                 gradients[i], losses[i] = game.gradient(tuple(new), i, batch)
-                d, memories[i] = self.rules(len(z))[i].move(new[i], gradients[i], memories[i], state["step"])
+                d, memories[i] = rules[i].move(new[i], gradients[i], memories[i], state["step"])
                 new[i] = game.project(i, tree.add(new[i], d))
         info = Info(tuple(losses), tuple(gradients), at="each player's last move", point=tuple(point))
         return tuple(new), counted(state | {"rules": memories}), info
 
-    def _schedule(self, players: int) -> tuple[tuple[int, ...], Sequence[int]]:
-        steps = (self.steps,) * players if isinstance(self.steps, int) else self.steps
-        order = range(players) if self.order is None else self.order
-        for name, entries in (("steps", steps), ("order", order)):
-            if len(entries) != players:
-                raise GameError(f"{name} has {len(entries)} entries for {players} players: pass one per player.")
-        return steps, order
-
     def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
-        steps, order = self._schedule(len(at.blocks))
+        steps, order = scheduled(self.steps, self.order, len(at.blocks))
         return LinearMap(at.in_turn([at.blocks[i] for i in order for _ in range(steps[i])], D))
-
-
-def _permutation(order: object) -> bool:
-    return isinstance(order, tuple) and set(order) == set(range(len(order)))

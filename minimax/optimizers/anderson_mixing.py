@@ -28,6 +28,8 @@ class AndersonMixing(Wrapper):
     game) mixing would return where it was, |z⁺ - z| < δ |f|, for ever; then the step is T z, which feeds the memory.
 
     Cost per step: that of the inner optimizer, and a QR of m columns. Memory: 2m + 2 copies of the players.
+    State: `T` T z and `f` of the last step, flat; `ΔT` and `Δf`, of shape (m, n); `inner`, the inner one's state.
+    Differs from the paper: any optimizer is mixed; least squares are regularised; no step stands still.
 
     Args:
         inner: the optimizer whose step is T; a map of z alone, so best with a rule without memory.

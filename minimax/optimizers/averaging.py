@@ -13,9 +13,8 @@ from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Hyperparameter, Info, State, Wrapper, counted
 from minimax.optimizers.extragradient import ExtraGradient
 from minimax.oracle import Oracle
-from minimax.rules.rule import zero
 from minimax.tree import Point
-from minimax.validation import hyperparameter
+from minimax.validation import hyperparameter, real
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,13 @@ class Averaging(Wrapper):
     `answer`. On a bilinear game the mean converges where play itself may circle for ever.
 
     Cost per step: that of the inner optimizer. Memory: one copy of the players, `state["mean"]`, z̄_t.
+    State: `mean` z̄_t; `inner`, the state of the optimizer inside.
+    Differs from the paper: of all players at once, and of any optimizer.
 
     Args:
         inner: the optimizer that plays; its play is unchanged.
         decay: β in [0, 1) for the exponential average, a float, tensor, or schedule; None for the mean.
-        power: q >= 0, likewise, for the mean only.
+        power: q >= 0, for the mean only.
 
     Raises:
         ValueError: a decay outside [0, 1), a negative power, or both together.
@@ -48,17 +49,17 @@ class Averaging(Wrapper):
     """
 
     decay: Hyperparameter | None = None
-    power: Hyperparameter = 0.0
+    power: float = 0.0
 
     name: ClassVar[str] = "averaging"
     usual = ExtraGradient
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        hyperparameter("power", self.power, at_least=0)
+        real("power", self.power, at_least=0)
         if self.decay is not None:
             hyperparameter("decay", self.decay, at_least=0, below=1)
-            if not zero(self.power):
+            if self.power:
                 raise ValueError(f"power goes without decay, got power={self.power}, decay={self.decay}: pass one.")
 
     def average(self, state: State) -> Point | None:
@@ -69,7 +70,7 @@ class Averaging(Wrapper):
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         z, inner, info = self.inner.update(game, z, state["inner"], batches)
-        q = self.at(self.power, state)
+        q = self.power
         weight = (q + 1) / (state["step"].double() + 1 + q) if self.decay is None else 1 - self.at(self.decay, state)
         mean = [tree.lerp(average, z_i, weight) for average, z_i in zip(state["mean"], z, strict=True)]
         return z, counted(state | {"inner": inner, "mean": mean}), info

@@ -9,11 +9,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from minimax import tree
 from minimax.linear import ravel
 from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Info, Ruled, State, counted, moved
-from minimax.optimizers._competitive import System, solved_for
+from minimax.optimizers._competitive import System, enough, flat, solved_for
 from minimax.optimizers._tangent import stopped
 from minimax.oracle import Oracle
 from minimax.tree import Point
@@ -34,6 +33,8 @@ class CompetitiveGradientDescent(Ruled):
     Cost per step: one gradient per player, and 2 + 2k products for k iterations (n players: n(n-1)(1 + k)). Where
     rounding has lost the residual, 2 more compute it anew. The residual |d - (I + A H_o) Δ| / |d|, in the norm of
     A⁻¹, and k are in `Info.extra`. Far from 0 the step is not the method's; then the `Status` of a run says so.
+    State: `correction`, Δ - d of the last step, flat, of the players that are solved for; the rules' memories.
+    Differs from the paper: by the warm start, by other rules than SGD and ACGD's, and by the constraints.
 
     Args:
         rule: one rule for all players, or a tuple with one each; one that has a metric.
@@ -80,26 +81,15 @@ class CompetitiveGradientDescent(Ruled):
             local=local,
             z=z,
             d=[ravel(d_i) for d_i, _ in stops],
-            A=[_flat(rule.metric(memory, state["step"])) for rule, memory in rules],
+            A=[flat(rule.metric(memory, state["step"])) for rule, memory in rules],
             Q=[Q_i for _, Q_i in stops],
             tolerance=self.tolerance,
-            iterations=self._limit(len(state["correction"])),
+            iterations=self.iterations or enough(len(state["correction"])),
         )
         Δ, correction, solved = system.solve(state["correction"])
         z = moved(game, z, Δ)
         info = Info(local.losses, local.field, extra=solved.told(self.tolerance))
         return z, counted(state | {"correction": correction}), info
 
-    def _limit(self, unknowns: int) -> int:
-        if self.iterations is not None:
-            return self.iterations
-        if unknowns > 512:
-            return 10
-        return max(10, 2 * unknowns) if tree.transformed() else max(40, 4 * unknowns)
-
     def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
         return LinearMap(at.eye - torch.linalg.solve(at.eye + D @ at.off, D @ at.J))
-
-
-def _flat(metric: Any) -> Any:
-    return ravel(metric) if isinstance(metric, list) else metric

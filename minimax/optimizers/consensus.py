@@ -24,6 +24,8 @@ class ConsensusOptimization(Ruled):
     bilinear game converges for h < 2γ / (1 + γ²σ²). Too large a γ also makes bad stationary points attractive.
 
     Cost per step: one gradient per player and one Hessian-vector product.
+    State: the rules' memories alone.
+    Differs from the paper: only by `unbiased`; the paper takes both factors from one batch.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

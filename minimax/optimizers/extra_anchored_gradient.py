@@ -26,6 +26,8 @@ class ExtraAnchoredGradient(Ruled):
     and decreases it: α_{k+1} = α_k (1 - α_k²L² / ((k + 1)(k + 3)(1 - α_k²L²))).
 
     Cost per step: two gradients per player. Memory: one copy of the players.
+    State: `anchor` z_0; `ratio` α_k/h, a 0-dim float64; the rules' memories.
+    Differs from the paper: in nothing with sgd.
 
     Args:
         rule: one rule for all players, or a tuple with one each; sgd is what the theory is about.

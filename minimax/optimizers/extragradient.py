@@ -23,6 +23,8 @@ class ExtraGradient(Ruled):
     Adam as the rule this is ExtraAdam: both half steps update the moments, both displacements start from the saved z.
 
     Cost per step: two gradients per player.
+    State: the rules' memories alone, which both half steps update.
+    Differs from the paper: any rule moves; ρ = 1 and one sample for both half steps are Korpelevich's.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

@@ -26,6 +26,8 @@ class FastExtraGradient(Ruled):
     ρ > -1/(2L): convex-concave games (ρ = 0), and with ρ < 0 some that are not.
 
     Cost per step: two gradients per player. Memory: one copy of the players.
+    State: `anchor` z_0; the rules' memories.
+    Differs from the paper: ρ is given in units of h.
 
     Args:
         rule: one rule for all players, or a tuple with one each; sgd(1/L) is what the theory is about.

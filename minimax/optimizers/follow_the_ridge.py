@@ -30,6 +30,9 @@ class FollowTheRidge(Implicit):
 
     Cost per step: two gradients and 2 + 2k Hessian-vector products for k iterations. The relative residual of the
     normal equations and k are in `Info.extra`; if it is far off the tolerance, the `Status` of a run says so.
+    State: the rules' memories alone.
+    Differs from the paper: the ridge is followed for the leader's move as its rule and constraint leave it, and solves
+    are truncated.
 
     Args:
         rule: one rule for both players, or a tuple with one each.

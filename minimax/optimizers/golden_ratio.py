@@ -26,6 +26,9 @@ class GoldenRatio(Ruled):
     is a heuristic that tunes their rate.
 
     Cost per step: one gradient per player. Memory: three copies of the players.
+    State: `mean` z̄_{k-1}, `past` z_{k-1}, `past_move` the rule's move there, `λ` λ_{k-1}, `θ` θ_{k-1}; the rules'
+    memories.
+    Differs from the paper: the rule's first move finds λ_1.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

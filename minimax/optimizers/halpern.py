@@ -24,6 +24,8 @@ class Halpern(Wrapper):
     T should be a map of z alone, so a rule without memory; extragradient on a bilinear game is nonexpansive for hσ ≤ 1.
 
     Cost per step: that of the inner optimizer. Memory: one copy of the players.
+    State: `anchor` z_0; `inner`, the state of the optimizer inside.
+    Differs from the paper: T is a step of any optimizer.
 
     Args:
         inner: the optimizer whose step is T.

@@ -23,6 +23,8 @@ class HamiltonianDescent(Ruled):
     drawn to every stationary point, maxima and saddles of the players' own losses included.
 
     Cost per step: one gradient per player and one Hessian-vector product.
+    State: the rules' memories alone.
+    Differs from the paper: any rule moves along Jᵀξ.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

@@ -25,6 +25,8 @@ class JARE(Ruled):
     `PolicyPrediction` and of SGA without its sign rule. `NagarajanKolter` does this for one player alone.
 
     Cost per step: one gradient per player and one Hessian-vector product per ordered pair of players.
+    State: the rules' memories alone.
+    Differs from the paper: for any number of players, not two.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

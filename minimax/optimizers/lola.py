@@ -27,6 +27,8 @@ class LOLA(Ruled):
 
     Cost per step: one gradient per player and two Hessian-vector products per ordered pair of players; in general-sum
     games one more gradient per pair.
+    State: the rules' memories alone.
+    Differs from the paper: exact derivatives in place of policy gradients.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

@@ -26,6 +26,8 @@ class Lookahead(Wrapper):
     inner one's, every outer synchronisation also starts a new inner round, as in the paper's nested Lookahead-minmax.
 
     Cost per step: that of the inner optimizer. Memory: one copy of the players.
+    State: `slow` z_s, where the round began; `inner`, the state of the optimizer inside.
+    Differs from the paper: nesting is by wrapping, and α may follow a schedule.
 
     Args:
         inner: the optimizer that takes the fast steps.

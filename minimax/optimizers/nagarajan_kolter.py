@@ -25,6 +25,8 @@ class NagarajanKolter(Ruled):
     do it, has one). A bilinear game has the eigenvalues ησ² ± iσ√(1 - η²σ²) instead of ±iσ.
 
     Cost per step: one gradient per player and one Hessian-vector product per other player.
+    State: the rules' memories alone.
+    Differs from the paper: for any number of players; the regularised one is chosen by `generator`.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

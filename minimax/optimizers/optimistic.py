@@ -25,6 +25,8 @@ class OptimisticGDA(Ruled):
     forward-reflected-backward splitting (Malitsky & Tam, 2020), which solves every convex-concave game for h < 1/(2L).
 
     Cost per step: one gradient per player. Memory: one copy of the players.
+    State: `past`, per player the last displacement d_{t-1}; the rules' memories.
+    Differs from the paper: what is remembered is the rule's move, not the gradient, and the first step is a plain one.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

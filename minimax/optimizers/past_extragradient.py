@@ -25,6 +25,8 @@ class PastExtraGradient(Ruled):
     the first step explores nowhere).
 
     Cost per step: one gradient per player. Memory: one copy of the players.
+    State: `past`, per player the last displacement d_{t-1}; the rules' memories.
+    Differs from the paper: d_{-1} = 0, so the first step explores nowhere.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

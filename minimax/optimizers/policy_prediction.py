@@ -25,6 +25,9 @@ class PolicyPrediction(Ruled):
     Letcher et al. call it LookAhead. (`Lookahead`, slow and fast weights, is another method.)
 
     Cost per step: one gradient per player and one Hessian-vector product per ordered pair of players.
+    State: the rules' memories alone.
+    Differs from the paper: exact gradients and H_oξ to first order in α, where Zhang & Lesser take the gradient at the
+    predicted point.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

@@ -27,6 +27,8 @@ class SymplecticGradientAdjustment(Ruled):
     there. On a cooperative game A = 0 and this is gradient descent; in zero-sum games Aᵀξ = -H_oξ.
 
     Cost per step: one gradient per player and two Hessian-vector products.
+    State: the rules' memories alone.
+    Differs from the paper: only by `align` and ε being options; ε = 0.1 is what its authors use.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

@@ -22,6 +22,8 @@ class SimultaneousGDA(Ruled):
     whatever h is; see `AlternatingGDA` and `ExtraGradient` for the two classic cures.
 
     Cost per step: one gradient per player.
+    State: the rules' memories alone.
+    Differs from the paper: it is the Euler step of the paper's flow in continuous time, by any rule.
 
     Args:
         rule: one rule for all players, or a tuple with one each (two time scales).

@@ -28,6 +28,8 @@ class SOS(Ruled):
     shapes its opponents as LOLA does, but keeps the fixed points of `PolicyPrediction`.
 
     Cost per step: as `LOLA`. p is in `Info.extra`.
+    State: the rules' memories alone.
+    Differs from the paper: in nothing; p is shared by all players, as there.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

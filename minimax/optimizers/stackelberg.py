@@ -30,6 +30,8 @@ class StackelbergGradient(Implicit):
 
     Cost per step: two gradients (three in general-sum games) and 1 + k Hessian-vector products for k iterations. The
     relative residual and k are in `Info.extra`; if it is far off the tolerance, the `Status` of a run says so.
+    State: the rules' memories alone.
+    Differs from the paper: solves are truncated, and constraints are answered for.
 
     Args:
         rule: one rule for both players, or a tuple with one each; the follower's should be the faster.

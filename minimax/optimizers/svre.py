@@ -30,6 +30,8 @@ class SVRE(Ruled):
     minibatches of one pass); then two per iteration, less one, as the first half step sees F(z_s) alone.
 
     Cost per step: snapshot + 4 iterations - 2 gradients per player.
+    State: the rules' memories alone; the snapshot is taken anew by every step.
+    Differs from the paper: the epoch's length is fixed and not drawn, so that a step's cost is.
 
     Args:
         rule: one rule for all players, or a tuple with one each; with adam it is SVREAdam.

@@ -30,6 +30,8 @@ class Unrolled(Ruled):
 
     Cost per step, two players: 2 + 3K gradients and 2K Hessian-vector products; memory grows by K copies of the
     followers and of their rules' memories.
+    State: the rules' memories alone; steps ahead are forgotten.
+    Differs from the paper: there may be several followers, whose rules' memories are differentiated through too.
 
     Args:
         rule: one rule for all players, or a tuple with one each.
@@ -39,8 +41,7 @@ class Unrolled(Ruled):
     Raises:
         ValueError: steps below 1.
         GameError: one player only.
-        RuntimeError: a follower's `from_torch` rule under `vmap` or `torch.compile`, or around an optimizer that has no
-            option `differentiable`.
+        RuntimeError: a follower's `from_torch` rule under `vmap` or `torch.compile`, or without `differentiable`.
 
     Example:
         >>> import torch, minimax as mm

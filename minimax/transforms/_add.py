@@ -8,26 +8,28 @@ from torch import Tensor
 
 from minimax.game import Game
 from minimax.oracle import Loss, Oracle
+from minimax.rules import Hyperparameter
 from minimax.transforms.around import Payoff
 from minimax.transforms.checks import check_player, checked_game
 from minimax.tree import Point
-from minimax.validation import function, whole
+from minimax.validation import function, hyperparameter, whole
 
 
-def add(game: Game, term: Loss, player: int) -> Game:
-    """The game with `term(*players, batch)` added to one player's loss; a zero-sum game becomes a general-sum one.
+def add(game: Game, term: Loss, player: int, weight: Hyperparameter = 1.0) -> Game:
+    """The game in which one player pays weight · `term(*players, batch)` more; a zero-sum one becomes general-sum.
 
     Costs nothing more: the player's gradient is that of the sum. Wrap micro-batches and ranks around it, not inside:
     `accumulate(add(game, term, 1), 4)`.
 
     Args:
         game: the losses.
-        term: a scalar, of the losses' arguments; one of `minimax.penalties` with its weight, say.
+        term: a scalar, of the losses' arguments; one of `minimax.penalties`, say.
         player: the index of the player who pays it.
+        weight: a float, a 0-dim tensor or a schedule step -> float.
 
     Raises:
         TypeError: a game that is none, or a term that is no function.
-        ValueError: a player that is no index.
+        ValueError: a player that is no index, or a weight that is no number.
         GameError: a player that there is not (at the first evaluation, if only that tells how many there are).
 
     Example:
@@ -39,18 +41,19 @@ def add(game: Game, term: Loss, player: int) -> Game:
     checked_game("game", game)
     function("term", term, "a function of the players (and the batch)")
     whole("player", player, at_least=0)
+    hyperparameter("weight", weight)
     if game.count is not None:
         check_player(player, game.count)
-    return game.through(lambda inner: _Added(inner, term, player))
+    return game.through(lambda inner: _Added(inner, term, player, weight))
 
 
 class _Added(Payoff):
-    def __init__(self, inner: Oracle, term: Loss, player: int) -> None:
+    def __init__(self, inner: Oracle, term: Loss, player: int, weight: Hyperparameter) -> None:
         super().__init__(inner)
         check_player(player, self.players)
-        self.term, self.player = term, player
+        self.term, self.player, self.weight = term, player, weight
 
     def pays(self, i: int, loss: Tensor, z: Point, batch: Any) -> Tensor:
         if i != self.player:
             return loss
-        return self.scalar(loss + self.call(self.term, z, batch), i)
+        return self.scalar(loss + self.weighed(self.weight, self.call(self.term, z, batch)), i)

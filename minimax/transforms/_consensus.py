@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from minimax.game import Game
+from minimax.rules import Hyperparameter
 from minimax.transforms._gradient_norms import checked_weight, penalised
 
 
-def consensus(game: Game, gamma: float | Tensor = 0.1) -> Game:
+def consensus(game: Game, gamma: Hyperparameter = 0.1) -> Game:
     """The game L_i + γ/2 |F|²: all players pay for the gradients of all, and plain play is consensus optimization.
 
     Args:
         game: the losses.
-        gamma: γ >= 0.
+        gamma: γ >= 0, a float, a 0-dim tensor or a schedule step -> float.
 
     Raises:
         ValueError: a gamma that is negative or no number.

@@ -12,12 +12,14 @@ from minimax.errors import GameError
 from minimax.game import Game
 from minimax.linearization import Linearization
 from minimax.oracle import Oracle
+from minimax.rules import Hyperparameter
+from minimax.rules.rule import zero
 from minimax.transforms.around import Payoff
 from minimax.transforms.checks import checked_game
 from minimax.tree import Point, Vector
-from minimax.validation import real, shown
+from minimax.validation import hyperparameter, shown
 
-Weights: TypeAlias = Sequence[Sequence[float | Tensor]]
+Weights: TypeAlias = Sequence[Sequence[Hyperparameter]]
 
 
 def gradient_norms(game: Game, weights: Weights) -> Game:
@@ -33,11 +35,12 @@ def gradient_norms(game: Game, weights: Weights) -> Game:
 
     Args:
         game: the losses.
-        weights: Γ, one row per player, numbers >= 0 or 0-dim tensors.
+        weights: Γ, one row per player, numbers >= 0, 0-dim tensors or schedules step -> number.
 
     Raises:
         ValueError: a weight that is negative or no number.
-        GameError: when the game is played, weights that are not square or not as many as the players.
+        GameError: when the game is played, weights that are not square or not as many as the players; a schedule when
+            the game is looked at outside of an optimizer's step.
 
     Example:
         >>> import torch, minimax as mm
@@ -72,20 +75,20 @@ class _Penalised(Payoff):
         self.alike = len(set(self.Γ)) == 1 and bool(self._pays(0))  # then one product serves all players
 
     def _pays(self, i: int) -> list[int]:
-        return [j for j, weight in enumerate(self.Γ[i]) if isinstance(weight, Tensor) or weight]
+        return [j for j, weight in enumerate(self.Γ[i]) if not zero(weight)]
 
     def _value(self, L_i: Tensor, ξ: Point, i: int) -> Tensor:
-        return tree.total([L_i, *(self.Γ[i][j] / 2 * tree.dot(ξ[j], ξ[j]) for j in self._pays(i))])
+        return tree.total([L_i, *(self.weighed(self.Γ[i][j], tree.dot(ξ[j], ξ[j]) / 2) for j in self._pays(i))])
 
     def _pull(self, local: Linearization, i: int, of: int) -> Vector:
         """½ ∂_i Σ_j Γ_of,j |ξ_j|²."""
         row, paid = self.Γ[of], self._pays(of)
         if len(paid) == 1:
-            return local.vjp_block(paid[0], i, tree.scale(row[paid[0]], local.field[paid[0]]))
+            return local.vjp_block(paid[0], i, tree.scale(self.at(row[paid[0]]), local.field[paid[0]]))
         return self._pulls(local, row)[i]
 
     def _pulls(self, local: Linearization, row: Sequence[Any]) -> Point:
-        return local.vjp(tuple(tree.scale(weight, ξ_j) for weight, ξ_j in zip(row, local.field, strict=True)))
+        return local.vjp(tuple(tree.scale(self.at(weight), ξ_j) for weight, ξ_j in zip(row, local.field, strict=True)))
 
     def price(self, i: int) -> tuple[int, int]:
         return 0, int(i == 0 if self.alike else bool(self._pays(i)))  # the losses hold the gradients
@@ -117,6 +120,6 @@ class _Penalised(Payoff):
 
 def checked_weight(name: str, weight: Any) -> None:
     """Refuse what is no weight of a penalty."""
-    real(name, weight, at_least=0, tensor=True)
+    hyperparameter(name, weight, at_least=0)
     if isinstance(weight, Tensor) and weight.dim():
         raise ValueError(f"{name} must be one number, got {shown(weight)}: an ensemble has one game for all members.")

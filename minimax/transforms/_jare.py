@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from minimax.game import Game
+from minimax.rules import Hyperparameter
 from minimax.transforms._gradient_norms import checked_weight, penalised
 
 
-def jare(game: Game, gamma: float | Tensor = 0.1) -> Game:
+def jare(game: Game, gamma: Hyperparameter = 0.1) -> Game:
     """The game L_i + γ/2 Σ_{j≠i} |∂_j L_j|²: every player pays for the others' gradients.
 
     Args:
         game: the losses.
-        gamma: γ >= 0.
+        gamma: γ >= 0, a float, a 0-dim tensor or a schedule step -> float.
 
     Raises:
         ValueError: a gamma that is negative or no number.

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from minimax.game import Game
+from minimax.rules import Hyperparameter
 from minimax.transforms._gradient_norms import Weights, checked_weight, penalised
 from minimax.transforms.checks import check_player
 from minimax.validation import whole
 
 
-def nagarajan_kolter(game: Game, eta: float | Tensor = 0.1, generator: int = 0) -> Game:
+def nagarajan_kolter(game: Game, eta: Hyperparameter = 0.1, generator: int = 0) -> Game:
     """The game in which the generator alone pays η |∂_j L_j|² for every other player j (no factor ½).
 
     Args:
         game: the losses.
-        eta: η >= 0.
+        eta: η >= 0, a float, a 0-dim tensor or a schedule step -> float.
         generator: the index of the player who pays.
 
     Raises:
@@ -33,8 +32,10 @@ def nagarajan_kolter(game: Game, eta: float | Tensor = 0.1, generator: int = 0) 
     checked_weight("eta", eta)
     whole("generator", generator, at_least=0)
 
+    twice = (lambda step: 2 * eta(step)) if callable(eta) else 2 * eta
+
     def rows(n: int) -> Weights:
         check_player(generator, n)
-        return tuple(tuple(2 * eta if i == generator != j else 0.0 for j in range(n)) for i in range(n))
+        return tuple(tuple(twice if i == generator != j else 0.0 for j in range(n)) for i in range(n))
 
     return penalised(game, rows)

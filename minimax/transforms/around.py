@@ -8,6 +8,7 @@ from torch import Tensor
 
 from minimax.linearization import Linearization
 from minimax.oracle import Oracle
+from minimax.rules import Hyperparameter
 from minimax.tree import Point, Vector
 
 
@@ -73,6 +74,11 @@ class Payoff(Around):
     def __init__(self, inner: Oracle) -> None:
         super().__init__(inner)
         self.signs = None  # what one player alone pays ends zero-sum play
+
+    def weighed(self, weight: Hyperparameter, term: Any) -> Any:
+        """weight · term, in the term's dtype, whatever a schedule's is."""
+        now = self.at(weight)
+        return (now.to(term.dtype) if isinstance(now, Tensor) and isinstance(term, Tensor) else now) * term
 
     def pays(self, i: int, loss: Tensor, z: Point, batch: Any) -> Tensor:
         """What player i pays, `loss` being its loss in the game inside; differentiable."""

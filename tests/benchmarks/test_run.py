@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -13,6 +14,9 @@ import pytest
 from benchmarks import record, report, run
 from benchmarks.reporting import suite
 from benchmarks.runner.options import parse, seeds
+from benchmarks.suites import SUITES
+from minimax.optimizers import BY_NAME
+from minimax.rules import BY_RATE
 
 ROOT = Path(__file__).parents[2]
 TINY = str(Path(__file__).with_name("tiny.py"))
@@ -155,7 +159,56 @@ def test_results_of_another_version_are_left_alone(command, home, capsys):
 def test_the_catalogue_names_everything(capsys):
     assert run.main(["--list", "--import", TINY]) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in ("suite      gans", "problem    tiny ", "optimizer  extragradient", "digits"))
+    for name in (*SUITES, "tiny", "bilinear", *BY_NAME, "halfway", *BY_RATE):
+        assert re.search(rf"^\w+ +{re.escape(name)} ", out, re.MULTILINE), name
+    for text in ("smoke: 4 steps of 2", "explore=1;fresh=false", "lr;momentum=0", "data: digits, mnist"):
+        assert text in out
+    assert "played by extragradient, simultaneous[lr=0.1]" in out and "not by consensus: its fixed points" in out
+
+
+def test_a_problem_has_optimizers_of_its_own(command, capsys):
+    assert run.main(command("-p", "tiny-picky", "--seeds", "0", "-n")) == 0
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[:-1]] == [
+        "extragradient",
+        "simultaneous[lr=0.1]",
+    ]
+
+
+def test_what_cannot_be_played_is_in_the_tables_and_no_failure(command, home, capsys):
+    words = command("-p", "tiny-picky", "-p", "alone", "-o", "consensus", "-o", "stackelberg", "--seeds", "0")
+    assert run.main(words) == 0
+    assert sorted(statuses(home).values()) == ["ok", "ok", "skipped", "skipped"]
+    summary = pd.read_csv(home / "summary.csv").set_index(["title", "label"])
+    assert summary.skipped.sum() == 2 and summary.failed.sum() == 0
+    runs = pd.read_csv(home / "runs.csv").set_index(["title", "label"])
+    assert runs.loc[("tiny-picky", "consensus"), "reason"] == "consensus: its fixed points are others here"
+    assert run.main(words) == 0 and "0 to do" in capsys.readouterr().out
+
+
+def test_a_users_file_brings_problems_and_optimizers(command, home):
+    assert run.main(command("-p", "tiny", "-o", "halfway", "-o", "lookahead[inner=halfway]", "--seeds", "0")) == 0
+    assert set(statuses(home).values()) == {"ok"}
+
+
+def test_an_optimizers_name_is_taken_once(command, tmp_path, capsys):
+    (tmp_path / "own.py").write_text(
+        "import minimax as mm\nclass Mine(mm.SimultaneousGDA):\n    name = 'extragradient'\n"
+    )
+    assert run.main(command("--import", str(tmp_path / "own.py"), "-p", "alone")) == 2
+    assert "two optimizers are named extragradient" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("jobs, threads", [("1", 2), ("2", 1)])
+def test_a_lone_run_has_the_threads_of_the_environment(command, monkeypatch, jobs, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert parse(command("-p", "alone", "-j", jobs)).threads == threads
+    assert parse(command("-p", "alone", "-j", jobs, "--threads", "3")).threads == 3
+
+
+def test_everything_goes_to_runs_unless_told(tmp_path):
+    assert parse(["-p", "alone"]).results == Path("runs")
+    ignored = subprocess.run(["git", "check-ignore", "runs/gans/summary.csv"], cwd=ROOT, check=False)
+    assert ignored.returncode in (0, 128)  # 128: no checkout
 
 
 def test_a_report_is_the_same_at_every_writing(command, home, capsys):

@@ -85,6 +85,20 @@ def test_a_follower_that_is_stopped_everywhere_leaves_the_leader_its_own_gradien
         assert info.extra["residual"] == 0
 
 
+@pytest.mark.parametrize("kind", [mm.StackelbergGradient, mm.FollowTheRidge])
+def test_a_follower_that_is_indifferent_along_its_face_answers_nothing(kind: type[mm.Ruled]) -> None:
+    """On a bilinear game within simplices, f_yy = 0: both are projected simultaneous play, as without constraints."""
+    closed = mm.games.rock_paper_scissors()
+    z = tuple((z_i + 0.1 * torch.randn(3)).softmax(-1) for z_i in closed.start)
+    ends = []
+    for optimizer in (kind(mm.sgd(0.1)), mm.SimultaneousGDA(mm.sgd(0.1))):
+        players, state = z, optimizer.init(closed.game, z)
+        for _ in range(200):
+            players, state, _ = optimizer.step(closed.game, players, state)
+        ends.append(players)
+    torch.testing.assert_close(ends[0], ends[1])
+
+
 def nash_of(name: str) -> tuple[mm.Game, tuple[Tensor, ...]]:
     """A game and its constrained Nash point."""
     one, M = torch.tensor(1.0), torch.tensor([[2.0, -1.0, 0.1], [-1.0, 1.0, -0.3]])

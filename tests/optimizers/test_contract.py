@@ -1,5 +1,7 @@
 """Every optimizer with every kind of rule keeps the contract. A new optimizer is picked up by its export."""
 
+import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,7 +58,7 @@ def test_variant(variant: str, check: str) -> None:
 @pytest.mark.parametrize("name", BY_NAME)
 def test_description(name: str) -> None:
     kind = BY_NAME[name]
-    for part in ("Cost per step", "Example:", "Source:"):
+    for part in ("Cost per step", "State:", "Differs from the paper:", "Args:", "Example:", "Source:"):
         assert part in (kind.__doc__ or ""), f"the docstring of {kind.__name__} lacks {part!r}"
     assert name == name.lower() and " " not in name
 
@@ -72,3 +74,9 @@ def test_compiled_for_real(name: str) -> None:
     players, _ = step(closed.start, optimizer.init(closed.game, closed.start))
     expected = optimizer.step(closed.game, closed.start, optimizer.init(closed.game, closed.start))[0]
     torch.testing.assert_close(players, expected)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_file_is_read_on_one_screen(name: str) -> None:
+    file = Path(inspect.getfile(BY_NAME[name]))
+    assert len(file.read_text().splitlines()) <= 100

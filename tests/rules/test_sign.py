@@ -59,6 +59,19 @@ def test_robust_risk_at_the_saddle(ε: float, w: tuple[float, float], risk: floa
     assert minimize_scalar(worst, (-1, 1)).fun == pytest.approx(risk, abs=1e-9)
 
 
+@given(st.integers(0, 10**6), st.floats(0.01, 2.0))
+def test_training_against_fgsm_descends_the_worst_loss(seed: int, ε: float) -> None:
+    """By the best response of one signed step: the gradient is that of the closed form."""
+    w = torch.randn(3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    game = mm.zero_sum(lambda w, δ, x: softplus(-Y * ((x + δ) @ w[:2] + w[2])).mean())
+    ball = mm.projections.box(-ε, ε)
+    robust = mm.transforms.best_response(game, 1, torch.zeros_like, sign(ε), 1, constraint=lambda x: ball)
+    w = w.requires_grad_()
+    worst = softplus(-(Y * (X @ w[:2] + w[2]) - ε * w[:2].abs().sum())).mean()
+    (expected,) = torch.autograd.grad(worst, w)
+    torch.testing.assert_close(robust.field((w.detach(),), X)[0], expected, rtol=1e-12, atol=1e-12)
+
+
 def test_signum_by_hand(generator: torch.Generator) -> None:
     player, gradients = players_and_gradients(generator)
     v = [torch.zeros_like(z) for z in player]

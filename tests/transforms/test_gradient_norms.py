@@ -208,7 +208,9 @@ def test_bad_weights_are_named() -> None:
     for build in (transforms.consensus, transforms.jare, transforms.nagarajan_kolter):
         with pytest.raises(ValueError, match="must be a finite number >= 0, got -1"):
             build(game, -1)
-        with pytest.raises(ValueError, match="must be a finite number >= 0 or a tensor of such, got 'x'"):
+        with pytest.raises(
+            ValueError, match="must be a finite number >= 0, a tensor of such or a schedule step -> number, got 'x'"
+        ):
             build(game, "x")
     with pytest.raises(ValueError, match=r"weights\[0\]\[1\] must be a finite number >= 0, got -1"):
         transforms.gradient_norms(game, [[0, -1], [0, 0]])

@@ -20,7 +20,7 @@ class DCGAN(ImageGAN):
 
     name = "dcgan"
     networks = (Generator, partial(Critic, norm=batch_norm))
-    presets = presets(360, widths=(4, 16, 32, 64))
+    presets = presets(360, width=(4, 16, 32, 64))
     # The source's rate is 2e-4.
     recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
 

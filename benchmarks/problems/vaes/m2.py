@@ -12,9 +12,9 @@ from torch.nn.functional import cross_entropy, one_hot
 import minimax as mm
 from benchmarks.data import Images
 from benchmarks.networks import MLP, Applied, seeded
-from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Recipe, View
+from benchmarks.problem import Batch, Floor, Memory, Metric, Recipe, View
 from benchmarks.problems._gaussian import bernoulli, divergence, sampled
-from benchmarks.problems._images import EVALUATION, LARGE, ImageProblem
+from benchmarks.problems._images import EVALUATION, ImageProblem, presets
 from benchmarks.quality.labels import share
 from benchmarks.quality.reference import logistic
 
@@ -32,12 +32,7 @@ class M2(ImageProblem):
 
     name = "m2"
     datasets = ("digits", "mnist", "fashion-mnist")
-    presets: ClassVar[Mapping[str, Preset]] = {
-        "smoke": Preset(3, 8, evaluations=1, samples=64, options={"width": 16, "latent": 2}),
-        "cpu": Preset(1500, 64, evaluations=3, options={"width": 128, "latent": 8}),
-        "cpu" + LARGE: Preset(5000, 64, evaluations=3, options={"width": 256, "latent": 20}),
-        "gpu": Preset(50_000, 128, evaluations=10, samples=5000, options={"width": 512, "latent": 50}),
-    }
+    presets = presets(1500, width=(16, 128, 256, 512), latent=(2, 8, 20, 50))
     recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3), decay=True)
     targets: ClassVar[Mapping[str, float]] = {"accuracy": 0.871}
 
@@ -76,27 +71,21 @@ class M2(ImageProblem):
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        return self.aimed(
-            Metric("accuracy", "higher", range=(0, 1), headline=True),
-            Metric("elbo", "higher", "nats"),
-        )
+        leading = Metric("accuracy", "higher", range=(0, 1), headline=True)
+        return self.aimed(leading, Metric("elbo", "higher", "nats"))
 
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:
-        (model,), stream, x = view.players, self.generator(view.seed, EVALUATION), self.images.test[: self.samples]
+        (model,), x, stream = view.players, self.images.test, self.generator(view.seed, EVALUATION)
         noise = torch.randn(len(x), self.option["latent"], generator=stream, device=self.device)
-        log_q = model.classifier(self.images.test).log_softmax(1)
-        return {
-            "accuracy": share(log_q.argmax(1) == self.images.test_labels),
-            "elbo": -float(cost(model.bounds(x, noise), log_q[: len(x)]).mean()),
-        }
+        log_q = model.classifier(x).log_softmax(1)
+        right = share(log_q.argmax(1) == self.images.test_labels)
+        return {"accuracy": right, "elbo": -float(cost(model.bounds(x, noise), log_q).mean())}
 
     def floors(self) -> Iterable[Floor]:
-        test, (x, y) = self.images.test.flatten(1), self.known
-        nearest = y[torch.cdist(test, x.flatten(1)).argmin(1)]
-        line = logistic(x.flatten(1), y, test, self.images.classes)
-        yield Floor("accuracy", "logistic", share(line == self.images.test_labels))
-        yield Floor("accuracy", "nearest", share(nearest == self.images.test_labels))
+        test, (x, y), truth = self.images.test.flatten(1), self.known, self.images.test_labels
+        yield Floor("accuracy", "logistic", share(logistic(x.flatten(1), y, test, self.images.classes) == truth))
+        yield Floor("accuracy", "nearest", share(y[torch.cdist(test, x.flatten(1)).argmin(1)] == truth))
 
     def perfect(self, seed: int) -> tuple[Any, ...]:
         """A model with the classifier of the feature space, which has seen all labels."""

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import minimax as mm
-from benchmarks.problems.adversarial import dann
+from benchmarks.problems.adversarial import dann, pgd
 from benchmarks.testing import Run
 
 
@@ -94,3 +94,36 @@ def test_moment_matching(λ: float, w: tuple[float, float], v: float, limit: flo
     assert below[0].tolist() == pytest.approx(w, abs=1e-3)
     above = moments.end(mm.SimultaneousGDA(mm.sgd(1.03 * limit)), 4000)
     assert not math.isfinite(above[0].norm()) or above[0].norm() > 1e2
+
+
+def test_pgd_training_is_the_loop_that_one_would_write() -> None:
+    it = pgd.PGD("smoke")
+    run = Run(it, mm.SimultaneousGDA(it.recipe.rule))
+    (net,) = it.players(0)
+    adam = torch.optim.Adam(net.parameters(), 2e-3)
+    for step in range(5):
+        run.step()
+        batch = it.batch(0, step)
+        x, y, δ = batch["x"], batch["y"], batch["start"]
+        low, high = (-x).clamp(min=-0.15), (1 - x).clamp(max=0.15)
+        δ = torch.minimum(torch.maximum(δ, low), high)
+        for _ in range(10):
+            δ = δ.detach().requires_grad_()
+            nn.functional.cross_entropy(net(x + δ), y).backward()
+            δ = torch.minimum(torch.maximum(δ + 0.0375 * δ.grad.sign(), low), high)
+        adam.zero_grad()
+        nn.functional.cross_entropy(net(x + δ.detach()), y).backward()
+        adam.step()
+    for ours, theirs in zip(run.view.players[0].parameters(), net.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+
+
+def test_pgd_training_makes_robust_what_was_not() -> None:
+    it = pgd.PGD("cpu")
+    floors = {floor.metric: floor.value for floor in it.floors()}
+    run = Run(it, mm.SimultaneousGDA(it.recipe.rule))
+    for _ in range(150):
+        run.step()
+    scores = it.evaluate(run.view)
+    assert floors["robust_accuracy"] < 0.1 and floors["accuracy"] > 0.95
+    assert scores["robust_accuracy"] > floors["robust_accuracy"] + 0.4 and scores["accuracy"] > 0.85

@@ -7,7 +7,7 @@ from benchmarks.problems import discover
 from benchmarks.testing import CHECKS, check_problem
 
 KINDS = {name: found.kind for name, found in discover().items()}
-UNKNOWN = {"dann", "vae"}
+UNKNOWN = {"dann", "pgd", "vae"}
 """Problems of which nobody knows perfect players."""
 
 
@@ -15,6 +15,12 @@ UNKNOWN = {"dann", "vae"}
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_contract(kind: type[Problem], clause: str) -> None:
     check_problem(kind, skip=CHECKS.keys() - {clause})
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_contract_on_a_gpu(kind: type[Problem]) -> None:
+    check_problem(kind, device="cuda")
 
 
 def test_who_knows_perfect_players() -> None:

@@ -1,14 +1,17 @@
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from benchmarks.problem import View
 from benchmarks.problems import _losses
-from benchmarks.problems.gans import gan, lsgan, wgan, wgan_gp
+from benchmarks.problems.gans import bayesian, began, gan, lsgan, wgan, wgan_gp
 from benchmarks.testing import play
-from minimax import AlternatingGDA
+from minimax import AlternatingGDA, Game, SimultaneousGDA, sgd, solve
+from minimax.projections import box
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,3 +56,68 @@ def test_real_images_score_better_than_an_untrained_generator() -> None:
     it = gan.GAN("cpu")
     floors = {floor.metric: floor.value for floor in it.floors()}
     assert floors["kid"] < 0.05 < it.evaluate(View(it.players(0), None, 0))["kid"]
+
+
+def reconstructing(ψ: float) -> Callable[[Tensor], Tensor]:
+    """An autoencoder that gives ψ back, whatever it is shown."""
+    return lambda x: torch.full_like(x, ψ)
+
+
+@pytest.mark.parametrize(("size", "end"), [(0.7, 1.0), (0.75, 0.4), (0.8, 0.0)])
+def test_began_balance_stands_still_where_fakes_err_by_gamma(size: float, end: float) -> None:
+    """Data of mean |x| = 1, fakes of another size, D = 0: below γ = .75 the balance rises to 1, above it falls to 0."""
+    batch = {"real": torch.tensor([-1.0, 1.0]), "noise": torch.tensor([-size, size])}
+
+    def balance(k: Tensor) -> Tensor:
+        return began.balance_loss(nn.Identity(), reconstructing(0.0), k, batch)
+
+    game = Game(balance, constraints=(box(0.0, 1.0),))
+    (k,) = solve(game, (torch.tensor(0.4),), SimultaneousGDA(sgd(0.1)), steps=1000).players
+    assert k.item() == pytest.approx(end, abs=1e-3)
+
+
+def test_began_measure_is_no_quality() -> None:
+    """Perfect fakes, of the same error as data, have a larger M than smaller ones in balance."""
+    real = torch.tensor(1.0)
+    assert began.convergence(real, real).item() == pytest.approx(2 - began.GAMMA)
+    assert began.convergence(real, began.GAMMA * real).item() == pytest.approx(1.0)
+
+
+def test_began_losses() -> None:
+    batch, k = {"real": torch.tensor([1.0, 3.0]), "noise": torch.tensor([0.5])}, torch.tensor(0.3)
+    players = (nn.Identity(), reconstructing(1.0), k)
+    assert began.generator_loss(*players, batch).item() == pytest.approx(0.5)
+    assert began.critic_loss(*players, batch).item() == pytest.approx(1 - 0.3 * 0.5)
+    assert began.balance_loss(*players, batch).item() == pytest.approx(-0.3 * (0.75 - 0.5))
+
+
+def test_bayesian_gan_moves_as_sghmc_says() -> None:
+    """v = -h ∂L + √(2αh/N) n at the first step; every generator has a kick of its own."""
+    it = bayesian.BayesianGAN("smoke")
+    players, batch = it.players(0), it.batch(0, 0)
+    game, z = it.game().functional(players)
+    gradients = game.field(z, batch)
+    optimizer = SimultaneousGDA(it.recipe.rule)
+    moved, _, _ = optimizer.step(game, z, optimizer.init(game, z), batch)
+    for before, after, gradient, kicks in zip(z, moved, gradients, batch["kicks"], strict=True):
+        for name, kick in zip(before, kicks, strict=True):
+            expected = -1e-2 * gradient[name] + math.sqrt(2 * 0.1 * 1e-2 / 1200) * kick
+            torch.testing.assert_close(after[name] - before[name], expected, atol=1e-6, rtol=1e-3)
+    first, second = (batch["kicks"][0][k] for k in (0, len(batch["kicks"][0]) // 2))
+    assert first.shape == second.shape and not torch.equal(first, second)
+
+
+def test_a_generator_of_a_bayesian_gan_does_not_feel_the_others() -> None:
+    it = bayesian.BayesianGAN("smoke")
+    g, d = it.players(0)
+    batch = it.batch(0, 0)
+    alone = torch.autograd.grad(bayesian.generator_loss(g, d, batch), list(g[0].parameters()))
+    with torch.no_grad():
+        for weight in g[1].parameters():
+            weight.add_(1.0)
+    among = torch.autograd.grad(bayesian.generator_loss(g, d, batch), list(g[0].parameters()))
+    assert all(torch.allclose(a, b, atol=1e-7) for a, b in zip(alone, among, strict=True))
+    part = batch["noise"].tensor_split(2)[0]
+    loss = softplus(-d(g[0](part))).mean() + bayesian.prior(g[0])
+    own = torch.autograd.grad(loss, list(g[0].parameters()))
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(alone, own, strict=True))

@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import record, run
 from benchmarks.reporting import suite
 from benchmarks.runner import terminal
+from benchmarks.runner.task import Event
 
 ROOT = Path(__file__).parents[3]
 TINY = str(Path(__file__).parents[1] / "tiny.py")
@@ -107,3 +109,16 @@ def test_closed_outputs_are_no_matter(words, tmp_path):
     command = [sys.executable, "-m", "benchmarks.run", *words[:-1], "smoke", "--dry-run"]
     shell = subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *command], cwd=ROOT, timeout=60, check=False)
     assert shell.returncode == 0
+
+
+def test_a_log_says_once_a_minute_how_far_it_is(monkeypatch):
+    cells = [SimpleNamespace(run_id=f"cell-{k}", problem="p", title="p", spec="sim") for k in range(2)]
+    board = terminal.Board(cells, {"p": "kid"}, {cell.run_id: terminal.State() for cell in cells})
+    out = io.StringIO()
+    shown, clock = terminal.Plain(board, lambda cell: "", out), [board.began]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: clock[0])
+    for second in range(180):
+        clock[0] = board.began + second
+        shown.hear(Event("cell-0", "progress", step=second, steps=200))
+    told = out.getvalue().splitlines()
+    assert len(told) == 2 and told[0] == "15 % done, 1:01 gone, about 5:39 left"

@@ -324,3 +324,10 @@ def test_samples_are_what_the_problem_says(task):
     played = task("tiny", "extragradient[fresh=true]")
     status, _ = play(played)
     assert status["samples"] == 4 * 2 * status["step"]  # two batches of four a step
+
+
+def test_a_run_tells_how_far_it_is_between_evaluations(task, monkeypatch):
+    monkeypatch.setattr("benchmarks.runner.play.PROGRESS", 0.0)
+    _, events = play(task(optimizer="simultaneous"))
+    told = [event.step for event in events if event.kind == "progress"]
+    assert len(told) > 30 and told == sorted(told) and {event.steps for event in events[:-1]} == {40}

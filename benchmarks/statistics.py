@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 FEW = 6
 """Below so many values no interval holds the median with 95 %; then it is from the least to the greatest."""
@@ -40,5 +39,7 @@ def interval(values: Iterable[float]) -> Interval:
     median = float(np.median(known))
     if len(known) < FEW:
         return Interval(median, float(known[0]), float(known[-1]), "min to max")
+    from scipy import stats  # only now: it takes a while, and the terminal rarely needs it
+
     found = stats.quantile_test(known, q=median, p=0.5).confidence_interval(0.95)
     return Interval(median, float(found.low), float(found.high), "95 %")

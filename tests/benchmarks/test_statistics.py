@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.reporting.statistics import interval
+from benchmarks.statistics import interval
 
 
 @pytest.mark.parametrize("count", range(2, 12))
