@@ -10,7 +10,6 @@ players. Under `vmap`, `grad` or `torch.compile` the same oracles go through `to
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.errors import GameError, Reentrant, refused
+from minimax.errors import GameError, Reentrant, misfit, refused
 from minimax.graph import faults, reentrant
 from minimax.linearization import Functional, Graph, Linearization, signed
 from minimax.projections import projected
@@ -175,8 +174,8 @@ class Oracle(ABC):
             try:
                 return function(*players, *args)
             except TypeError as error:
-                if (misfit := _misfit(function, len(players), batch)) is not None:
-                    raise misfit from error
+                if (wrong := misfit(function, len(players), batch)) is not None:
+                    raise wrong from error
                 raise
 
     def holding(self, z: Point) -> AbstractContextManager[None]:
@@ -387,21 +386,6 @@ class Oracle(ABC):
         start = self.silent()  # the products count, not the fields that they evaluate
         field, losses = self.field(z, batch)
         return self._linearization(Functional(z, lambda w: start.silent().field(w, batch)[0]), field, losses)
-
-
-def _misfit(loss: Loss, players: int, batch: Any) -> GameError | None:
-    """What is wrong with how a loss is called, if it is that and no error of its own."""
-    try:
-        signature = inspect.signature(loss)
-        signature.bind(*range(players + (batch is not None)))
-    except ValueError:  # it has no signature
-        return None
-    except TypeError:
-        given = "no batch: are batches missing" if batch is None else "a batch: does it leave that out"
-        return GameError(
-            f"the loss {getattr(loss, '__name__', loss)}{signature} is called with {players} players and {given}?"
-        )
-    return None
 
 
 def _leaves(vector: Vector) -> Vector:
