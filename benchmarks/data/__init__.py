@@ -7,6 +7,7 @@ from benchmarks.data.densities import Grid as Grid
 from benchmarks.data.densities import Mixture as Mixture
 from benchmarks.data.densities import Ring as Ring
 from benchmarks.data.images import Images as Images
+from benchmarks.data.images import among as among
 from benchmarks.data.images import file as file
 from benchmarks.data.images import load as load
 from benchmarks.data.images import prepare as prepare

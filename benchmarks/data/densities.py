@@ -17,7 +17,7 @@ class Mixture(ABC):
 
     @abstractmethod
     def means(self) -> Tensor:
-        """Return the modes, `K x d`."""
+        """Return the modes, (K, d)."""
 
     def sample(self, generator: Generator, size: int) -> Tensor:
         """Draw points on the generator's device, (size, d)."""

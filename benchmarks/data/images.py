@@ -5,6 +5,7 @@ The parent calls `prepare` (it may import scikit-learn, torchvision or Pillow); 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -23,7 +24,7 @@ IMAGES = ("digits", *decoding.MNIST_KINDS, "cifar10")
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """A labelled image set: `N x C x size x size` float32 in [-1, 1], labels `N` in 0 .. classes - 1."""
+    """A labelled image set: (n, channels, size, size) float32 in [-1, 1], labels (n,) in 0 .. classes - 1."""
 
     name: str
     train: Tensor
@@ -62,11 +63,6 @@ class Images:
         """The images with pixels in [0, 1]."""
         return replace(self, train=(self.train + 1) / 2, test=(self.test + 1) / 2)
 
-    def to(self, device: Device) -> Images:
-        """Move all four tensors to `device`."""
-        names = ("train", "train_labels", "test", "test_labels")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
-
 
 def sign(x: Tensor) -> Tensor:
     """1 where x > 0, else -1."""
@@ -74,7 +70,7 @@ def sign(x: Tensor) -> Tensor:
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Resize `N x C x H x W` to `size x size`, bilinear, antialiased where it shrinks.
+    """Resize (n, channels, height, width) to `size` pixels a side, bilinear, antialiased where it shrinks.
 
     >>> resize(torch.zeros(2, 1, 8, 8), 16).shape
     torch.Size([2, 1, 16, 16])
@@ -82,6 +78,17 @@ def resize(images: Tensor, size: int) -> Tensor:
     if images.shape[-2:] == (size, size):
         return images
     return F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
+
+
+def among(spec: str | None, known: Sequence[str], who: str) -> str:
+    """The data set of a problem that is stated for some data sets alone, the first of them by default.
+
+    Raises:
+        DataError: it is another one.
+    """
+    if spec is not None and spec not in known:
+        raise DataError(f"--data {spec} does not fit {who}: choose {' or '.join(known)}, or leave it out.")
+    return spec or known[0]
 
 
 def prepare(spec: str, root: Path | str | None = None, download: bool = False) -> Path:

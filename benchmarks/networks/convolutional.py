@@ -11,7 +11,7 @@ from benchmarks.networks.parts import BASES, Norm, batch_norm, dcgan_init, doubl
 
 
 class Trunk(nn.Sequential):
-    """Strided convolutions with doubling widths: `B x C x size x size` to `B x features`."""
+    """Strided convolutions with doubling widths: (batch, channels, size, size) to (batch, features)."""
 
     def __init__(self, channels: int, size: int, width: int, norm: Norm = no_norm) -> None:
         widths = [width * 2**k for k in range(doublings(size))]
@@ -22,7 +22,7 @@ class Trunk(nn.Sequential):
 
 
 class Generator(nn.Module):
-    """DCGAN generator, `B x latent` to `B x C x size x size` (Radford et al. 2016); also a decoder.
+    """DCGAN generator, (batch, latent) to (batch, channels, size, size) (Radford et al. 2016); also a decoder.
 
     `output` ends it: `nn.Tanh` for images, `nn.Identity` for a decoder's logits or means.
     """
@@ -48,7 +48,7 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """DCGAN critic, `B x C x size x size` to logits `B`, or to `B x outputs` where there are several."""
+    """DCGAN critic, (batch, channels, size, size) to logits (batch,), or (batch, outputs) if there are several."""
 
     def __init__(self, channels: int, size: int, width: int = 32, norm: Norm = no_norm, outputs: int = 1) -> None:
         super().__init__()

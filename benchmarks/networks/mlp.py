@@ -11,7 +11,7 @@ from benchmarks.networks.parts import squeeze
 
 
 class MLP(nn.Sequential):
-    """Linear layers of the given sizes with an activation in between: `B x sizes[0]` to `B x sizes[-1]`.
+    """Linear layers of the given sizes with an activation in between: (batch, sizes[0]) to (batch, sizes[-1]).
 
     >>> import torch
     >>> MLP((2, 128, 128, 1), nn.Tanh)(torch.zeros(5, 2)).shape
@@ -24,7 +24,7 @@ class MLP(nn.Sequential):
 
 
 class MLPGenerator(nn.Module):
-    """Two hidden layers, `B x latent` to `B x C x size x size`: the small partner of the convolutional `Generator`."""
+    """Two hidden layers, (batch, latent) to (batch, channels, size, size): the small partner of `Generator`."""
 
     def __init__(
         self, latent: int, channels: int, size: int, width: int = 128, output: Callable[[], nn.Module] = nn.Tanh
@@ -38,7 +38,7 @@ class MLPGenerator(nn.Module):
 
 
 class MLPCritic(nn.Module):
-    """Two hidden layers with slope .2, `B x C x size x size` to logits `B` (or `B x outputs`)."""
+    """Two hidden layers with slope .2, (batch, channels, size, size) to logits (batch,) (or (batch, outputs))."""
 
     def __init__(self, channels: int, size: int, width: int = 128, outputs: int = 1) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class MLPCritic(nn.Module):
 
 
 class MLPEncoder(nn.Module):
-    """Gaussian encoder with two hidden layers, images to (mean, log variance), each `B x latent`."""
+    """Gaussian encoder with two hidden layers, images to (mean, log variance), each (batch, latent)."""
 
     def __init__(self, channels: int, size: int, width: int = 128, latent: int = 8) -> None:
         super().__init__()

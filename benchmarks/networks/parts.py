@@ -101,5 +101,5 @@ def up(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
 
 
 def squeeze(logits: Tensor) -> Tensor:
-    """Drop the output axis of a one-output critic: `B x 1` to `B`, any other `B x K` unchanged."""
+    """Drop the output axis of a one-output critic: (batch, 1) to (batch,), any other (batch, outputs) unchanged."""
     return logits.squeeze(1)

@@ -22,7 +22,7 @@ class Residual(nn.Module):
 
 
 class Translator(nn.Module):
-    """CycleGAN's generator: down, residual blocks, up; `B x inputs x H x W` to `B x outputs x H x W`.
+    """CycleGAN's generator: down, residual blocks, up; (batch, inputs, side, side) to (batch, outputs, side, side).
 
     The sides must be multiples of 2 ** `downs` (Zhu et al. 2017, appendix 7.2).
     """
@@ -46,7 +46,7 @@ class Translator(nn.Module):
 
 
 class PatchCritic(nn.Module):
-    """Critic of patches, `B x C x H x W` to logits `B x 1 x H / 2^downs x W / 2^downs` (Isola et al. 2017)."""
+    """Critic of patches, (batch, channels, side, side) to (batch, 1, side / 2^downs, ...) (Isola et al., 2017)."""
 
     def __init__(self, channels: int, width: int = 16, downs: int = 2, norm: Norm = instance_norm) -> None:
         super().__init__()

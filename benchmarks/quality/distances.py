@@ -1,4 +1,4 @@
-"""Distances between two samples of features: `x` is real, `y` is generated, both `N x d`; a score is a float.
+"""Distances between two samples of features: `x` is real, `y` is generated, both (n, d); a score is a float.
 
 All are computed in float64 on the CPU, so a score does not depend on the device. Samples that are not finite score nan:
 a diverged run is a result.
@@ -66,7 +66,7 @@ def prdc(x: Tensor, y: Tensor, k: int = 5) -> dict[str, float]:
         raise ValueError(f"prdc with k={k} needs more than {k} samples on each side, not {len(x)} and {len(y)}")
     if not _finite(x, y):
         return dict.fromkeys(("precision", "recall", "density", "coverage"), math.nan)
-    distance = _distance(x, y)  # N x M
+    distance = _distance(x, y)  # (n, m)
     in_x = distance < _radius(x, k)[:, None]
     in_y = distance < _radius(y, k)[None, :]
     return {
@@ -78,7 +78,7 @@ def prdc(x: Tensor, y: Tensor, k: int = 5) -> dict[str, float]:
 
 
 def classifier_score(probabilities: Tensor) -> float:
-    """`exp(E KL(p(c|y) || p(c)))` of probabilities `N x classes`, in [1, classes] (Salimans et al. 2016).
+    """`exp(E KL(p(c|y) || p(c)))` of probabilities (n, classes), in [1, classes] (Salimans et al. 2016).
 
     >>> round(classifier_score(torch.eye(4)), 6), round(classifier_score(torch.full((5, 4), 0.25)), 6)
     (4.0, 1.0)

@@ -40,7 +40,7 @@ RECIPES = {"digits": Recipe(epochs=30, batch=64, rate=2e-3, width=32)}
 
 
 class Classifier(nn.Module):
-    """Three convolutions and two linear layers: images to (features `B x dim` at unit scale, logits `B x classes`).
+    """Three convolutions and two linear layers: images to features (batch, dim) and logits (batch, classes).
 
     No normalisation layer: the features of an image must not depend on its batch.
     """
@@ -87,12 +87,12 @@ class Features:
 
     @torch.no_grad()
     def read(self, images: Tensor, batch: int = 1000) -> tuple[Tensor, Tensor]:
-        """Features `N x dim` and class probabilities `N x classes` of images of any size, in [-1, 1]."""
+        """Features (n, dim) and class probabilities (n, classes) of images of any size, in [-1, 1]."""
         features, logits = _evaluate(self.net, data.resize(images.to(self.net.head.weight), self.size), batch)
         return features, logits.softmax(dim=1)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the features alone, `N x dim`."""
+        """Return the features alone, (n, dim)."""
         return self.read(images)[0]
 
 

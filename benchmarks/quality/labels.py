@@ -20,7 +20,7 @@ def share(right: Tensor) -> float:
 
 
 def agreement(probabilities: Tensor, labels: Tensor) -> float:
-    """Share of samples whose most probable class (of `N x classes`) is the label that was asked for (`N`).
+    """Share of samples whose most probable class (of (n, classes)) is the label that was asked for, (n,).
 
     >>> agreement(torch.eye(3), torch.tensor([0, 1, 1]))
     0.6666666666666666
@@ -51,7 +51,7 @@ def code_accuracy(codes: Tensor, classes: Tensor, count: int = 10) -> float:
 def train_on_generated(images: Tensor, labels: Tensor, real: Images, epochs: int = 20, seed: int = 0) -> float:
     """Accuracy on real test images of a classifier trained on generated ones alone (Ravuri and Vinyals 2019).
 
-    `images` are `N x C x size x size` of the same size as `real`; the floor is the same with as many real images.
+    `images` are (n, channels, size, size) of the same size as `real`; the floor is the same with as many real images.
     """
     generated = Images(real.name, images.detach().float(), labels, real.test, real.test_labels, real.classes)
     return accuracy(train(generated, Recipe(epochs=epochs, batch=64), seed), real.test, real.test_labels)

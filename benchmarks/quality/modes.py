@@ -1,6 +1,6 @@
 """Mode coverage on known mixtures, and divergences of its histogram, in nats.
 
-Modes are the rows of `means` (`K x d`), all with the same weight and standard deviation; samples are `N x d`.
+Modes are the rows of `means` ((K, d)), all with the same weight and standard deviation; samples are (n, d).
 """
 
 from __future__ import annotations

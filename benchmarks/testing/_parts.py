@@ -80,6 +80,16 @@ def doubled() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
+def generic(player: Any) -> Any:
+    """The player in double precision; a network a little aside, as biases of 0 may put rectifiers on their kinks."""
+    player = double(player)
+    stream = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in player.parameters() if isinstance(player, nn.Module) else ():
+            weight.add_(0.02 * torch.randn(weight.shape, generator=stream, dtype=torch.float64).to(weight))
+    return player
+
+
 def double(value: Any) -> Any:
     if isinstance(value, nn.Module):
         return value.double()

@@ -17,7 +17,18 @@ from torch.utils import _pytree as pytree
 import minimax as mm
 from benchmarks import pictures
 from benchmarks.problem import Problem, View
-from benchmarks.testing._parts import double, doubled, judge, no_chance, setups, shared, spoiled, tensors, within
+from benchmarks.testing._parts import (
+    double,
+    doubled,
+    generic,
+    judge,
+    no_chance,
+    setups,
+    shared,
+    spoiled,
+    tensors,
+    within,
+)
 from benchmarks.testing._play import Run
 from minimax.optimizers import BY_NAME
 from minimax.testing._compare import copied, demand, same, through_disk
@@ -121,7 +132,7 @@ def _losses(make: Make) -> None:
     with doubled():
         problem = make()
         memory = problem.memory(0)
-        batch, players = double(problem.batch(0, 0, memory)), tuple(map(double, problem.players(0)))
+        batch, players = double(problem.batch(0, 0, memory)), tuple(map(generic, problem.players(0)))
         kept, drawn = tensors(players), copied(batch)
         game, z = problem.game().functional(players)
         with no_chance("a loss"):

@@ -34,7 +34,7 @@ class DANN(Problem):
     datasets = ("digits",)
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(3, 16, evaluations=1, options={"width": 16, "rounds": 5}),
-        "cpu": Preset(1000, 64, evaluations=5, options={"width": 128, "rounds": 300}),
+        "cpu": Preset(1700, 64, evaluations=5, options={"width": 128, "rounds": 300}),
         "gpu": Preset(10_000, 64, evaluations=10, options={"width": 128, "rounds": 300}),
     }
     recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)), steps=(1, 1, 3), order=(2, 0, 1))
@@ -46,7 +46,7 @@ class DANN(Problem):
 
     @classmethod
     def prepare(cls, data: str | None, root: str | None, download: bool) -> None:
-        sets.prepare(data or cls.datasets[0], root, download)
+        sets.prepare(sets.among(data, cls.datasets, cls.name), root, download)
 
     @cached_property
     def images(self) -> sets.Images:

@@ -35,8 +35,8 @@ class PGD(Problem):
     optimizers = ("simultaneous", "extragradient", "optimistic")
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(3, 16, evaluations=1, options={"width": 16}),
-        "cpu": Preset(1000, 64, evaluations=5, options={"width": 128}),
-        "gpu": Preset(10_000, 128, evaluations=10, options={"width": 512}),
+        "cpu": Preset(11_000, 64, evaluations=5, options={"width": 128}),  # steps of eleven gradients: a thousand
+        "gpu": Preset(110_000, 128, evaluations=10, options={"width": 512}),
     }
     recipe: ClassVar[Recipe] = Recipe(mm.adam(2e-3))
     metrics = (
@@ -46,7 +46,7 @@ class PGD(Problem):
 
     @classmethod
     def prepare(cls, data: str | None, root: str | None, download: bool) -> None:
-        sets.prepare(data or cls.datasets[0], root, download)
+        sets.prepare(sets.among(data, cls.datasets, cls.name), root, download)
 
     @cached_property
     def images(self) -> sets.Images:
@@ -79,7 +79,7 @@ class PGD(Problem):
     def floors(self) -> Iterable[Floor]:
         """What the same network reaches that was never attacked."""
         (net,) = self.players(0)
-        net = trained(net, self.images.train, self.images.train_labels, self.preset.steps)
+        net = trained(net, self.images.train, self.images.train_labels, self.preset.steps // (STEPS + 1))
         return [Floor(name, "natural", value) for name, value in self.judge(net).items()]
 
 

@@ -24,7 +24,7 @@ class ConditionalGAN(ImageGAN):
 
     name = "cgan"
     asked = True
-    presets = presets(1000)
+    presets = presets(2000)
     recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
     targets: ClassVar[Mapping[str, float]] = {"agreement": 0.95}
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 import minimax as mm
+from benchmarks.data import among
 from benchmarks.networks import MLPCritic, NormedGenerator, seeded
 from benchmarks.problem import Batch, Recipe
 from benchmarks.problems._images import ImageGAN, presets
@@ -48,6 +49,12 @@ class BayesianGAN(ImageGAN):
             mm.sghmc(1e-2, noise=critic_kicks, temperature=1 / DATA),
         )
     )
+
+    @classmethod
+    def prepare(cls, data: str | None, root: str | None, download: bool) -> None:
+        super().prepare(
+            among(data, cls.datasets, cls.name), root, download
+        )  # the temperature is that of so many images
 
     def players(self, seed: int) -> tuple[Any, ...]:
         latent, shape = self.option["latent"], (self.images.channels, self.images.size, self.option["width"])

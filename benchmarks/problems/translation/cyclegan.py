@@ -118,9 +118,9 @@ class Unpaired(ImageProblem):
 
 
 class CycleGAN(Unpaired):
-    """The translators, one player, fool the critics, the other, and come back after both ways.
+    """Translation of images to negatives and back, without pairs: what is translated both ways has to come back.
 
-    They minimise the sum over both ways of E(D_b(G_b(a)) - 1)² + 10 E|G_a(G_b(a)) - a|; the critics half that of
+    The translators minimise the sum over both ways of E(D_b(G_b(a)) - 1)² + 10 E|G_a(G_b(a)) - a|; the critics half of
     E(D_b(b) - 1)² + E D_b(fake)², half of the fakes from a pool of 50 past ones.
 
     Source: Zhu, Park, Isola & Efros, Unpaired Image-to-Image Translation, 2017.

@@ -82,12 +82,6 @@ def test_upscaling_is_bilinear(digits: Images) -> None:
     assert big.train.abs().max() <= 1
 
 
-def test_moving_moves_everything(digits: Images) -> None:
-    moved = digits.to("meta")
-    tensors = (moved.train, moved.train_labels, moved.test, moved.test_labels)
-    assert all(x.device.type == "meta" for x in tensors)
-
-
 @pytest.mark.parametrize("spec", ["mnist", "fashion-mnist", "cifar10"])
 def test_missing_data_are_one_sentence_with_the_options(empty: Path, spec: str) -> None:
     with pytest.raises(DataError, match=r"^[^\n]*--data-root DIR[^\n]*--download\.$"):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks.data import DataError
 from benchmarks.problem import Problem
 from benchmarks.problems import discover
 from benchmarks.testing import CHECKS, check_problem
@@ -21,6 +22,12 @@ def test_contract(kind: type[Problem], clause: str) -> None:
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_contract_on_a_gpu(kind: type[Problem]) -> None:
     check_problem(kind, device="cuda")
+
+
+@pytest.mark.parametrize("name", ["bayesian-gan", "dann", "pgd"])
+def test_what_is_stated_for_digits_refuses_other_data(name: str) -> None:
+    with pytest.raises(DataError, match=f"^--data mnist does not fit {name}: choose digits, or leave it out.$"):
+        KINDS[name].prepare("mnist", None, download=False)
 
 
 def test_who_knows_perfect_players() -> None:
