@@ -49,6 +49,7 @@ class Ensemble:
     Args:
         players: every leaf with a leading dimension of members. Members that diverged stand where they last were within
             the limits, members that converged where they did.
+        answer: what the optimizer says its answer is, for most `players` themselves; shaped like these.
         statuses: how each member's run ended.
         records: `step`, shape (records,); `loss_i`, `norm` (the residual) and `verdict`, shape (records, members):
             tensors on the CPU. Once a member has stopped (verdict 1 converged, 2 not finite, 3 too large) its rows
@@ -57,6 +58,7 @@ class Ensemble:
     """
 
     players: Players
+    answer: Players
     statuses: tuple[Status, ...]
     records: dict[str, Tensor]
     held: dict[str, Tensor] = field(default_factory=dict)
@@ -79,7 +81,7 @@ class Ensemble:
         """Which members diverged, shape (members,)."""
         return torch.tensor([status.kind == "diverged" for status in self.statuses])
 
-    def member(self, k: int, into: Players | None = None) -> Players:
+    def member(self, k: int, into: Players | None = None) -> Any:
         """The players of member k.
 
         Args:
@@ -165,19 +167,20 @@ def ensemble(
         optimizer, compile = optimizer.inner, True
     game, players, held = _stacked(game, members)
     hyper = _values(optimizer, len(members))
-    optimizer.init(game, pytree.tree_map(lambda leaf: leaf[0], players))  # refuses what vmap would not see
+    first = optimizer.init(game, pytree.tree_map(lambda leaf: leaf[0], players))  # refuses what vmap would not see
+    averages = optimizer.average(first) is not None
     state: State = torch.vmap(lambda z, h: _with(optimizer, h).init(game, z))(players, hyper)
     state = pytree.tree_map(lambda leaf: leaf.contiguous(), state)  # as every later one is: no second compilation
     play = torch.vmap(_stepper(game, optimizer), in_dims=(0, 0, 0, 0, 0 if own_batches else None))
 
     def step(players: Players, held: Any, state: State, standing: Standing, reach: Tensor, drawn: Any) -> Any:
         # No starred name: torch 2.10 compiles it to a tuple, which is another structure than a list.
-        moved, left, state, seen, size, finite = play(players, held, state, hyper, drawn)
+        moved, left, later, seen, size, finite = play(players, held, state, hyper, drawn)
         plays, standing = judged(standing, limits, reach, seen.norm, size, finite)
-        kept = pytree.tree_map(
-            lambda new, old: torch.where(_like(plays, new), new, old), [moved, left], [players, held]
-        )
-        return *kept, state, standing, seen
+        kept = _where(plays, [moved, left], [players, held])
+        if averages:  # the average that is the answer belongs to the players that are kept
+            later = _where(plays, later, state)
+        return *kept, later, standing, seen
 
     advance = one_graph(step) if compile else _Traced(step)
     zero = torch.vmap(_norm)(players)
@@ -199,7 +202,8 @@ def ensemble(
         rows.append((k, seen, standing.verdict))
     last = played_out(k, steps, optimizer.draws)
     ends = statuses(standing, limits, game.constraints, last, worst_missed(rows, standing))
-    return Ensemble(players, ends, _records(rows), held)
+    answer = torch.vmap(optimizer.answer)(players, state) if averages else players
+    return Ensemble(players, answer, ends, _records(rows), held)
 
 
 class _Traced:
@@ -333,6 +337,11 @@ def _check_batch(drawn: Any, members: int) -> None:
             raise ValueError(
                 f"own_batches needs batches of tensors with a first dimension of {members} members, got {shown(leaf)}."
             )
+
+
+def _where(members: Tensor, new: Any, old: Any) -> Any:
+    """The new values of these members, and the old ones of the others."""
+    return pytree.tree_map(lambda a, b: torch.where(_like(members, a), a, b), new, old)
 
 
 def _like(mask: Tensor, leaf: Tensor) -> Tensor:

@@ -1,6 +1,9 @@
 """The library's one exception."""
 
+import inspect
 import re
+from collections.abc import Callable
+from typing import Any
 
 
 class GameError(ValueError):
@@ -39,3 +42,18 @@ def refused(error: RuntimeError) -> BaseException:
     cures = (cure for part, cure in CURES.items() if part in op)
     cure = next(cures, "write it in other operations, or play an optimizer that takes fewer derivatives")
     return GameError(f"torch has no derivative of that order for {op}, which a loss goes through: {cure}.")
+
+
+def misfit(loss: Callable[..., Any], players: int, batch: Any) -> GameError | None:
+    """What is wrong with how a loss is called, if it is that and no error of its own."""
+    try:
+        signature = inspect.signature(loss)
+        signature.bind(*range(players + (batch is not None)))
+    except ValueError:  # it has no signature
+        return None
+    except TypeError:
+        given = "no batch: are batches missing" if batch is None else "a batch: does it leave that out"
+        return GameError(
+            f"the loss {getattr(loss, '__name__', loss)}{signature} is called with {players} players and {given}?"
+        )
+    return None

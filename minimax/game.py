@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from minimax import tree, validation
 from minimax.bare import Bare, check_constraints
 from minimax.errors import GameError
-from minimax.oracle import Loss, Oracle, Players
+from minimax.oracle import Loss, Oracle
 from minimax.projections import Projection
 from minimax.shared import Found, Seating, Seats, Shared
 from minimax.swap import Modules
 from minimax.tree import Point
+from minimax.types import P, Players
 
 # Of a game, what its variants share unless they say otherwise.
 _ATTRIBUTES = (
@@ -108,7 +109,7 @@ class Game:
             around: the oracle of this game in, that of the new one out; called once a step, and to be pure.
             seats: if the new game has other players than this one: from how many those are to the player of the new
                 game, or None, that each player of this game is. For None the oracle itself answers.
-            constraints: those of the new players, if these are others.
+            constraints: those of the new game; None for this one's, or for none if the players are others.
 
         Raises:
             TypeError: an around that is no function; when the game is played, one that returns no oracle.
@@ -116,9 +117,11 @@ class Game:
         """
         validation.function("around", around, "a function from an oracle to an oracle", classes=True)
         new = {"_inner": self, "_around": around, "_seats": seats, "found": Found()}
-        if seats is None:
-            return self._copy(**new)
-        return self._copy(**new, constraints=_constraints(constraints), signs=None, leader=None)
+        if seats is not None:
+            new |= {"constraints": None, "signs": None, "leader": None}
+        if constraints is not None:
+            new["constraints"] = _constraints(constraints)
+        return self._copy(**new)
 
     def mapped(self, change: Callable[[Loss], Loss]) -> Game:
         """The same game of other losses, whatever transforms lie around them: every function put through `change`."""
@@ -140,7 +143,7 @@ class Game:
             return self._inner.count
         return len(self.functions) if len(self.functions) > 1 else None
 
-    def functional(self, players: Players) -> tuple[Game, Players]:
+    def functional(self, players: Players) -> tuple[Game, Any]:
         """The same game on plain tensors: every `nn.Module` among the players becomes the dict of its parameters.
 
         The returned game swaps such a dict into the module before it calls the losses, so they receive the module.
@@ -167,9 +170,9 @@ class Game:
 
     def enter(self, players: Players) -> tuple[Oracle, Point]:
         """The oracle of this game for players of this structure, and the players as a point."""
-        game, players = self.functional(players)
-        names = None if isinstance(players, tuple | list) else tuple(players)
-        pairs = [tree.flatten(value) for value in (players if names is None else players.values())]
+        game, plain = self.functional(players)
+        names = None if isinstance(plain, tuple | list) else tuple(plain)
+        pairs = [tree.flatten(value) for value in (plain if names is None else plain.values())]
         if not pairs:
             raise GameError("there are no players: pass a tuple or dict with at least one.")
         z = tuple([_detached(leaf) for leaf in leaves] for leaves, _ in pairs)
@@ -205,20 +208,23 @@ class Game:
         oracle.check_player(player)
         return oracle.leave_player(player, oracle.gradient(z, player, batch)[0])
 
-    def field(self, players: Players, batch: Any = None) -> Players:
+    def field(self, players: P, batch: Any = None) -> P:
         """F(z) = (∂_1 L_1, ..., ∂_n L_n), shaped like the players. Costs one gradient per player."""
         oracle, z = self.enter(players)
-        return oracle.leave(oracle.field(z, batch)[0])
+        field: P = oracle.leave(oracle.field(z, batch)[0])
+        return field
 
-    def jvp(self, players: Players, v: Players, batch: Any = None) -> Players:
+    def jvp(self, players: P, v: P, batch: Any = None) -> P:
         """(DF) v, shaped like the players. Costs the field and one Hessian-vector product."""
         oracle, z = self.enter(players)
-        return oracle.leave(oracle.linearize(z, batch).jvp(self._tangent("v", v, z)))
+        product: P = oracle.leave(oracle.linearize(z, batch).jvp(self._tangent("v", v, z)))
+        return product
 
-    def vjp(self, players: Players, u: Players, batch: Any = None) -> Players:
+    def vjp(self, players: P, u: P, batch: Any = None) -> P:
         """(DF)ᵀ u, shaped like the players. Costs the field and one Hessian-vector product."""
         oracle, z = self.enter(players)
-        return oracle.leave(oracle.linearize(z, batch).vjp(self._tangent("u", u, z)))
+        product: P = oracle.leave(oracle.linearize(z, batch).vjp(self._tangent("u", u, z)))
+        return product
 
     def block(self, players: Players, i: int, j: int, v: Any, batch: Any = None) -> Any:
         """(∂_j ∂_i L_i) v for v shaped like player j: one block of DF times a vector, shaped like player i."""

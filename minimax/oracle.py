@@ -10,7 +10,6 @@ players. Under `vmap`, `grad` or `torch.compile` the same oracles go through `to
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.errors import GameError, Reentrant, refused
+from minimax.errors import GameError, Reentrant, misfit, refused
 from minimax.graph import faults, reentrant
 from minimax.linearization import Functional, Graph, Linearization, signed
 from minimax.projections import projected
@@ -28,11 +27,12 @@ from minimax.rules import Hyperparameter, now
 from minimax.shared import Holding, Seating, Shared
 from minimax.swap import Modules
 from minimax.tree import Point, Vector
+from minimax.types import Players as Players
 
 if TYPE_CHECKING:
     from minimax.game import Game
 
-Players: TypeAlias = Any  # a tuple or dict of players
+
 Loss: TypeAlias = Callable[..., Any]
 Projection: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -83,7 +83,7 @@ class Oracle(ABC):
         """A vector of player i in the structure that player came in."""
         return tree.unflatten(vector, self.seating.spec(i))
 
-    def leave(self, z: Point) -> Players:
+    def leave(self, z: Point) -> Any:
         """A point in the structure the players came in."""
         values = tuple(self.leave_player(i, vector) for i, vector in enumerate(z))
         return values if self.names is None else dict(zip(self.names, values, strict=True))
@@ -140,8 +140,8 @@ class Oracle(ABC):
     def _pay(self, losses: Sequence[int]) -> None:
         for i in losses:
             gradients, hvps = self.price(i)
-            self.gradients += gradients
-            self.hvps += hvps
+            self.shared.gradients += gradients
+            self.shared.hvps += hvps
 
     # ------------------------------------------------------------------------------------------------- evaluation
 
@@ -175,8 +175,8 @@ class Oracle(ABC):
             try:
                 return function(*players, *args)
             except TypeError as error:
-                if (misfit := _misfit(function, len(players), batch)) is not None:
-                    raise misfit from error
+                if (wrong := misfit(function, len(players), batch)) is not None:
+                    raise wrong from error
                 raise
 
     def holding(self, z: Point) -> AbstractContextManager[None]:
@@ -339,7 +339,9 @@ class Oracle(ABC):
             self._look(losses)
             field = self._differentiate(losses, leaves, create_graph=True)
         silent = self.silent()
-        return self._linearization(Graph(leaves, field, lambda: silent.holding(leaves)), field, losses)
+        rows = Graph(leaves, field, lambda: silent.holding(leaves))
+        field = tuple([leaf.detach() for leaf in vector] for vector in field)
+        return self._linearization(rows, field, tuple(loss.detach() for loss in losses))
 
     def _look(self, losses: Sequence[Tensor], graph: bool = False) -> None:
         """Look once for what torch gets wrong in second derivatives, and refuse it where a graph of them is made."""
@@ -355,7 +357,7 @@ class Oracle(ABC):
 
         def counted(product: Callable[..., Point]) -> Callable[..., Point]:
             def call(of: Sequence[int], by: Sequence[int], v: Point) -> Point:
-                self.hvps += self.product
+                self.shared.hvps += self.product
                 for fault in self.shared.found.faults_within(self.depth):
                     if fault.mixed or any(i in by for i in of):
                         raise GameError(fault.sentence)
@@ -372,8 +374,8 @@ class Oracle(ABC):
                 return signed(pulled, tuple(signs[i] for i in of))
 
         return Linearization(
-            field=tuple([leaf.detach() for leaf in vector] for vector in field),
-            losses=tuple(loss.detach() for loss in losses),
+            field=field,  # under transforms differentiable, as losses may hold gradients
+            losses=losses,
             jvp=lambda v: jvp(everyone, everyone, v),
             vjp=lambda u: vjp(everyone, everyone, u),
             jvp_block=lambda i, j, v: jvp([i], [j], (v,))[0],
@@ -385,21 +387,6 @@ class Oracle(ABC):
         start = self.silent()  # the products count, not the fields that they evaluate
         field, losses = self.field(z, batch)
         return self._linearization(Functional(z, lambda w: start.silent().field(w, batch)[0]), field, losses)
-
-
-def _misfit(loss: Loss, players: int, batch: Any) -> GameError | None:
-    """What is wrong with how a loss is called, if it is that and no error of its own."""
-    try:
-        signature = inspect.signature(loss)
-        signature.bind(*range(players + (batch is not None)))
-    except ValueError:  # it has no signature
-        return None
-    except TypeError:
-        given = "no batch: are batches missing" if batch is None else "a batch: does it leave that out"
-        return GameError(
-            f"the loss {getattr(loss, '__name__', loss)}{signature} is called with {players} players and {given}?"
-        )
-    return None
 
 
 def _leaves(vector: Vector) -> Vector:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -64,12 +64,11 @@ class Hole:
     spec: Spec = None
 
 
-class Seating(NamedTuple):
+class Seating:
     """Who plays: the structure of every player, their names if they came in a dict, and where they sit outermost."""
 
-    specs: tuple[Any, ...]
-    names: tuple[str, ...] | None
-    places: tuple[int | None, ...]
+    def __init__(self, specs: tuple[Any, ...], names: tuple[str, ...] | None, places: tuple[int | None, ...]) -> None:
+        self.specs, self.names, self.places = specs, names, places
 
     def seated(self, seats: Sequence[int | None]) -> Seating:
         """The players as an inner oracle numbers them: its player k sits at seats[k] here, or nowhere."""

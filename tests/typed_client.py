@@ -30,6 +30,10 @@ assert_type(moved, tuple[Tensor, Tensor])
 assert_type(state, State)
 assert_type(info, mm.Info)
 
+assert_type(game.field(pair), tuple[Tensor, Tensor])
+assert_type(game.jvp(pair, pair), tuple[Tensor, Tensor])
+mm.diagnostics.jacobian(game, torch.tensor(1.0))  # type: ignore[arg-type]
+
 networks = {"generator": nn.Linear(1, 1), "critic": nn.Linear(1, 1)}
 trainer = mm.bind(game, networks, optimizer, ema=0.9)
 assert_type(trainer, mm.Trainer[dict[str, nn.Linear]])

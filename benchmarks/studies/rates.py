@@ -73,7 +73,8 @@ def beside(form: ClosedForm, by: float = 0.1) -> tuple[torch.Tensor, ...]:
     seeded = torch.Generator().manual_seed(0)
     moved = tuple(z + by * torch.randn(z.shape, generator=seeded, dtype=z.dtype) for z in form.start)
     oracle, z = form.game.enter(moved)
-    return oracle.leave(tuple(oracle.project(i, z_i) for i, z_i in enumerate(z)))
+    inside: tuple[torch.Tensor, ...] = oracle.leave(tuple(oracle.project(i, z_i) for i, z_i in enumerate(z)))
+    return inside
 
 
 def play(form: ClosedForm, optimizer: mm.GameOptimizer, steps: int) -> dict[str, Any]:

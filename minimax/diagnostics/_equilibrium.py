@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from minimax.diagnostics._local import Local
+from minimax.diagnostics._local import Common, Local
 from minimax.diagnostics._spectrum import exact_spectrum, ritz
 from minimax.game import Game
-from minimax.oracle import Oracle, Players
+from minimax.oracle import Players
 from minimax.status import measure
-from minimax.transforms import Payoff
-from minimax.tree import Point
 from minimax.validation import real, whole
 
 BOUND = "undecided, constraints bind"
@@ -99,90 +97,93 @@ def classify(
     whole("seed", seed, at_least=0)
     local = Local(game, players, batch)
     whole(f"leader, one of {len(local.sizes)} players,", leader, at_least=0, at_most=len(local.sizes) - 1)
-    norm, formula = local.residual, measure(game.constraints)
-    if not local.small:
-        own = tuple(_smallest(local, i, products, seed) for i in range(len(local.sizes)))
-        λ = ritz(local.vjp, local.field, products, local.symmetric, seed)[0]
-        leftmost = float(λ.real.min())
-        noise = 1e-3 * float(λ.abs().max())
-        kind = _kind_of_large(norm <= tolerance, own, leftmost, noise, local.bound)
-        return Equilibrium(kind, norm, own, None, leftmost, False, formula)
-    J = local.exact()
-    noise = max(64 * torch.finfo(local.field.dtype).eps, 1e-9) * float(torch.linalg.matrix_norm(J, 2))
-    own = tuple(float(torch.linalg.eigvalsh(_symmetric(J[s, s])).min()) for s in local.slices())
-    total = None
-    if len(own) == 2 and own[1 - leader] > noise:
-        total = _total(game, players, batch, J, local, leader, max(tolerance, noise))
-    leftmost = exact_spectrum(J).leftmost
-    kind = _kind(norm <= tolerance, own, total, leftmost, noise, local.linear.symmetry == -1, local.bound)
-    return Equilibrium(kind, norm, own, total, leftmost, True, formula)
+    if local.small:
+        common = Local(game.through(lambda inner: Common(inner, leader)), players, batch)
+        numbers = _exactly(local, common, leader, tolerance)
+        kind = _kind(numbers, zero_sum=local.linear.symmetry == -1, bound=local.bound)
+    else:
+        numbers = _by_products(local, products, seed)
+        kind = _kind_of_large(numbers, bound=local.bound)
+    return Equilibrium(
+        kind=kind if local.residual <= tolerance else "not stationary",
+        norm=local.residual,
+        own=numbers.own,
+        leader=numbers.leader,
+        leftmost=numbers.leftmost,
+        exact=local.small,
+        measure=measure(game.constraints),
+    )
 
 
-def _kind(
-    stationary: bool,
-    own: tuple[float, ...],
-    total: float | None,
-    leftmost: float,
-    noise: float,
-    zero_sum: bool,
-    bound: bool,
-) -> str:
-    if not stationary:
-        return "not stationary"
+class _Numbers(NamedTuple):
+    """The numbers of an `Equilibrium` that decide its kind, and below what size they count as 0."""
+
+    own: tuple[float, ...]
+    leader: float | None
+    leftmost: float
+    noise: float
+
+
+def _kind(numbers: _Numbers, zero_sum: bool, bound: bool) -> str:
+    own, leader, leftmost, noise = numbers
     if min(own) > noise:
         return "local Nash"
     if bound:
         return BOUND
-    if total is not None and total > noise:
+    if leader is not None and leader > noise:
         return "local minimax" if zero_sum else "local Stackelberg"
     if leftmost < -noise:
         return "unstable"
     return "stable, not Nash" if leftmost > noise and min(own) < -noise else "undecided"
 
 
-def _kind_of_large(stationary: bool, own: tuple[float, ...], leftmost: float, noise: float, bound: bool) -> str:
-    if not stationary:
-        return "not stationary"
+def _kind_of_large(numbers: _Numbers, bound: bool) -> str:
+    """What Ritz values can tell: they only prove that something is negative."""
     if bound:
         return BOUND
-    if leftmost < -noise:
+    if numbers.leftmost < -numbers.noise:
         return "unstable"
-    return "undecided, not Nash" if min(own) < -noise else "undecided"
+    return "undecided, not Nash" if min(numbers.own) < -numbers.noise else "undecided"
 
 
-def _smallest(local: Local, i: int, products: int, seed: int) -> float:
-    like = local.field[local.slices()[i]]
-    return float(ritz(local.own(i), like, products, True, seed)[0].real.min())
+def _by_products(local: Local, products: int, seed: int) -> _Numbers:
+    own = []
+    for i, rows in enumerate(local.slices()):
+        values, _, _ = ritz(local.own(i), local.field[rows], products, True, seed)
+        own.append(float(values.real.min()))
+    λ, _, _ = ritz(local.vjp, local.field, products, local.symmetric, seed)
+    return _Numbers(tuple(own), None, float(λ.real.min()), noise=1e-3 * float(λ.abs().max()))
 
 
-def _total(
-    game: Game, players: Players, batch: Any, J: Tensor, local: Local, leader: int, tolerance: float
-) -> float | None:
-    """The smallest eigenvalue of the Hessian of L_1(x, r(x)), r the follower's best response.
+def _exactly(local: Local, common: Local, leader: int, tolerance: float) -> _Numbers:
+    """From the Jacobian, and from the game in which all pay what the leader does, whose Jacobian is a Hessian."""
+    J, slices = local.exact(), local.slices()
+    noise = max(64 * torch.finfo(local.field.dtype).eps, 1e-9) * float(torch.linalg.matrix_norm(J, 2))
+    own, total = tuple(_least(J[rows, rows]) for rows in slices), None
+    if len(own) == 2 and own[1 - leader] > noise:
+        x, y = slices[leader], slices[1 - leader]
+        if float(common.field[y].norm()) <= max(tolerance, noise):
+            total = _least(_along_the_answer(common.exact(), J, x, y))
+    return _Numbers(own, total, exact_spectrum(J).leftmost, noise)
+
+
+def _along_the_answer(H: Tensor, J: Tensor, x: slice, y: slice) -> Tensor:
+    """The Hessian of L_1(x, r(x)), r the follower's best response, where ∂_y L_1 = 0.
 
     With r' = -L2_yy⁻¹ L2_yx it is [I; r']ᵀ (∇²L_1) [I; r'] plus ∂_y L_1 · r'', a third derivative. That term is zero
-    where ∂_y L_1 is, as at every stationary point of a zero-sum game; elsewhere the question is left open.
+    at every stationary point of a zero-sum game; where it is not, the question is left open.
+
+    Args:
+        H: ∇²L_1, shape (n, n).
+        J: DF, whose rows y hold L2_yx and L2_yy.
+        x: where the leader's parameters lie.
+        y: where the follower's lie.
     """
-    x, y = local.slices()[leader], local.slices()[1 - leader]
-    alone = Local(game.through(lambda inner: _Common(inner, leader)), players, batch)
-    if float(alone.field[y].norm()) > tolerance:
-        return None
-    hessian = alone.exact()
-    slope = -torch.linalg.solve(J[y, y], J[y, x])
-    total = hessian[x, x] + hessian[x, y] @ slope + slope.T @ hessian[y, x] + slope.T @ hessian[y, y] @ slope
-    return float(torch.linalg.eigvalsh(_symmetric(total)).min())
+    along = torch.eye(len(H), dtype=H.dtype)[:, x]
+    along[y] = -torch.linalg.solve(J[y, y], J[y, x])
+    return along.T @ H @ along
 
 
-class _Common(Payoff):
-    """Everyone pays what player i pays: then DF is the full Hessian of L_i."""
-
-    def __init__(self, inner: Oracle, i: int) -> None:
-        super().__init__(inner)
-        self.i, self.signs, self.joint = i, (1,) * inner.players, True
-
-    def losses(self, z: Point, batch: Any) -> tuple[Tensor, ...]:
-        return (self.inner.loss(z, self.i, batch),) * self.players
-
-
-def _symmetric(H: Tensor) -> Tensor:
-    return (H + H.T) / 2
+def _least(H: Tensor) -> float:
+    """The smallest eigenvalue of a symmetric matrix."""
+    return float(torch.linalg.eigvalsh((H + H.T) / 2).min())

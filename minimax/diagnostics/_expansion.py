@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from minimax import tree
-from minimax.diagnostics._local import Local
-from minimax.game import Game, cooperative
+from minimax.diagnostics._local import Common, Local
+from minimax.game import Game
 from minimax.linear_maps import Expansion
 from minimax.oracle import Players
 
@@ -39,24 +37,13 @@ def expand(game: Game, players: Players, batch: Any = None) -> Expansion:
     game, players = game.functional(players)
     oracle, z = game.enter(players)
     nearby = oracle.leave(tuple([leaf + 0.01 for leaf in vector] for vector in z))
-    locals_ = [Local(everyone_minimises(game, players, i, batch), players) for i in range(len(z))]
-    last = Local(everyone_minimises(game, players, len(z) - 1, batch), nearby)
-    H, blocks = [local.matrix().double().cpu() for local in locals_], locals_[0].slices()
+    every = [Local(_paid_by_all(game, i), players, batch) for i in range(len(z))]
+    there = Local(_paid_by_all(game, len(z) - 1), nearby, batch)
+    H, blocks = [local.matrix().double().cpu() for local in every], every[0].slices()
     y = blocks[-1]
-    bent = not torch.allclose(last.matrix().double().cpu()[y, y], H[-1][y, y])
-    return Expansion(H, [local.field.double().cpu() for local in locals_], blocks, bent)
+    bent = not torch.allclose(there.matrix().double().cpu()[y, y], H[-1][y, y])
+    return Expansion(H, [local.field.double().cpu() for local in every], blocks, bent)
 
 
-def everyone_minimises(game: Game, players: Players, i: int, batch: Any = None) -> Game:
-    """The game on one batch in which all minimise L_i, so that F is its gradient and DF its Hessian.
-
-    Args:
-        game: as `Game.functional` returned it.
-        players: plain tensors.
-    """
-    oracle, z = game.enter(players)
-
-    def loss(*values: Any) -> Tensor:
-        return oracle.silent().loss(tuple(tree.flatten(value)[0] for value in values), i, batch)
-
-    return cooperative(loss, players=len(z))
+def _paid_by_all(game: Game, i: int) -> Game:
+    return game.through(lambda inner: Common(inner, i))

@@ -11,7 +11,8 @@ from torch import Tensor
 from minimax import tree
 from minimax.game import Game
 from minimax.info import natural
-from minimax.oracle import Players
+from minimax.oracle import Oracle, Players
+from minimax.transforms import Payoff
 from minimax.tree import Point, Vector
 
 DENSE = 512
@@ -96,6 +97,20 @@ class Local:
         """Where each player's parameters lie."""
         ends = torch.tensor(self.sizes).cumsum(0).tolist()
         return [slice(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
+
+
+class Common(Payoff):
+    """Everyone pays what player i pays: then F is the gradient of L_i, and DF its Hessian."""
+
+    def __init__(self, inner: Oracle, i: int) -> None:
+        super().__init__(inner)
+        self.i, self.signs, self.joint = i, (1,) * inner.players, True
+
+    def losses(self, z: Point, batch: Any) -> tuple[Tensor, ...]:
+        return (self.inner.loss(z, self.i, batch),) * self.players
+
+    def may_ignore(self, i: int) -> bool:
+        return True
 
 
 def flat(z: Point) -> Tensor:

@@ -30,7 +30,7 @@ def draw(
     batch: Any = None,
     *,
     optimizers: Mapping[str, GameOptimizer] | Sequence[GameOptimizer] = (),
-    start: Players = None,
+    start: Players | None = None,
     step: float | None = None,
 ) -> Figure:
     """The spectrum at the players and, beside it, the paths of optimizers: in the phase portrait or on a plane.
@@ -127,13 +127,13 @@ def draw_spectrum(
 def draw_phase(
     game: Game,
     optimizers: Mapping[str, GameOptimizer] | Sequence[GameOptimizer] = (),
-    start: Players = None,
+    start: Players | None = None,
     batch: Any = None,
     *,
     steps: int = 100,
     limits: tuple[float, float] = (-2.0, 2.0),
     points: int = 25,
-    equilibrium: Players = None,
+    equilibrium: Players | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """The flow -F of a game of two numbers, and the paths of optimizers through it, each in the look of its name.
@@ -192,11 +192,11 @@ def draw_phase(
 def draw_paths(
     game: Game,
     optimizers: Mapping[str, GameOptimizer] | Sequence[GameOptimizer],
-    start: Players = None,
+    start: Players | None = None,
     batch: Any = None,
     *,
     steps: int = 100,
-    center: Players = None,
+    center: Players | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """The paths of optimizers through a game of any size, seen on one plane, each in the look of its name.

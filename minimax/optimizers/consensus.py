@@ -26,6 +26,7 @@ class ConsensusOptimization(Ruled):
     Cost per step: one gradient per player and one Hessian-vector product.
     State: the rules' memories alone.
     Differs from the paper: only by `unbiased`; the paper takes both factors from one batch.
+    Constraints: where one binds at a solution of the game, play does not rest there.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

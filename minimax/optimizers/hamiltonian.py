@@ -25,6 +25,7 @@ class HamiltonianDescent(Ruled):
     Cost per step: one gradient per player and one Hessian-vector product.
     State: the rules' memories alone.
     Differs from the paper: any rule moves along Jᵀξ.
+    Constraints: where one binds at a solution of the game, play does not rest there.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

@@ -27,6 +27,7 @@ class JARE(Ruled):
     Cost per step: one gradient per player and one Hessian-vector product per ordered pair of players.
     State: the rules' memories alone.
     Differs from the paper: for any number of players, not two.
+    Constraints: where one binds at a solution of the game, play does not rest there.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

@@ -29,6 +29,7 @@ class LOLA(Ruled):
     games one more gradient per pair.
     State: the rules' memories alone.
     Differs from the paper: exact derivatives in place of policy gradients.
+    Constraints: where one binds at a solution of the game, play does not rest there.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

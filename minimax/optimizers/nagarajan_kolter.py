@@ -27,6 +27,7 @@ class NagarajanKolter(Ruled):
     Cost per step: one gradient per player and one Hessian-vector product per other player.
     State: the rules' memories alone.
     Differs from the paper: for any number of players; the regularised one is chosen by `generator`.
+    Constraints: where one binds at a solution of the game, play does not rest there.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

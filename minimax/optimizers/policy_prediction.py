@@ -28,6 +28,7 @@ class PolicyPrediction(Ruled):
     State: the rules' memories alone.
     Differs from the paper: exact gradients and H_oξ to first order in α, where Zhang & Lesser take the gradient at the
     predicted point.
+    Constraints: where one binds at a solution of the game, play does not rest there.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

@@ -29,6 +29,7 @@ class SymplecticGradientAdjustment(Ruled):
     Cost per step: one gradient per player and two Hessian-vector products.
     State: the rules' memories alone.
     Differs from the paper: only by `align` and ε being options; ε = 0.1 is what its authors use.
+    Constraints: where one binds at a solution of the game, play does not rest there.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

@@ -30,6 +30,7 @@ class SOS(Ruled):
     Cost per step: as `LOLA`. p is in `Info.extra`.
     State: the rules' memories alone.
     Differs from the paper: in nothing; p is shared by all players, as there.
+    Constraints: where one binds at a solution of the game, play does not rest there.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

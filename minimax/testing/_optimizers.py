@@ -14,7 +14,6 @@ from minimax.errors import GameError
 from minimax.game import Game
 from minimax.modules import bind
 from minimax.optimizer import Cost, GameOptimizer
-from minimax.oracle import Players
 from minimax.testing._compare import close, copied, demand, same, shapes, shared, stacked, through_disk
 from minimax.testing._linear import linear
 from minimax.testing._scenes import (
@@ -180,7 +179,7 @@ def _vmapped_rates(optimizer: GameOptimizer) -> None:
         return
     scene, factors = zero_sum_scene(), [0.5, 1.0]
 
-    def end(factor: Any) -> Players:
+    def end(factor: Any) -> Any:
         return play(with_rates(optimizer, lambda rate: factor * rate), scene, 3)[0]
 
     grid = torch.vmap(end)(torch.tensor(factors, dtype=torch.float64))

@@ -48,11 +48,11 @@ def play(
     optimizer: GameOptimizer,
     scene: Scene,
     steps: int,
-    players: Players = None,
+    players: Players | None = None,
     state: State | None = None,
     *,
     first: int = 0,
-) -> tuple[Players, State, Info | None]:
+) -> tuple[Any, State, Info | None]:
     """Steps first .. steps - 1, from the players and state given or else from the start."""
     players = scene.players if players is None else players
     state, info = optimizer.init(scene.game, players) if state is None else state, None

@@ -109,9 +109,9 @@ class _Averaging(Around):
         for value in values:
             leaves, spec = pytree.tree_flatten(value)
             total = tree.add(total, leaves) if count else leaves
-            spent = spent if count else (self.gradients, self.hvps)
+            spent = spent if count else (self.shared.gradients, self.shared.hvps)
             count += 1
-        self.gradients, self.hvps = spent
+        self.shared.gradients, self.shared.hvps = spent
         assert spec is not None
         mean = self.merge(total if count == 1 else tree.scale(1 / count, total))
         out: T = pytree.tree_unflatten(mean, spec)

@@ -215,7 +215,7 @@ class _Response:
                     "use sgd or adam, or through=False."
                 )
             y = self.project(game, tree.add(y, d), batch)
-        return y if self.through else [leaf.detach() for leaf in y]
+        return y
 
 
 def _graph(vector: Vector) -> bool:

@@ -15,11 +15,11 @@ from torch.utils import _pytree as pytree
 from minimax import tree
 from minimax.errors import GameError
 from minimax.game import Game
-from minimax.oracle import Players
 from minimax.swap import Modules
 from minimax.transforms._averaged import averaged
 from minimax.transforms.checks import checked_game
 from minimax.tree import Point
+from minimax.types import P
 
 
 def data_parallel(game: Game, group: dist.ProcessGroup | None = None) -> Game:
@@ -57,7 +57,7 @@ def data_parallel(game: Game, group: dist.ProcessGroup | None = None) -> Game:
 
 
 @torch.no_grad()
-def broadcast(players: Players, source: int = 0, group: dist.ProcessGroup | None = None) -> Players:
+def broadcast(players: P, source: int = 0, group: dist.ProcessGroup | None = None) -> P:
     """The players of rank `source`, on every rank; modules are overwritten in place, frozen parameters and buffers too.
 
     Args:
@@ -81,7 +81,8 @@ def broadcast(players: Players, source: int = 0, group: dist.ProcessGroup | None
             tensor.copy_(received(tensor))
         return value
 
-    return pytree.tree_map(sent, players)
+    new: P = pytree.tree_map(sent, players)
+    return new
 
 
 class _SameStart:
@@ -120,8 +121,8 @@ def _over_ranks(values: list[Tensor], group: dist.ProcessGroup | None) -> list[T
     """The means over the ranks, by one all-reduce per dtype; integers (counters among buffers) stay."""
     if any(value.requires_grad for value in values):
         raise GameError(
-            "averages over ranks cannot be differentiated: second-order methods on penalties of gradients need "
-            "data_parallel on the outside, data_parallel(consensus(game))."
+            "averages over ranks cannot be differentiated: put data_parallel outside of transforms that do, as in "
+            "data_parallel(consensus(game))."
         )
     out = list(values)
     for dtype in dict.fromkeys(value.dtype for value in values if value.is_floating_point()):

@@ -182,3 +182,18 @@ def test_the_moving_average_that_was_asked_for_goes_before_the_answer() -> None:
     assert trainer.averaged()[0].weight.item() == 2.5
     assert trainer.answer()[0].weight.item() == pytest.approx(7 / 3)
     assert mm.bind(game, (module,), mm.SimultaneousGDA(mm.sgd(0.5))).answer()[0] is module
+
+
+@pytest.mark.parametrize("compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_members_of_an_ensemble_answer_as_each_does_in_solve(compile: bool, float64: torch.dtype) -> None:
+    """One converges, one plays on, one diverges: each answers with the mean of its iterates up to where it stands."""
+    game, z = mm.Game(lambda x: x * x / 2), (torch.tensor(1.0),)
+    rates, limits = [1.0, 0.5, 3.0], mm.Limits(tolerance=1e-6, growth=20.0)
+    average = lambda rate: mm.Averaging(mm.SimultaneousGDA(mm.sgd(rate)), power=1.0)
+    found = mm.ensemble(game, average(torch.tensor(rates)), [z] * 3, steps=12, limits=limits, compile=compile)
+    for k, rate in enumerate(rates):
+        alone = mm.solve(game, z, average(rate), steps=12, limits=limits)
+        assert found.statuses[k].kind == alone.status.kind
+        torch.testing.assert_close((found.answer[0][k], found.players[0][k]), (alone.answer[0], alone.players[0]))
+    plain = mm.ensemble(game, mm.SimultaneousGDA(mm.sgd(0.5)), [z] * 2, steps=3)
+    assert plain.answer is plain.players

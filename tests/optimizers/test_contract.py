@@ -80,3 +80,21 @@ def test_compiled_for_real(name: str) -> None:
 def test_a_file_is_read_on_one_screen(name: str) -> None:
     file = Path(inspect.getfile(BY_NAME[name]))
     assert len(file.read_text().splitlines()) <= 100
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_who_does_not_rest_where_a_constraint_binds_says_so(name: str, float64: torch.dtype) -> None:
+    """Either player is stopped: at (1, 1/2), where F_x = y - 3 pushes, and at (-1, 1), where F_y = -x - 3 does."""
+    box, optimizer = mm.projections.box(-1.0, 1.0), BY_NAME[name].of(mm.sgd(0.1))
+    if isinstance(optimizer, mm.KBeam):  # or its candidates begin beside the point
+        optimizer = mm.KBeam(mm.sgd(0.1), spread=0.0)
+    first = mm.zero_sum(lambda x, y: x * y - 3 * x - y / 2 - y**2 / 2, constraints=(box, None))
+    second = mm.zero_sum(lambda x, y: x * y + 3 * y + x**2 / 2, constraints=(None, box))
+    rests = []
+    for game, nash in ((first, (1.0, 0.5)), (second, (-1.0, 1.0))):
+        start = tuple(map(torch.tensor, nash))
+        z, state = start, optimizer.init(game, start)
+        for _ in range(5):
+            z, state, _ = optimizer.step(game, z, state)
+        rests.append(torch.allclose(torch.stack(z), torch.tensor(nash), rtol=0, atol=1e-9))
+    assert all(rests) != ("Constraints: where one binds" in (BY_NAME[name].__doc__ or ""))

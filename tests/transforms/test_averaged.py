@@ -64,7 +64,7 @@ def worker(rank: int, folder: str) -> None:
     found = {name: end(each, game, slice(rank * half, (rank + 1) * half)) for name, each in optimizers().items()}
     whole = consensus(game, 0.3)  # the norm of the averaged gradients, not the average of the ranks' norms
     found["penalised"] = end(mm.ExtraGradient(mm.sgd(0.05)), whole, slice(rank * half, (rank + 1) * half))
-    with pytest.raises(mm.GameError, match="data_parallel on the outside"):
+    with pytest.raises(mm.GameError, match="put data_parallel outside of transforms"):
         end(mm.ConsensusOptimization(mm.sgd(0.05)), whole)
     found["broadcast"] = [*broadcast((torch.full((2,), float(rank)),)), *tensors(broadcast((odd(rank),))[0])]
     normed = nn.Sequential(nn.Linear(3, 1), nn.BatchNorm1d(1)).double()

@@ -13,7 +13,8 @@ from torch.nn.functional import cross_entropy, softplus
 import minimax as mm
 from minimax.optimizers import BY_NAME
 from minimax.projections import box
-from minimax.transforms import accumulate, add, best_response, consensus, response
+from minimax.testing._scenes import on_two_ranks
+from minimax.transforms import accumulate, add, autocast, best_response, consensus, response
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -306,6 +307,24 @@ def test_within_other_transforms() -> None:
     assert (oracle.gradients, oracle.hvps) == (4, 1)
 
 
+def test_half_precision_inside_and_outside_is_the_same() -> None:
+    model, batch = nn.Linear(4, 3).float(), samples(0)
+    batch = {name: leaf.float() if leaf.is_floating_point() else leaf for name, leaf in batch.items()}
+    inside = best_response(autocast(mm.zero_sum(attacked)), 1, lambda b: b["noise"], mm.rules.sign(0.06), 2)
+    outside = autocast(best_response(mm.zero_sum(attacked), 1, lambda b: b["noise"], mm.rules.sign(0.06), 2))
+    plain = best_response(mm.zero_sum(attacked), 1, lambda b: b["noise"], mm.rules.sign(0.06), 2)
+    torch.testing.assert_close(inside.field((model,), batch), outside.field((model,), batch), rtol=0, atol=0)
+    assert not torch.equal(inside.field((model,), batch)[0]["weight"], plain.field((model,), batch)[0]["weight"])
+
+
+def test_ranks_go_around_the_answer() -> None:
+    """Each rank answers its own batch; an average inside of the answer is refused."""
+    batch, model = samples(0), nn.Linear(4, 3).double()
+    parts = [{name: leaf.chunk(2)[rank] for name, leaf in batch.items()} for rank in range(2)]
+    ends = on_two_ranks(adversarial(), lambda game, rank: game.field((model,), parts[rank]))
+    torch.testing.assert_close(ends, [adversarial().field((model,), batch)] * 2)
+
+
 def test_two_players_may_answer() -> None:
     """Nested: the inner one answers the outer one's answer as well."""
     f = lambda x, a, b: (x**2 / 2 + x * a - a**2 / 2 + x * b - b**2 / 2 + 0.5 * a * b).sum()
@@ -348,6 +367,27 @@ def test_rules_see_the_names_of_the_answer() -> None:
     f = lambda x, y: x * (y["a"] + y["b"])
     game = best_response(mm.zero_sum(f), 1, lambda _: {"a": torch.tensor(1.0), "b": torch.tensor(1.0)}, rule, 1)
     assert float(game.field((torch.tensor(3.0),))[0]) == 1 + 3 + 1
+
+
+@pytest.mark.parametrize("build", [lambda g: add(g, lambda *z: z[0].square().sum(), 0), lambda g: consensus(g, 0.1)])
+def test_the_answer_stands_still_for_transforms_around_it_under_vmap_too(build: Any) -> None:
+    _, still, z = smooth(3, 1)
+    game = build(still)
+    for ask in (lambda *z: game.field(z), lambda *z: (game.gradient(z, 0),), lambda *z: game.vjp(z, z)):
+        many = torch.vmap(ask)(*(x.expand(2, -1) for x in z))
+        torch.testing.assert_close([leaf[1] for leaf in many], list(ask(*z)), rtol=1e-9, atol=1e-11)
+
+
+def test_a_module_behind_two_who_answer() -> None:
+    net = nn.Linear(2, 1).double()
+    f = lambda a, b, net: (net(a + b) ** 2).sum() - (a**2).sum() - (b**2).sum() / 2 + (a * b).sum() / 4
+    whole = mm.Game(lambda *z: -f(*z), lambda *z: -f(*z), f)
+    start = lambda _: torch.ones(2)
+    game = best_response(best_response(whole, 0, start, mm.sgd(0.1), 1), 0, start, mm.sgd(0.1), 1)
+    a = torch.ones(2) - 0.1 * whole.gradient((torch.ones(2), torch.ones(2), net), 0)
+    b = torch.ones(2) - 0.1 * whole.gradient((a, torch.ones(2), net), 1)
+    a = torch.ones(2) - 0.1 * whole.gradient((torch.ones(2), b, net), 0)
+    torch.testing.assert_close(game.field((net,))[0], whole.gradient((a, b, net), 2))
 
 
 def test_modules_keep_their_places() -> None:

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 import minimax as mm
 from minimax import penalties, transforms
@@ -123,6 +124,26 @@ def test_every_optimizer_plays_it(name: str) -> None:
             players, state, _ = optimizer.step(each, players, state)
         ends.append(players)
     torch.testing.assert_close(*ends, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_products_under_vmap_are_those_of_eager_play(kind: str) -> None:
+    """The gradients in the losses are differentiated there as well."""
+    game, z = scene(kind)
+    v = numbers(7, *map(len, z))
+    for each in (transforms.consensus(game, 0.3), transforms.consensus(transforms.jare(game, 0.2), 0.3)):
+        ask = lambda z, v, each=each: (each.jvp(z, v), each.vjp(z, v), each.block(z, 0, 1, v[1]))
+        many = torch.vmap(ask)(*(tuple(x.expand(2, -1) for x in point) for point in (z, v)))
+        found = pytree.tree_map(lambda x: x[1], many)
+        torch.testing.assert_close(found, ask(z, v), rtol=1e-9, atol=1e-11)
+
+
+def test_products_in_graphs_are_those_of_eager_play() -> None:
+    game, z = scene("general-sum")
+    penalised, v = transforms.consensus(game, 0.3), numbers(7, *map(len, z))
+    torch._dynamo.reset()
+    found = torch.compile(lambda z, v: penalised.vjp(z, v), fullgraph=True, backend="eager")(z, v)
+    torch.testing.assert_close(found, penalised.vjp(z, v), rtol=1e-9, atol=1e-11)
 
 
 def test_members_and_graphs() -> None:
