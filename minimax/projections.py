@@ -209,6 +209,8 @@ class box(_Bounds):
             raise ValueError(f"low must not exceed high, got {', '.join(given)}.")
 
     def __call__(self, x: Tensor) -> Tensor:
+        if not isinstance(self.low, Tensor) and not isinstance(self.high, Tensor):
+            return x.clamp(self.low, self.high)  # at once, as a constrained step has one for every leaf
         return x.clamp(min=_fitted("low", self.low, x)).clamp(max=_fitted("high", self.high, x))
 
     def lowest(self, g: Tensor) -> Tensor:

@@ -81,4 +81,4 @@ class Implicit(Ruled):
     def check_two(self, z: Point) -> None:
         """Refuse any number of players but two."""
         if len(z) != 2:
-            raise GameError(f"{self.name} needs two players, a leader and a follower, got {len(z)} players.")
+            raise GameError(f"{self.name} needs two players, a leader and a follower, got {len(z)}.")

@@ -114,7 +114,7 @@ def test_schedules_members_and_graphs() -> None:
         (lambda: clipped(0.1, norm=1.0), TypeError, r"clipped goes around a rule, got 0\.1: clipped\(sgd\(0\.1\), n"),
         (lambda: clipped(mm.sgd, norm=1.0), TypeError, "clipped goes around a rule, got the class sgd"),
         (lambda: clipped(sghmc(0.1, noise=len), norm=1.0), ValueError, "clipped would clip the draw that sghmc"),
-        (lambda: mm.KBeam(clipped(mm.sgd(0.1), norm=1.0)), ValueError, "KBeam moves all candidates as one player, w"),
+        (lambda: mm.KBeam(clipped(mm.sgd(0.1), norm=1.0)), ValueError, "KBeam moves candidates as one player, w"),
         (lambda: mm.KBeam((mm.sgd(0.1), split(bool, mm.sgd(0.1), mm.sgd(0.1)))), TypeError, "predicate must be a fu"),
     ],
 )

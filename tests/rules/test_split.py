@@ -239,7 +239,7 @@ def test_contract(check: str) -> None:
         (lambda: split(3, mm.sgd(0.1), mm.sgd(0.1)), TypeError, "predicate must be a function of a leaf's name and"),
         (lambda: split(matrices, mm.sgd, mm.sgd(0.1)), TypeError, "split goes around a rule, got the class sgd"),
         (lambda: split(matrices, mm.sgd(0.1), None), TypeError, "split goes around a rule, got None: split"),
-        (lambda: mm.KBeam(split(matrices, mm.sgd(0.1), mm.sgd(0.1))), ValueError, "KBeam moves all candidates as o"),
+        (lambda: mm.KBeam(split(matrices, mm.sgd(0.1), mm.sgd(0.1))), ValueError, "KBeam moves candidates as one pl"),
         (
             lambda: played(split(lambda name, shape: name, mm.sgd(0.1), mm.sgd(0.1)), [torch.ones(1)], []),
             TypeError,
