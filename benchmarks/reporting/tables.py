@@ -229,7 +229,7 @@ def _summarise(group: pd.DataFrame) -> dict[str, Any]:
         "references": first["references"],
         **{
             name: played[name].dropna().median() if name in played else np.nan
-            for name in (*STABILITY, "units", "train_time_s")
+            for name in (*STABILITY, "units", "product_cost", "train_time_s")
         },
     }
 
