@@ -92,7 +92,7 @@ def test_two_players_sample_a_joint_posterior(a: float, b: float, c: float) -> N
         assert (radius < 1) == (b**2 < a * c) or abs(b**2 - a * c) < 1e-6
         if radius < 0.999 and make is mm.SimultaneousGDA:
             expected = np.linalg.inv(precision - h / 2 * precision @ precision)
-            np.testing.assert_allclose(solve_discrete_lyapunov(A, B @ B.T), expected, rtol=1e-9)
+            np.testing.assert_allclose(solve_discrete_lyapunov(A, B @ B.T), expected, rtol=1e-9, atol=1e-15)
 
 
 CHAINS, STEPS, BURN = 400, 4000, 400
