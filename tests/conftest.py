@@ -24,6 +24,7 @@ hypothesis.settings.load_profile("minimax")
 
 torch.set_num_threads(1)
 
+collect_ignore = ["typed_client.py"]  # which is checked for its types, and cannot be run
 _cache = pytest.StashKey[str]()
 
 

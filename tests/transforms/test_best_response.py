@@ -1,5 +1,6 @@
 """A player who answers every batch anew: against closed forms, hand-written loops, and finite differences."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -321,7 +322,8 @@ def test_ranks_go_around_the_answer() -> None:
     """Each rank answers its own batch; an average inside of the answer is refused."""
     batch, model = samples(0), nn.Linear(4, 3).double()
     parts = [{name: leaf.chunk(2)[rank] for name, leaf in batch.items()} for rank in range(2)]
-    ends = on_two_ranks(adversarial(), lambda game, rank: game.field((model,), parts[rank]))
+    models = [copy.deepcopy(model) for _ in range(2)]  # threads cannot share one
+    ends = on_two_ranks(adversarial(), lambda game, rank: game.field((models[rank],), parts[rank]))
     torch.testing.assert_close(ends, [adversarial().field((model,), batch)] * 2)
 
 
