@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -44,18 +45,24 @@ def measure(game: mm.Game, players: Any, batch: Any) -> Rate:
     """The rate on a problem, by the floating point operations of its matrix products and convolutions.
 
     They are the same on every machine, which seconds are not, so that they may decide how long a run is; to two digits.
-    Where there are next to none, as on games of a few numbers, it is what theory says.
+    It is what theory says where there are next to none, as on games of a few numbers, and where no product can be had.
 
     Args:
         game: the losses.
         players: where.
         batch: what the losses take.
+
+    Raises:
+        GameError: losses that cannot be played.
     """
     oracle, z = game.enter(players)
     field = _operations(lambda: oracle.field(z, batch))
-    local = oracle.linearize(z, batch)
-    product = _operations(lambda: local.vjp(local.field))
     if field < FEW:
+        return theory(len(z))
+    try:
+        local = oracle.linearize(z, batch)
+        product = _operations(lambda: local.vjp(local.field))
+    except (mm.GameError, torch.OutOfMemoryError):  # no second derivatives, or no room for them
         return theory(len(z))
     return Rate(float(f"{product / (field / len(z)):.2g}"), measured=True)
 

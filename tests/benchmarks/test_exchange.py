@@ -1,6 +1,8 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import scaled_dot_product_attention
 
 import minimax as mm
 from benchmarks import exchange, problems
@@ -35,3 +37,15 @@ def test_networks_come_near_to_theory_penalties_or_not(name):
 
 def test_a_cost_in_gradients():
     assert exchange.Rate(3.8).units(mm.Cost(gradients=2, hvps=1)) == pytest.approx(5.8)
+
+
+def test_a_game_without_second_derivatives_has_the_rate_of_theory():
+    """Fused attention has none, and first-order methods play it."""
+    q = torch.randn(4, 8, 64, 32)
+
+    def loss(f, batch):
+        return scaled_dot_product_attention(batch @ f.weight, batch, batch).square().mean()
+
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        game, players = mm.Game(loss).functional((nn.Linear(32, 32, bias=False),))
+        assert exchange.measure(game, players, q) == exchange.theory(1)
