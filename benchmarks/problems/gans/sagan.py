@@ -59,9 +59,9 @@ class Attention(nn.Module):
 def attentive(net: Generator | Critic) -> nn.Module:
     """The network with attention after its first block, where a critic's map is largest and a generator's smallest."""
     blocks = net.net if isinstance(net, Generator) else net.trunk
-    first = blocks[0]
-    width = next(layer for layer in first if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)).out_channels
-    blocks[0] = nn.Sequential(*first, Attention(width))
+    layers = list(blocks[0].children())
+    assert isinstance(layers[0], nn.Conv2d | nn.ConvTranspose2d)
+    blocks[0] = nn.Sequential(*layers, Attention(layers[0].out_channels))
     return net
 
 
