@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import relu, softplus
 
 from benchmarks.problem import Batch
 
@@ -26,3 +26,8 @@ def wasserstein_critic(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
 def wasserstein_generator(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
     """-E D(G(z))."""
     return -d(g(batch["noise"])).mean()
+
+
+def hinge_critic(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
+    """E [1 - D(x)]₊ + E [1 + D(G(z))]₊; the generator's is Wasserstein's (Lim & Ye, 2017)."""
+    return relu(1 - d(batch["real"])).mean() + relu(1 + d(g(batch["noise"]))).mean()

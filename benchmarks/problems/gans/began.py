@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 import minimax as mm
-from benchmarks.networks import MLP, MLPGenerator, NormedGenerator
+from benchmarks.networks import NormedGenerator
 from benchmarks.problem import Batch, Metric, Recipe, View
 from benchmarks.problems._images import EVALUATION, ImageGAN, presets
+from benchmarks.problems.gans._autoencoder import Autoencoder
 from minimax.projections import box
 
 GAMMA = 0.75  # the diversity ratio, how large L(G(z)) is to be beside L(x)
@@ -25,7 +26,7 @@ class BEGAN(ImageGAN):
     """
 
     name = "began"
-    networks = (NormedGenerator, lambda channels, size, width: Autoencoder(channels, size, width))
+    networks = (NormedGenerator, Autoencoder)
     presets = presets(1000)
     # The source's rates are 1e-4 and, for k, 1e-3, in runs of a hundred times as many steps.
     recipe: ClassVar[Recipe] = Recipe((*2 * (mm.adam(1e-3, betas=(0.5, 0.999)),), mm.sgd(0.5)))
@@ -50,15 +51,6 @@ class BEGAN(ImageGAN):
     def perfect(self, seed: int) -> tuple[Any, ...]:
         """A generator that hands out training images."""
         return *super().perfect(seed), self.players(seed)[2]
-
-
-class Autoencoder(nn.Sequential):
-    """(batch, channels, size, size) through a small code, or it would reconstruct whatever it is shown, and back."""
-
-    def __init__(self, channels: int, size: int, width: int) -> None:
-        code = max(4, width // 32)
-        encoder = MLP((channels * size**2, width, code))
-        super().__init__(nn.Flatten(), encoder, MLPGenerator(code, channels, size, width))
 
 
 def error(d: nn.Module, x: Tensor) -> Tensor:
