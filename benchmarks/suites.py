@@ -3,8 +3,9 @@
 SUITES: dict[str, tuple[str, ...]] = {
     "games": ("bilinear", "bilinear-ill", "scsc", "dirac-*"),
     "mixtures": ("ring8", "ring8-plain", "grid25"),
-    "conditional": ("cgan", "infogan"),
+    "conditional": ("cgan", "cgan-projection", "acgan", "sgan", "infogan"),
     "translation": ("cyclegan", "cyclegan-identity"),
+    "hybrids": ("ali", "aae", "vae-gan", "anogan", "distillation"),
     "vaes": ("vae", "m2"),
     "adversarial": ("dann", "pgd"),
     "bilevel": ("hyperclean",),
