@@ -4,7 +4,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "games": ("bilinear", "bilinear-ill", "scsc", "dirac-*"),
     "mixtures": ("ring8", "ring8-plain", "grid25"),
     "conditional": ("cgan", "cgan-projection", "acgan", "sgan", "infogan"),
-    "translation": ("cyclegan", "cyclegan-identity"),
+    "translation": ("cyclegan", "cyclegan-identity", "cyclegan-colours", "pix2pix", "denoising"),
     "hybrids": ("ali", "aae", "vae-gan", "anogan", "distillation"),
     "vaes": ("vae", "m2"),
     "adversarial": ("dann", "pgd"),
