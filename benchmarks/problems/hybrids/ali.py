@@ -98,7 +98,8 @@ def error(x: Tensor, back: Tensor) -> float:
 
 def judged(coder: nn.ModuleDict, d: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     """D of encoded and of decoded pairs, each (batch,)."""
-    encoded = sampled(*coder["encoder"](batch["real"]), batch["posterior"])
+    mean, log_var = coder["encoder"](batch["real"])
+    encoded = sampled(mean, log_var, batch["posterior"])
     return d(batch["real"], encoded), d(coder["decoder"](batch["noise"]), batch["noise"])
 
 

@@ -96,26 +96,28 @@ class FeatureCritic(nn.Module):
         return squeeze(self.head(self.features(x)))
 
 
-def difference(d: nn.Module, x: Tensor, back: Tensor) -> Tensor:
+def difference(d: FeatureCritic, x: Tensor, back: Tensor) -> Tensor:
     """L_feat = ½E|f(x) - f(back)|², summed over the features."""
     return (d.features(x) - d.features(back)).square().sum(1).mean() / 2
 
 
-def encoder_loss(enc: nn.Module, dec: nn.Module, dis: nn.Module, batch: Batch) -> Tensor:
+def encoder_loss(enc: nn.Module, dec: nn.Module, dis: FeatureCritic, batch: Batch) -> Tensor:
     """KL(q(z|x) ‖ N(0, I)) + L_feat."""
     mean, log_var = enc(batch["real"])
     back = dec(sampled(mean, log_var, batch["posterior"]))
     return divergence(mean, log_var).mean() + difference(dis, batch["real"], back)
 
 
-def decoder_loss(enc: nn.Module, dec: nn.Module, dis: nn.Module, batch: Batch) -> Tensor:
+def decoder_loss(enc: nn.Module, dec: nn.Module, dis: FeatureCritic, batch: Batch) -> Tensor:
     """γ L_feat + E softplus(-D(Dec(z))) + E softplus(-D(Dec(z_p)))."""
-    back, fake = dec(sampled(*enc(batch["real"]), batch["posterior"])), dec(batch["noise"])
+    mean, log_var = enc(batch["real"])
+    back, fake = dec(sampled(mean, log_var, batch["posterior"])), dec(batch["noise"])
     fooled = softplus(-dis(back)).mean() + softplus(-dis(fake)).mean()
     return GAMMA * difference(dis, batch["real"], back) + fooled
 
 
-def critic_loss(enc: nn.Module, dec: nn.Module, dis: nn.Module, batch: Batch) -> Tensor:
+def critic_loss(enc: nn.Module, dec: nn.Module, dis: FeatureCritic, batch: Batch) -> Tensor:
     """E softplus(-D(x)) + E softplus(D(Dec(z))) + E softplus(D(Dec(z_p)))."""
-    back, fake = dec(sampled(*enc(batch["real"]), batch["posterior"])), dec(batch["noise"])
+    mean, log_var = enc(batch["real"])
+    back, fake = dec(sampled(mean, log_var, batch["posterior"])), dec(batch["noise"])
     return softplus(-dis(batch["real"])).mean() + softplus(dis(back)).mean() + softplus(dis(fake)).mean()
