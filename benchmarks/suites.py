@@ -3,8 +3,9 @@
 SUITES: dict[str, tuple[str, ...]] = {
     "games": ("bilinear", "bilinear-ill", "scsc", "dirac-*"),
     "mixtures": ("ring8", "ring8-plain", "grid25"),
-    "conditional": ("cgan", "infogan"),
-    "translation": ("cyclegan", "cyclegan-identity"),
+    "conditional": ("cgan", "cgan-projection", "acgan", "sgan", "infogan"),
+    "translation": ("cyclegan", "cyclegan-identity", "cyclegan-colours", "pix2pix", "denoising"),
+    "hybrids": ("ali", "aae", "vae-gan", "anogan", "distillation"),
     "vaes": ("vae", "m2"),
     "adversarial": ("dann", "pgd"),
     "bilevel": ("hyperclean",),

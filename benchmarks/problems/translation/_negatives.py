@@ -34,6 +34,10 @@ class Negatives:
         """The true translation to domain a."""
         return (self.light - b) / 0.8
 
+    def colour(self, images: Tensor) -> Tensor:
+        """Test images as domain a has them, and back: the same here."""
+        return images
+
     def batch(self, stream: torch.Generator, size: int) -> Domains:
         """So many training images of either domain; none is of one that the other domain has."""
         train = self.images.train

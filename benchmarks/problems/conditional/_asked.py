@@ -1,0 +1,59 @@
+"""What the models share that are asked for images of a class, one-hot in the last columns of the noise."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot, softplus
+
+import minimax as mm
+from benchmarks.networks import Applied
+from benchmarks.problem import Batch, Recipe, View
+from benchmarks.problems._images import EVALUATION, ImageGAN, presets
+
+
+class AskedGAN(ImageGAN):
+    """A generator G(z, y) that is asked for classes y, uniform.
+
+    `agreement`: the share of samples that a classifier takes for what was asked for.
+    """
+
+    asked = True
+    presets = presets(2000)
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
+
+    def noise(self, stream: torch.Generator, size: int) -> Tensor:
+        """Normal noise, and the class that is asked for, one-hot, side by side."""
+        y = torch.randint(self.images.classes, (size,), generator=stream, device=self.device)
+        return torch.cat((super().noise(stream, size), one_hot(y, self.images.classes)), dim=1)
+
+    @torch.no_grad()
+    def evaluate(self, view: View) -> dict[str, float]:
+        noise = self.noise(self.generator(view.seed, EVALUATION), self.samples)
+        return self.score(view.players[0](noise), noise[:, -self.images.classes :].argmax(1))
+
+    def perfect(self, seed: int) -> tuple[Any, ...]:
+        """A generator that hands out training images of the class."""
+        classes = self.images.classes
+        return Applied(lambda noise: self.images.examples(noise[:, -classes:].argmax(1))), self.players(seed)[1]
+
+
+class Judge(nn.Module):
+    """A critic of images with their class: (batch, channels, size, size) and (batch, classes) to logits (batch,)."""
+
+    classes: int
+
+
+def generator_loss(g: nn.Module, d: Judge, batch: Batch) -> Tensor:
+    """E softplus(-D(G(z, y), y))."""
+    noise = batch["noise"]
+    return softplus(-d(g(noise), noise[:, -d.classes :])).mean()
+
+
+def critic_loss(g: nn.Module, d: Judge, batch: Batch) -> Tensor:
+    """E softplus(-D(x, y)) + E softplus(D(G(z, y), y))."""
+    noise, known = batch["noise"], one_hot(batch["labels"], d.classes)
+    fake = d(g(noise), noise[:, -d.classes :])
+    return softplus(-d(batch["real"], known)).mean() + softplus(fake).mean()
