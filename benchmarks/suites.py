@@ -3,6 +3,14 @@
 SUITES: dict[str, tuple[str, ...]] = {
     "games": ("bilinear", "bilinear-ill", "scsc", "dirac-*"),
     "mixtures": ("ring8", "ring8-plain", "grid25"),
+    "stability": (
+        "covariance",
+        "covariance-ridge",
+        "simplex-*",
+        "particle-ring*",
+        "ring8-sgd",
+        "nsgan-bare",
+    ),
     "conditional": ("cgan", "infogan"),
     "translation": ("cyclegan", "cyclegan-identity"),
     "vaes": ("vae", "m2"),

@@ -40,6 +40,8 @@ ALL: dict[str, Callable[[], ClosedForm]] = {
     "Dirac-WGAN R1": lambda: games.dirac_wgan(0.5),
     "clipped Dirac-WGAN": lambda: games.dirac_wgan(clip=0.3),
     "Dirac-WGAN-GP": games.dirac_wgan_gp,
+    "covariance GAN": games.covariance_gan,
+    "covariance GAN in 5-D": lambda: games.covariance_gan(5),
     "linear-quadratic GAN": games.linear_quadratic_gan,
 }
 

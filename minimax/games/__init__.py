@@ -6,6 +6,7 @@ map (1 - hλ for simultaneous play; see the docstrings of the optimizers). One f
 """
 
 from minimax.games.closed_form import ClosedForm as ClosedForm
+from minimax.games.gans import covariance_gan as covariance_gan
 from minimax.games.gans import dirac_gan as dirac_gan
 from minimax.games.gans import dirac_nsgan as dirac_nsgan
 from minimax.games.gans import dirac_wgan as dirac_wgan

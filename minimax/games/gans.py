@@ -14,7 +14,7 @@ from torch.nn.functional import softplus
 from minimax import projections
 from minimax.game import Game, zero_sum
 from minimax.games.closed_form import ClosedForm, largest
-from minimax.validation import real
+from minimax.validation import real, whole
 
 
 def dirac_gan(gamma: float = 0.0) -> ClosedForm:
@@ -101,6 +101,34 @@ def linear_quadratic_gan() -> ClosedForm:
         equilibrium=(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0])),
         eigenvalues=(2j / 3, -2j / 3, 1j, -1j),
         lipschitz=1.0,
+    )
+
+
+def covariance_gan(dim: int = 3) -> ClosedForm:
+    """A WGAN that learns a covariance: x ~ N(0, Σ), G(z) = Vz, D(x) = xᵀWx, Σ = diag(¼, ..., 1), evenly spaced.
+
+    min over V, max over W of tr W(Σ - VVᵀ), both of shape (dim, dim). Every V with VVᵀ = Σ solves it, beside W = 0; one
+    such point is given. Its eigenvalues are ±i√(2(λ_j + λ_k)) for j <= k, and dim (dim - 1) times 0: the rotations of
+    V, and the skew part of W.
+
+    Example:
+        >>> covariance_gan(1).eigenvalues
+        (2j, -2j)
+
+    Source: Daskalakis, Ilyas, Syrgkanis & Zeng, Training GANs with Optimism, 2018.
+    """
+    whole("dim", dim, at_least=1)
+    λ = torch.linspace(0.25, 1, dim) if dim > 1 else torch.ones(1)
+    Σ = torch.diag(λ)
+    pairs = torch.combinations(λ, with_replacement=True).sum(1)
+    ω = (2 * pairs).sqrt().tolist()
+    return ClosedForm(
+        name="covariance GAN",
+        game=zero_sum(lambda V, W: (W * (Σ - V @ V.T)).sum()),
+        start=(torch.eye(dim) / 2, torch.zeros(dim, dim)),
+        equilibrium=(Σ.sqrt(), torch.zeros(dim, dim)),
+        eigenvalues=(*(w * 1j for w in ω), *(w * -1j for w in ω), *(0j,) * (dim * (dim - 1))),
+        lipschitz=2.0,
     )
 
 
