@@ -26,8 +26,9 @@ class Simplex(Problem):
 
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(20, evaluations=2, options={"atoms": 4}),
-        "cpu": Preset(5000, evaluations=50, options={"atoms": 10}),
-        "gpu": Preset(5000, evaluations=50, options={"atoms": 10}),
+        # Extragradient takes two gradients a step, and 5,000 steps to get there.
+        "cpu": Preset(10_000, evaluations=50, options={"atoms": 10}),
+        "gpu": Preset(10_000, evaluations=50, options={"atoms": 10}),
     }
     recipe: ClassVar[Recipe] = Recipe((mm.sgd(4.0), mm.sgd(0.4)), order=(1, 0))
     optimizers: ClassVar[tuple[str, ...]] = METHODS
