@@ -2,6 +2,18 @@
 
 SUITES: dict[str, tuple[str, ...]] = {
     "games": ("bilinear", "bilinear-ill", "scsc", "dirac-*"),
+    "games-more": (
+        "matching-pennies",
+        "rock-paper-scissors",
+        "hidden-minimax",
+        "spurious-point",
+        "rotated-saddle",
+        "monkey-saddle",
+        "forsaken",
+        "polar",
+        "linear-quadratic-gan",
+        "cyclic",
+    ),
     "mixtures": ("ring8", "ring8-plain", "grid25"),
     "stability": (
         "covariance",
