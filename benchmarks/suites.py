@@ -15,7 +15,7 @@ SUITES: dict[str, tuple[str, ...]] = {
         "cyclic",
     ),
     "mixtures": ("ring8", "ring8-plain", "grid25"),
-    "mixtures-more": ("gaussians",),
+    "mixtures-more": ("gaussians", "stacked-*"),
     "stability": (
         "covariance",
         "covariance-ridge",

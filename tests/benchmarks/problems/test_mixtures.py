@@ -2,10 +2,12 @@ import math
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.functional import softplus
 
 import minimax as mm
 from benchmarks.problem import View
-from benchmarks.problems.mixtures import gaussians, grid25, ring8
+from benchmarks.problems.mixtures import gaussians, grid25, ring8, stacked
 
 
 def test_penalty_is_half_gamma() -> None:
@@ -79,3 +81,58 @@ def test_gaussian_starts_one_off() -> None:
     assert {scored["mean"] for scored in starts} == {-1.0, 1.0}
     assert all(scored["jsd"] == pytest.approx(floors["jsd", "one off"], abs=1e-9) for scored in starts)
     assert floors["jsd", "real"] == pytest.approx(0, abs=1e-12)
+
+
+# ---------------------------------------------------------------------------------------------------- stacked digits
+
+
+@pytest.fixture(scope="module")
+def stacks() -> stacked.Stacked:
+    stacked.StackedGANR1.prepare(None, None, download=False)
+    return stacked.StackedGANR1("cpu")
+
+
+def test_stacked_modes_are_read_off_by_the_classifier(stacks: stacked.Stacked) -> None:
+    """Stacks of the training digits that show 3 and 7, and of those that show 4 and 4, even in number: two modes."""
+    one_each = stacks.images.examples(torch.tensor([3, 7, 4]))
+    three, seven, four = one_each.squeeze(1)
+    images = torch.stack([torch.stack([three, seven]), torch.stack([four, four])]).repeat(50, 1, 1, 1)
+    scored = stacks.counted(images)
+    assert (scored["modes"], scored["fair_modes"]) == (2, 2)
+    assert scored["reverse_kl"] == pytest.approx(math.log(100 / 2))
+
+
+def test_stacks_of_real_digits_reach_every_mode_and_what_chance_leaves(stacks: stacked.Stacked) -> None:
+    """KL(q ‖ uniform) of K = 100 modes at N samples is (K - 1)/2N by chance, here on top of uneven classes."""
+    floors = {(floor.metric, floor.what): floor.value for floor in stacks.floors()}
+    assert floors["modes", "real"] == floors["fair_modes", "real"] == stacks.count == 100
+    assert floors["reverse_kl", "chance"] == pytest.approx(99 / 5200)
+    assert floors["reverse_kl", "real"] == pytest.approx(floors["reverse_kl", "chance"], rel=0.5)
+
+
+def test_stacked_images_that_are_not_finite_are_in_no_mode(stacks: stacked.Stacked) -> None:
+    scored = stacks.counted(torch.full((4, 2, 8, 8), math.nan))
+    assert math.isnan(scored["reverse_kl"]) and scored["modes"] == 0
+
+
+def test_stacked_losses_by_hand() -> None:
+    """With D(x) = 2 x_1, whose squared slope is 4 everywhere, and G the identity."""
+    real, fake = torch.randn(6, 3), torch.randn(6, 3)
+    batch = {"real": real, "noise": fake}
+    critic, g = lambda x: 2 * x[:, 0], nn.Identity()
+    above, below = critic(real), critic(fake)
+    plain, pairs = softplus(-above).mean() + softplus(below).mean(), softplus(below - above).mean()
+    for kind, generator, loss in [
+        (stacked.StackedGANR1, softplus(-below).mean(), plain + 2),
+        (stacked.StackedGANBoth, softplus(-below).mean(), plain + 4),
+        (stacked.StackedRelativisticR1, softplus(above - below).mean(), pairs + 2),
+        (stacked.StackedRelativisticBoth, softplus(above - below).mean(), pairs + 4),
+    ]:
+        first, second = (one(g, critic, batch) for one in kind("smoke").game().functions)
+        torch.testing.assert_close((first, second), (generator, loss))
+
+
+def test_relativistic_losses_do_not_see_a_constant() -> None:
+    batch, g = {"real": torch.randn(6, 3), "noise": torch.randn(6, 3)}, nn.Identity()
+    for loss in (stacked.relativistic_generator, stacked.relativistic_critic):
+        torch.testing.assert_close(loss(g, lambda x: x.sum(1), batch), loss(g, lambda x: x.sum(1) + 5, batch))
