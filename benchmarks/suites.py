@@ -1,14 +1,43 @@
 """The suites: names of problems, or patterns of them."""
 
 SUITES: dict[str, tuple[str, ...]] = {
-    "games": ("bilinear", "bilinear-ill", "scsc", "dirac-*"),
+    "games": (
+        *("bilinear", "bilinear-ill", "scsc"),
+        *("dirac-gan", "dirac-ns", "dirac-r1", "dirac-ns-r1", "dirac-wgan", "dirac-wgan-gp"),
+    ),
+    "games-more": (
+        *("dirac-rp-r1-r2", "dirac-noise", "dirac-hinge", "dirac-lsgan", "dirac-lsgan-signed"),
+        "matching-pennies",
+        "rock-paper-scissors",
+        "hidden-minimax",
+        "spurious-point",
+        "rotated-saddle",
+        "monkey-saddle",
+        "forsaken",
+        "polar",
+        "linear-quadratic-gan",
+        "cyclic",
+    ),
     "mixtures": ("ring8", "ring8-plain", "grid25"),
+    "mixtures-more": ("gaussians", "stacked-*"),
+    "stability": (
+        "covariance",
+        "covariance-ridge",
+        "simplex-*",
+        "particle-ring*",
+        "ring8-sgd",
+        "nsgan-bare",
+    ),
     "conditional": ("cgan", "cgan-projection", "acgan", "sgan", "infogan"),
     "translation": ("cyclegan", "cyclegan-identity", "cyclegan-colours", "pix2pix", "denoising"),
     "hybrids": ("ali", "aae", "vae-gan", "anogan", "distillation"),
     "vaes": ("vae", "m2"),
     "adversarial": ("dann", "pgd"),
     "bilevel": ("hyperclean",),
+    "gans-more": (
+        *("sngan", "nsgan-r1", "nsgan-r1r2", "nsgan-r1-approx", "lsgan-centred", "dragan", "roth", "ebgan", "fgan-*"),
+        *("began", "bayesian-gan", "sagan", "r3gan"),
+    ),
     "gans": ("gan", "nsgan", "dcgan", "lsgan", "wgan", "wgan-gp", "infogan", "cyclegan", "vae"),
 }
 

@@ -40,6 +40,18 @@ ALL: dict[str, Callable[[], ClosedForm]] = {
     "Dirac-WGAN R1": lambda: games.dirac_wgan(0.5),
     "clipped Dirac-WGAN": lambda: games.dirac_wgan(clip=0.3),
     "Dirac-WGAN-GP": games.dirac_wgan_gp,
+    "Dirac-RpGAN": games.dirac_relativistic,
+    "Dirac-RpGAN R1 + R2": lambda: games.dirac_relativistic(0.3),
+    "Dirac-GAN with noise": games.dirac_noise,
+    "Dirac-GAN with much noise": lambda: games.dirac_noise(1.7),
+    "Dirac hinge GAN": games.dirac_hinge,
+    "Dirac-LSGAN": games.dirac_lsgan,
+    "Dirac-LSGAN signed": lambda: games.dirac_lsgan(-1.0, 1.0, 0.0),
+    "Dirac-LSGAN lopsided": lambda: games.dirac_lsgan(0.2, 0.9, 0.4),
+    "Forsaken": games.forsaken,
+    "polar game": games.polar,
+    "covariance GAN": games.covariance_gan,
+    "covariance GAN in 5-D": lambda: games.covariance_gan(5),
     "linear-quadratic GAN": games.linear_quadratic_gan,
 }
 
@@ -83,7 +95,7 @@ def test_equilibrium_and_spectrum(name: str) -> None:
     assert float(torch.linalg.matrix_norm(J, 2)) == pytest.approx(closed.lipschitz, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name != "noisy bilinear"])
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("noisy bilinear", "Forsaken")])
 def test_attracts_says_where_small_steps_lead(name: str) -> None:
     closed = ALL[name]()
     near = tuple(z + 1e-4 * torch.randn(z.shape) for z in closed.equilibrium)
@@ -152,6 +164,79 @@ def test_wgan_gp_ends_beside_the_data() -> None:
     closed = games.dirac_wgan_gp(1.5)
     θ, ψ = mm.solve(closed.game, closed.start, mm.SimultaneousGDA(mm.sgd(0.05)), steps=3000, every=3000).players
     assert (θ.item(), ψ.item()) == pytest.approx((-3, 0), abs=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.3, 0.5, 1.1])
+def test_relativistic_dirac_with_both_penalties(gamma: float) -> None:
+    """γ ± √(γ² - ¼), and the losses of differences with γ/2 on either slope."""
+    closed = games.dirac_relativistic(gamma)
+    root = cmath.sqrt(gamma**2 - 0.25)
+    np.testing.assert_allclose(closed.eigenvalues, (gamma + root, gamma - root), atol=1e-15)
+    θ, ψ = torch.tensor(0.7), torch.tensor(-1.3)
+    critic = lambda x: -ψ * x  # the game has the critic's sign the other way round
+    x, fake = torch.zeros(1, 1), θ.reshape(1, 1)
+    softplus = torch.nn.functional.softplus
+    penalties = gamma / 2 * (mm.penalties.r1(critic, x) + mm.penalties.r2(critic, fake))
+    generator, critics = closed.game.losses((θ, ψ))
+    torch.testing.assert_close(generator, softplus(critic(x) - critic(fake)).squeeze())
+    torch.testing.assert_close(critics - math.log(2), softplus(critic(fake) - critic(x)).squeeze() + penalties)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 2**0.5, 2.0])
+def test_instance_noise_acts_as_a_penalty_near_the_equilibrium(sigma: float) -> None:
+    """σ²/4 ± √(σ⁴/16 - ¼), real from σ² = 2 on; and the payoff is the expectation."""
+    closed = games.dirac_noise(sigma)
+    assert all((abs(value.imag) < 1e-7) == (sigma**2 >= 1.999) for value in closed.eigenvalues)
+    ε = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(200_000) + 0.5) / 200_000)
+    θ, ψ = torch.tensor(0.7), torch.tensor(1.2)
+    f = lambda t: -torch.nn.functional.softplus(-t)
+    expected = f(ψ * (θ + sigma * ε)).mean() + f(ψ * sigma * ε).mean()
+    assert closed.game.losses((θ, ψ))[0].item() == pytest.approx(expected.item(), abs=1e-4)
+
+
+@pytest.mark.parametrize("radius", [0.7, 2.5])
+def test_hinge_circles_within_the_square_root_of_two(radius: float) -> None:
+    closed = games.dirac_hinge()
+    start = (torch.tensor(radius / 2**0.5), torch.tensor(radius / 2**0.5))
+    end = mm.solve(closed.game, start, mm.AlternatingGDA(mm.sgd(0.01)), steps=1000, every=1000).players
+    assert float(closed.distance(end)) == pytest.approx(min(radius, 2**0.5), rel=0.01)
+
+
+def test_signed_least_squares_brings_the_generator_home_and_leaves_the_slope() -> None:
+    closed = games.dirac_lsgan(-1.0, 1.0, 0.0)
+    θ, critic = mm.solve(closed.game, closed.start, mm.SimultaneousGDA(mm.sgd(0.2)), steps=600, every=600).players
+    assert abs(float(θ)) < 1e-9 and abs(float(critic[0])) > 0.1
+
+
+@pytest.mark.parametrize("kind", [mm.SimultaneousGDA, mm.ExtraGradient])
+def test_forsaken_point_is_where_it_is_said_and_nobody_comes_from_afar(kind: type[mm.GameOptimizer]) -> None:
+    closed = games.forsaken()
+    assert [float(z) for z in closed.equilibrium] == pytest.approx([0.0780266687, 0.4119338514], abs=5e-11)
+    assert closed.eigenvalues[0] == pytest.approx(0.0447460 + 0.9080276j, abs=1e-7)
+    steps = mm.iterate(closed.game, closed.start, kind(mm.sgd(0.1)))
+    distances = [float(closed.distance(it.players)) for it in islice(steps, 800)]
+    assert min(distances[400:]) > 0.3 and max(distances[400:]) < 2
+    near = (closed.equilibrium[0] + 1e-4, closed.equilibrium[1])
+    rate = abs(1 - 0.05 * closed.eigenvalues[0])
+    end = mm.solve(closed.game, near, mm.SimultaneousGDA(mm.sgd(0.05)), steps=800, every=800).players
+    assert float(closed.distance(end)) == pytest.approx(1e-4 * rate**800, rel=0.5)
+
+
+@pytest.mark.parametrize(("start", "radius"), [(0.68, 0.0), (0.69, 1.046070), (1.3, 1.046070)])
+def test_polar_game_cycles_of_simultaneous_play(start: float, radius: float) -> None:
+    """At h = .1 the circle .684278 repels and 1.046070 attracts."""
+    closed = games.polar()
+    players = (torch.tensor(start), torch.tensor(0.0))
+    end = mm.solve(closed.game, players, mm.SimultaneousGDA(mm.sgd(0.1)), steps=1000, every=1000).players
+    assert float(closed.distance(end)) == pytest.approx(radius, abs=1e-6)
+
+
+@pytest.mark.parametrize(("h", "radius"), [(0.1, 0.0), (0.05, 0.963452)])
+def test_polar_game_by_extragradient(h: float, radius: float) -> None:
+    closed = games.polar()
+    players = (torch.tensor(1.2), torch.tensor(0.0))
+    end = mm.solve(closed.game, players, mm.ExtraGradient(mm.sgd(h)), steps=1000, every=1000).players
+    assert float(closed.distance(end)) == pytest.approx(radius, abs=1e-6)
 
 
 def test_dirac_value_at_the_equilibrium() -> None:

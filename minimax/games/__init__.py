@@ -6,14 +6,21 @@ map (1 - hλ for simultaneous play; see the docstrings of the optimizers). One f
 """
 
 from minimax.games.closed_form import ClosedForm as ClosedForm
+from minimax.games.gans import covariance_gan as covariance_gan
 from minimax.games.gans import dirac_gan as dirac_gan
+from minimax.games.gans import dirac_hinge as dirac_hinge
+from minimax.games.gans import dirac_lsgan as dirac_lsgan
+from minimax.games.gans import dirac_noise as dirac_noise
 from minimax.games.gans import dirac_nsgan as dirac_nsgan
+from minimax.games.gans import dirac_relativistic as dirac_relativistic
 from minimax.games.gans import dirac_wgan as dirac_wgan
 from minimax.games.gans import dirac_wgan_gp as dirac_wgan_gp
 from minimax.games.gans import linear_quadratic_gan as linear_quadratic_gan
 from minimax.games.general_sum import cooperative as cooperative
 from minimax.games.general_sum import cyclic as cyclic
 from minimax.games.general_sum import tandem as tandem
+from minimax.games.landmarks import forsaken as forsaken
+from minimax.games.landmarks import polar as polar
 from minimax.games.matrices import bilinear as bilinear
 from minimax.games.matrices import matching_pennies as matching_pennies
 from minimax.games.matrices import noisy_bilinear as noisy_bilinear

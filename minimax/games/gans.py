@@ -7,6 +7,7 @@ from cmath import sqrt
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -14,7 +15,7 @@ from torch.nn.functional import softplus
 from minimax import projections
 from minimax.game import Game, zero_sum
 from minimax.games.closed_form import ClosedForm, largest
-from minimax.validation import real
+from minimax.validation import real, whole
 
 
 def dirac_gan(gamma: float = 0.0) -> ClosedForm:
@@ -77,6 +78,112 @@ def dirac_wgan_gp(weight: float = 1.0) -> ClosedForm:
     )
 
 
+def dirac_relativistic(gamma: float = 0.0) -> ClosedForm:
+    """The Dirac-GAN of differences, softplus(D(0) - D(θ)) for the generator: the `dirac_nsgan`, as D(0) = 0.
+
+    With R1 and R2 of weight γ/2 each, which both are ψ² here, the eigenvalues are γ ± √(γ² - ¼): real from γ = ½ on.
+
+    Args:
+        gamma: γ, the weight of each.
+
+    Example:
+        >>> dirac_relativistic(gamma=0.5).eigenvalues
+        ((0.5+0j), (0.5+0j))
+
+    Source: Huang, Gokaslan, Kuleshov & Tompkin, The GAN is dead; long live the GAN! A Modern Baseline GAN, 2024.
+    """
+    real("gamma", gamma, at_least=0)
+    return _dirac("Dirac-RpGAN", softplus, _logistic, 0.5, 2 * gamma)
+
+
+def dirac_noise(sigma: float = 1.0) -> ClosedForm:
+    """The Dirac-GAN with instance noise, E f(ψ(θ + σε)) + E f(ψσε): eigenvalues σ²/4 ± √(σ⁴/16 - ¼).
+
+    The expectations over the normal ε are taken by quadrature, so that nothing is random.
+
+    Args:
+        sigma: σ > 0, the noise's standard deviation, on real and fake alike.
+
+    Example:
+        >>> [complex(round(value.real, 4), round(value.imag, 4)) for value in dirac_noise(1.0).eigenvalues]
+        [(0.25+0.433j), (0.25-0.433j)]
+
+    Source: Mescheder, Geiger & Nowozin, Which Training Methods for GANs do actually Converge?, 2018.
+    """
+    real("sigma", sigma, above=0)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    noise = sigma * torch.from_numpy(nodes).to(torch.get_default_dtype())
+    w = torch.from_numpy(weights / weights.sum()).to(noise)
+
+    def payoff(θ: Tensor, ψ: Tensor) -> Tensor:
+        return -w @ (softplus(-ψ * (θ + noise)) + softplus(-ψ * noise))
+
+    root = sqrt(sigma**4 / 16 - 0.25)
+    return ClosedForm(
+        name="Dirac-GAN with noise",
+        game=zero_sum(payoff),
+        start=(torch.tensor(1.0), torch.tensor(1.0)),
+        equilibrium=(torch.tensor(0.0), torch.tensor(0.0)),
+        eigenvalues=(sigma**2 / 4 + root, sigma**2 / 4 - root),
+        lipschitz=largest([[0.0, 0.5], [-0.5, sigma**2 / 2]]),
+    )
+
+
+def dirac_hinge() -> ClosedForm:
+    """The Dirac-GAN with the hinge loss: [1 + ψθ]₊ for the critic, -ψθ for the generator; eigenvalues ±i.
+
+    It circles within |ψθ| < 1. From outside, small steps end on the circle of radius √2, the largest that fits.
+
+    Example:
+        >>> dirac_hinge().game.field((torch.tensor(2.0), torch.tensor(-3.0)))
+        (tensor(3.), tensor(0.))
+
+    Source: Lim & Ye, Geometric GAN, 2017, for the loss.
+    """
+    return ClosedForm(
+        name="Dirac hinge GAN",
+        game=Game(lambda θ, ψ: -ψ * θ, lambda θ, ψ: 1 + (1 + ψ * θ).relu()),
+        start=(torch.tensor(0.5), torch.tensor(0.5)),
+        equilibrium=(torch.tensor(0.0), torch.tensor(0.0)),
+        eigenvalues=(1j, -1j),
+        lipschitz=1.0,
+    )
+
+
+def dirac_lsgan(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> ClosedForm:
+    """The least-squares Dirac-GAN, data at 0, generator at θ, critic D(x) = ψx + β, the second player being (ψ, β).
+
+    D minimises ½(D(0) - b)² + ½(D(θ) - a)², G minimises ½(D(θ) - c)². At θ = ψ = 0, β = (a + b)/2 the eigenvalues are
+    ±√((b - a)(a + b - 2c))/2 and 2: ±i/2 for the codes (0, 1, 1). For (-1, 1, 0) they are 0, nothing rotates, and every
+    ψ is at rest at θ = 0.
+
+    Args:
+        a: what the critic is to say of fakes.
+        b: what it is to say of data.
+        c: what the generator wants it to say of fakes.
+
+    Example:
+        >>> dirac_lsgan().eigenvalues, dirac_lsgan(-1.0, 1.0, 0.0).eigenvalues
+        ((0.5j, -0.5j, (2+0j)), (0j, 0j, (2+0j)))
+
+    Source: Mao et al., Least Squares Generative Adversarial Networks, 2017, for the loss.
+    """
+    for name, value in (("a", a), ("b", b), ("c", c)):
+        real(name, value)
+    root = sqrt((b - a) * (a + b - 2 * c)) / 2
+    return ClosedForm(
+        name="Dirac-LSGAN",
+        game=Game(
+            lambda θ, d: (d[0] * θ + d[1] - c) ** 2 / 2,
+            lambda θ, d: (d[1] - b) ** 2 / 2 + (d[0] * θ + d[1] - a) ** 2 / 2,
+        ),
+        start=(torch.tensor(1.0), torch.tensor([1.0, (a + b) / 2])),
+        equilibrium=(torch.tensor(0.0), torch.tensor([0.0, (a + b) / 2])),
+        eigenvalues=(root, 0 - root, 2 + 0j),
+        lipschitz=max(2.0, abs(b - a) / 2, abs(a + b - 2 * c) / 2),
+    )
+
+
 def linear_quadratic_gan() -> ClosedForm:
     """A WGAN in closed form: x and z uniform on [-1, 1], G(z) = az + b, D(x) = w_2 x² + w_1 x.
 
@@ -101,6 +208,34 @@ def linear_quadratic_gan() -> ClosedForm:
         equilibrium=(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0])),
         eigenvalues=(2j / 3, -2j / 3, 1j, -1j),
         lipschitz=1.0,
+    )
+
+
+def covariance_gan(dim: int = 3) -> ClosedForm:
+    """A WGAN that learns a covariance: x ~ N(0, Σ), G(z) = Vz, D(x) = xᵀWx, Σ = diag(¼, ..., 1), evenly spaced.
+
+    min over V, max over W of tr W(Σ - VVᵀ), both of shape (dim, dim). Every V with VVᵀ = Σ solves it, beside W = 0; one
+    such point is given. Its eigenvalues are ±i√(2(λ_j + λ_k)) for j <= k, and dim (dim - 1) times 0: the rotations of
+    V, and the skew part of W.
+
+    Example:
+        >>> covariance_gan(1).eigenvalues
+        (2j, -2j)
+
+    Source: Daskalakis, Ilyas, Syrgkanis & Zeng, Training GANs with Optimism, 2018.
+    """
+    whole("dim", dim, at_least=1)
+    λ = torch.linspace(0.25, 1, dim) if dim > 1 else torch.ones(1)
+    Σ = torch.diag(λ)
+    pairs = torch.combinations(λ, with_replacement=True).sum(1)
+    ω = (2 * pairs).sqrt().tolist()
+    return ClosedForm(
+        name="covariance GAN",
+        game=zero_sum(lambda V, W: (W * (Σ - V @ V.T)).sum()),
+        start=(torch.eye(dim) / 2, torch.zeros(dim, dim)),
+        equilibrium=(Σ.sqrt(), torch.zeros(dim, dim)),
+        eigenvalues=(*(w * 1j for w in ω), *(w * -1j for w in ω), *(0j,) * (dim * (dim - 1))),
+        lipschitz=2.0,
     )
 
 

@@ -48,7 +48,7 @@ class ClosedFormProblem(Problem):
         length = torch.cat([direction.reshape(-1) for direction in directions]).norm()
         return tuple(x + radius * direction / length for x, direction in zip(centre, directions, strict=True))
 
-    def perfect(self, seed: int) -> tuple[Any, ...]:
+    def perfect(self, seed: int) -> tuple[Any, ...] | None:
         """The equilibrium."""
         return tuple(self.closed.equilibrium)
 

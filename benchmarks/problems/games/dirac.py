@@ -82,3 +82,50 @@ class DiracWGANGP(Dirac):
 
     def form(self) -> ClosedForm:
         return games.dirac_wgan_gp()
+
+
+class DiracRelativistic(Dirac):
+    """Losses of differences with R1 and R2, γ/2 ψ² each at γ = .3: eigenvalues γ ± √(γ² - ¼)."""
+
+    name = "dirac-rp-r1-r2"
+    target = 1e-2
+
+    def form(self) -> ClosedForm:
+        return games.dirac_relativistic(gamma=0.3)
+
+
+class DiracNoise(Dirac):
+    """Noise of standard deviation 1 on real and fake: eigenvalues ¼ ± i√3/4."""
+
+    name = "dirac-noise"
+    target = 1e-2
+
+    def form(self) -> ClosedForm:
+        return games.dirac_noise(1.0)
+
+
+class DiracHinge(Dirac):
+    """[1 + ψθ]₊ for the critic, -ψθ for the generator, from a distance of 1/√2: eigenvalues ±i."""
+
+    name = "dirac-hinge"
+
+    def form(self) -> ClosedForm:
+        return games.dirac_hinge()
+
+
+class DiracLSGAN(Dirac):
+    """Least squares with the codes (a, b, c) = (0, 1, 1), critic ψx + β: eigenvalues ±i/2 and 2."""
+
+    name = "dirac-lsgan"
+
+    def form(self) -> ClosedForm:
+        return games.dirac_lsgan()
+
+
+class DiracSignedLSGAN(Dirac):
+    """Least squares with the codes (-1, 1, 0): nothing rotates, θ goes to 0 and ψ stays, so the distance does not."""
+
+    name = "dirac-lsgan-signed"
+
+    def form(self) -> ClosedForm:
+        return games.dirac_lsgan(-1.0, 1.0, 0.0)
