@@ -19,6 +19,7 @@ WORDS = {"true": True, "false": False, "none": None}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 SETUP = {"lr": float | tuple[float, ...], "decay": bool, "clip": float | None, "ema": float | None}
 """What a setup has beside the parameters of its optimizer and rules."""
+FEW = 40  # names that a sentence can hold
 SWEEP = 10_000  # optimizers in one `--optimizer`
 
 
@@ -69,13 +70,14 @@ def choose(what: str, name: str, known: Iterable[str]) -> str:
     """The name, if it is known.
 
     Raises:
-        UsageError: it is not; the sentence names the nearest one, or all.
+        UsageError: it is not; the sentence names the nearest one, or all if they are few.
     """
     known = sorted(known)
     if name in known:
         return name
     near = get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known) or 'none'}."
+    named = f"choose from {', '.join(known) or 'none'}." if len(known) <= FEW else f"see --list for all {len(known)}."
+    hint = f"did you mean {near[0]}?" if near else named
     raise UsageError(f"{name!r} is no {what}: {hint}")
 
 

@@ -15,7 +15,7 @@ ALONE = "-p alone -o simultaneous"
 OPTIONS = [
     # unknown names
     ("--suite gan", "'gan' is no suite: did you mean gans?"),
-    ("--suite nothing-like-it", "choose from games, mixtures"),
+    ("--suite nothing-like-it", "choose from games, "),
     ("--suite GANS", "no suite"),
     ("--suite gans,games", "no suite"),
     ("--suite *", "'*' is no suite"),
