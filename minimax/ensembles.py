@@ -283,7 +283,7 @@ def _stacked(game: Game, members: Sequence[Players]) -> tuple[Game, Players, dic
 
 def _inspect(game: Game, players: Players, held: Any, drawn: Any, draws: int, own_batches: bool) -> None:
     """Look at the losses once, outside of vmap, where nothing can be seen of graphs."""
-    batch = drawn[0] if draws > 1 else drawn
+    batch = drawn[0] if draws > 1 and drawn is not None else drawn
     players, held = pytree.tree_map(lambda leaf: leaf[0], (players, held))
     first = game.holding(held)
     inspect(first, players, pytree.tree_map(lambda leaf: leaf[0], batch) if own_batches else batch)

@@ -320,3 +320,12 @@ def test_members_whose_layers_differ_are_refused() -> None:
     game, optimizer = mm.Game(generator_loss, critic_loss), mm.SimultaneousGDA(mm.sgd(0.1))
     with pytest.raises(ValueError, match=r"modules of members\[1\] are built unlike those of members\[0\]"):
         mm.ensemble(game, optimizer, [rivals(0), rivals(1, mode=False)], lambda k: torch.ones(6, 2))
+
+
+def test_several_moves_a_step_need_no_batches() -> None:
+    game, z = mm.zero_sum(lambda x, y: x * y + y**2 / 10), (torch.tensor(1.0), torch.tensor(0.5))
+    optimizer = mm.AlternatingGDA(mm.sgd(0.1), steps=(1, 5))
+    assert optimizer.draws == 5
+    found = mm.ensemble(game, optimizer, [z] * 2, steps=7)
+    alone = mm.solve(game, z, optimizer, steps=7)
+    torch.testing.assert_close(found.member(1), alone.players)
