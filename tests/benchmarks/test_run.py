@@ -50,8 +50,9 @@ def statuses(home):
 def start(*words):
     """The command as a user types it."""
     arguments = [sys.executable, "-m", "benchmarks.run", *words]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(arguments, cwd=ROOT, stdout=pipe, stderr=pipe, stdin=subprocess.DEVNULL, text=True)
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True}
+    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell lets what it puts behind itself ignore it
+    return subprocess.Popen(arguments, cwd=ROOT, preexec_fn=heard, **how)
 
 
 def test_one_command_goes_from_plan_to_figures_and_resumes(command, home, capsys):
