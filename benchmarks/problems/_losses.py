@@ -31,3 +31,13 @@ def wasserstein_generator(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
 def hinge_critic(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
     """E [1 - D(x)]₊ + E [1 + D(G(z))]₊; the generator's is Wasserstein's (Lim & Ye, 2017)."""
     return relu(1 - d(batch["real"])).mean() + relu(1 + d(g(batch["noise"]))).mean()
+
+
+def relativistic_generator(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
+    """E softplus(D(x) - D(G(z)))."""
+    return softplus(d(batch["real"]) - d(g(batch["noise"]))).mean()
+
+
+def relativistic_critic(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
+    """E softplus(D(G(z)) - D(x))."""
+    return softplus(d(g(batch["noise"])) - d(batch["real"])).mean()

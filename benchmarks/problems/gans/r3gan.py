@@ -11,6 +11,7 @@ import minimax as mm
 from benchmarks.networks import squeeze
 from benchmarks.problem import Batch, Memory, Recipe
 from benchmarks.problems._images import ImageGAN, presets
+from benchmarks.problems._losses import relativistic_generator
 from minimax.penalties import r1, r2
 from minimax.schedules import cosine
 
@@ -40,16 +41,11 @@ class R3GAN(ImageGAN):
     )
 
     def game(self) -> mm.Game:
-        return mm.Game(generator_loss, critic_loss)
+        return mm.Game(relativistic_generator, critic_loss)
 
     def batch(self, seed: int, draw: int, memory: Memory = None) -> Batch:
         gamma = cosine(*GAMMA, BURN_IN)(torch.tensor(draw))
         return {**super().batch(seed, draw, memory), "gamma": gamma.to(self.device, torch.get_default_dtype())}
-
-
-def generator_loss(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
-    """E softplus(D(x) - D(G(z)))."""
-    return softplus(d(batch["real"]) - d(g(batch["noise"]))).mean()
 
 
 def critic_loss(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:

@@ -13,14 +13,18 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 import minimax as mm
 from benchmarks import data as sets
 from benchmarks.networks import Copier, MLPCritic, MLPGenerator, seeded
 from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Recipe, View
 from benchmarks.problems._images import EVALUATION, PICTURES, ImageProblem, grid
-from benchmarks.problems._losses import logistic_critic, nonsaturating_generator
+from benchmarks.problems._losses import (
+    logistic_critic,
+    nonsaturating_generator,
+    relativistic_critic,
+    relativistic_generator,
+)
 from benchmarks.quality import modes
 from minimax.penalties import r1, r2
 
@@ -150,16 +154,6 @@ class StackedRelativisticBoth(Stacked):
 def both(loss: Loss, penalty: Loss) -> Loss:
     """The sum of two losses."""
     return lambda g, d, batch: loss(g, d, batch) + penalty(g, d, batch)
-
-
-def relativistic_generator(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
-    """E softplus(D(x) - D(G(z)))."""
-    return softplus(d(batch["real"]) - d(g(batch["noise"]))).mean()
-
-
-def relativistic_critic(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
-    """E softplus(D(G(z)) - D(x))."""
-    return softplus(d(g(batch["noise"])) - d(batch["real"])).mean()
 
 
 def on_real(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:

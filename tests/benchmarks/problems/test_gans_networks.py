@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.problems._losses import relativistic_generator
 from benchmarks.problems.gans import r3gan, sagan
 from tests.benchmarks.problems.test_gans_objectives import normal
 
@@ -65,7 +66,7 @@ def test_both_players_of_sagan_attend_and_the_critic_has_norms_of_one() -> None:
 
 def paid(d: nn.Module, real: Tensor, fake: Tensor) -> list[float]:
     batch = {"real": real, "noise": fake, "gamma": torch.tensor(0.0)}
-    return [loss(nn.Identity(), d, batch).item() for loss in (r3gan.generator_loss, r3gan.critic_loss)]
+    return [loss(nn.Identity(), d, batch).item() for loss in (relativistic_generator, r3gan.critic_loss)]
 
 
 def test_pairs_of_normals_and_their_best_critic() -> None:
