@@ -80,9 +80,13 @@ class ImageProblem(Problem):
         """Every image score of as many images as `samples` against test images, and agreement with labels."""
         return image_scores(self.classifier, self.images.test[: self.samples], fake, labels)
 
+    def scored(self, headline: str = "") -> tuple[Metric, ...]:
+        """The declarations of what `score` yields; the headline leads, if one of these does."""
+        return image_metrics(self.classifier, self.samples, self.asked, headline)
+
     @property
     def metrics(self) -> Sequence[Metric]:
-        return self.aimed(*image_metrics(self.classifier, self.samples, self.asked, headline="kid"))
+        return self.aimed(*self.scored("kid"))
 
     def aimed(self, *metrics: Metric) -> Sequence[Metric]:
         """The metrics with their targets, all of which are stated for digits."""

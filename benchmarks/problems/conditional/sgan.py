@@ -12,7 +12,6 @@ import minimax as mm
 from benchmarks.networks import MLP, Applied, NormedGenerator, seeded
 from benchmarks.problem import Batch, Floor, Metric, Recipe, View
 from benchmarks.problems._images import ImageGAN, presets
-from benchmarks.quality.image_scores import image_metrics
 from benchmarks.quality.labels import share
 from benchmarks.quality.reference import logistic, trained
 
@@ -60,7 +59,7 @@ class SemiSupervisedGAN(ImageGAN):
     @property
     def metrics(self) -> Sequence[Metric]:
         leading = Metric("accuracy", "higher", range=(0, 1), headline=True)
-        return leading, *image_metrics(self.classifier, self.samples)
+        return leading, *self.scored()
 
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:

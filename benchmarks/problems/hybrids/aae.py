@@ -15,7 +15,6 @@ from benchmarks.problem import Batch, Floor, Metric, Recipe, View
 from benchmarks.problems._images import EVALUATION, PICTURES, ImageGAN, grid, presets
 from benchmarks.problems.hybrids._principal import principal
 from benchmarks.quality.distances import sliced_w2
-from benchmarks.quality.image_scores import image_metrics
 
 
 class AAE(ImageGAN):
@@ -47,8 +46,7 @@ class AAE(ImageGAN):
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        scores = image_metrics(self.classifier, self.samples, headline="kid")
-        return *scores, Metric("reconstruction", range=(0, 4)), Metric("code_w2", range=(0, math.inf))
+        return *self.scored("kid"), Metric("reconstruction", range=(0, 4)), Metric("code_w2", range=(0, math.inf))
 
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:

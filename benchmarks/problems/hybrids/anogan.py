@@ -16,7 +16,6 @@ from benchmarks.problem import Batch, Floor, Metric, Recipe, View
 from benchmarks.problems._images import EVALUATION, ImageGAN, presets
 from benchmarks.problems._losses import logistic_critic, nonsaturating_generator
 from benchmarks.problems.hybrids._principal import principal
-from benchmarks.quality.image_scores import image_metrics
 from minimax.penalties import r1
 
 ANOMALY = 0  # the class that training never sees
@@ -64,7 +63,7 @@ class AnoGAN(ImageGAN):
     @property
     def metrics(self) -> Sequence[Metric]:
         leading = Metric("auc", "higher", range=(0, 1), headline=True)
-        return leading, *image_metrics(self.classifier, self.samples)
+        return leading, *self.scored()
 
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:

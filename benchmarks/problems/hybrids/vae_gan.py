@@ -14,7 +14,6 @@ from benchmarks.problem import Batch, Floor, Metric, Recipe, View
 from benchmarks.problems._gaussian import divergence, sampled
 from benchmarks.problems._images import EVALUATION, PICTURES, ImageGAN, grid, presets
 from benchmarks.problems.hybrids._principal import principal
-from benchmarks.quality.image_scores import image_metrics
 
 GAMMA = 0.1  # what a reconstruction weighs beside the critic in the decoder's loss
 
@@ -54,8 +53,7 @@ class VAEGAN(ImageGAN):
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        scores = image_metrics(self.classifier, self.samples, headline="kid")
-        return *scores, Metric("reconstruction", range=(0, 4))
+        return *self.scored("kid"), Metric("reconstruction", range=(0, 4))
 
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:

@@ -16,7 +16,6 @@ from benchmarks.problems.translation import _pool
 from benchmarks.problems.translation._faded import Faded
 from benchmarks.problems.translation._negatives import Domains, Negatives
 from benchmarks.quality import labels
-from benchmarks.quality.image_scores import image_metrics
 
 CYCLE = 10.0
 
@@ -73,7 +72,7 @@ class Unpaired(ImageProblem):
             Metric("agreement", "higher", range=(0, 1), headline=True),
             Metric("cycle_l1", range=(0, 2)),
             Metric("truth_l1", range=(0, 2)),
-            *image_metrics(self.classifier, self.samples),
+            *self.scored(),
         )
 
     @torch.no_grad()

@@ -13,7 +13,6 @@ from benchmarks.networks import Applied, seeded
 from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Recipe, View
 from benchmarks.problems._images import LARGE, ImageProblem, grid
 from benchmarks.quality import labels
-from benchmarks.quality.image_scores import image_metrics
 
 DISTANCE = 100.0  # what E|b - G(a)| weighs
 
@@ -61,7 +60,7 @@ class Pix2Pix(ImageProblem):
         return self.aimed(
             Metric("agreement", "higher", range=(0, 1), headline=True),
             Metric("truth_l1", range=(0, 2)),
-            *image_metrics(self.classifier, self.samples),
+            *self.scored(),
         )
 
     @torch.no_grad()

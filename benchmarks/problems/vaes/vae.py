@@ -15,7 +15,6 @@ from benchmarks.networks import MLPEncoder, MLPGenerator, seeded
 from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Recipe, View
 from benchmarks.problems._gaussian import bernoulli, divergence, prior_over_posterior, sampled
 from benchmarks.problems._images import EVALUATION, LARGE, PICTURES, ImageProblem, grid
-from benchmarks.quality.image_scores import image_metrics
 from benchmarks.quality.reference import bernoulli_mixture_nll
 
 
@@ -67,7 +66,7 @@ class VAE(ImageProblem):
             Metric("nll", unit="nats", range=(0, math.inf), headline=True),
             Metric("elbo", "higher", "nats"),
             Metric("kl", None, "nats", range=(0, math.inf)),
-            *image_metrics(self.classifier, self.samples),
+            *self.scored(),
         )
 
     @torch.no_grad()
