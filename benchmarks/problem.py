@@ -43,7 +43,10 @@ class Metric:
         range: the least and the greatest value there can be.
         headline: whether rows and figures lead with it; exactly one metric of a problem does.
         target: what a good run reaches at its last iterate, if that is known.
-        coverage: whether it says how much of the data is covered, so that falling below half its peak is a collapse.
+        coverage: whether it says how much of the data is covered: rows show it beside the headline, and falling below
+            half its peak is a collapse.
+        gate: the value from which on, to the worse side, a run fails whatever its headline says.
+        flag: what a run is called that fails so.
     """
 
     name: str
@@ -53,6 +56,8 @@ class Metric:
     headline: bool = False
     target: float | None = None
     coverage: bool = False
+    gate: float | None = None
+    flag: str = "collapsed"
 
     @property
     def aim(self) -> str:
@@ -64,6 +69,12 @@ class Metric:
         assert self.target is not None
         return value >= self.target if self.better == "higher" else value <= self.target
 
+    def fails(self, value: float) -> bool:
+        """Whether a value lies beyond the gate; nan does not."""
+        if self.gate is None:
+            return False
+        return value < self.gate if self.better == "higher" else value > self.gate
+
 
 class Floor(NamedTuple):
     """A value to read a metric against: real data against real, a trivial model, the equilibrium.
@@ -72,11 +83,15 @@ class Floor(NamedTuple):
         metric: the metric's name.
         what: what scores so, such as real or k-means.
         value: how it scores.
+        low: where it scores differently each time, the end that one time in twenty stays below.
+        high: the other end.
     """
 
     metric: str
     what: str
     value: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +122,7 @@ class Recipe:
         rule: one for all players, or one each.
         steps: moves per player and step under alternating play, say (1, 5).
         order: the order of the moves under alternating play; None for first to last.
+        factors: of the players' rates under methods that move each once a step, in place of several steps of one.
         decay: the learning rates fall linearly to zero over the run.
         clip: the norm that each player's gradient is clipped to.
         ema: after how many steps an iterate counts half in the average that is evaluated beside the last iterate.
@@ -115,6 +131,7 @@ class Recipe:
     rule: mm.Rule | tuple[mm.Rule, ...] = mm.adam(2e-4)
     steps: int | tuple[int, ...] = 1
     order: tuple[int, ...] | None = None
+    factors: tuple[float, ...] | None = None
     decay: bool = False
     clip: float | None = None
     ema: float | None = None

@@ -41,5 +41,8 @@ SUITES: dict[str, tuple[str, ...]] = {
     "gans": ("gan", "nsgan", "dcgan", "lsgan", "wgan", "wgan-gp", "infogan", "cyclegan", "vae"),
 }
 
-OPTIMIZERS: tuple[str, ...] = ("alternating", "simultaneous", "extragradient", "optimistic", "consensus")
-"""What a suite is played by where `--optimizer` does not say."""
+OPTIMIZERS: tuple[str, ...] = (
+    *("alternating", "simultaneous", "extragradient", "optimistic"),
+    "lookahead[inner=alternating]",
+)
+"""What a problem is played by where neither it nor `--optimizer` says."""

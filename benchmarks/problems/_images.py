@@ -16,7 +16,9 @@ from benchmarks import data as sets
 from benchmarks.networks import Copier, MLPCritic, NormedGenerator, seeded
 from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Problem, View
 from benchmarks.quality import features
-from benchmarks.quality.image_scores import image_metrics, image_scores
+from benchmarks.quality.image_scores import Scorer
+from benchmarks.quality.labels import auc
+from benchmarks.quality.stability import saturation
 
 EVALUATION = -1  # the draw that evaluations take, which no batch does
 PICTURES = -2
@@ -38,6 +40,7 @@ def presets(steps: int, width: tuple[int, ...] = (8, 128, 256, 512), **options: 
 class ImageProblem(Problem):
     """A problem on one image set, which comes with the feature space of its classifier."""
 
+    version = 2  # of the scores
     datasets: ClassVar[tuple[str, ...]] = ("digits", "mnist", "fashion-mnist", "cifar10")
     asked: ClassVar[bool] = False
     """Whether samples are asked for by class, and so scored for agreement."""
@@ -76,13 +79,19 @@ class ImageProblem(Problem):
         """How many images are compared: as many real ones as generated ones."""
         return min(self.preset.samples, len(self.images.test))
 
+    @cached_property
+    def scorer(self) -> Scorer:
+        """What scores images."""
+        second = seeded(0, lambda: features.load(str(self.data), self.device, seed=1))
+        return Scorer(self.images, self.classifier, second, self.samples, self.asked)
+
     def score(self, fake: Tensor, labels: Tensor | None = None) -> dict[str, float]:
         """Every image score of as many images as `samples` against test images, and agreement with labels."""
-        return image_scores(self.classifier, self.images.test[: self.samples], fake, labels)
+        return self.scorer(fake, labels)
 
     def scored(self, headline: str = "") -> tuple[Metric, ...]:
         """The declarations of what `score` yields; the headline leads, if one of these does."""
-        return image_metrics(self.classifier, self.samples, self.asked, headline)
+        return self.scorer.metrics(headline)
 
     @property
     def metrics(self) -> Sequence[Metric]:
@@ -94,9 +103,8 @@ class ImageProblem(Problem):
         return [replace(metric, target=goals.get(metric.name)) for metric in metrics]
 
     def floors(self) -> Iterable[Floor]:
-        """Training images against test images: what a perfect model scores."""
-        real, labels = self.images.train[: self.samples], self.images.train_labels[: self.samples]
-        return [Floor(name, "real", value) for name, value in self.score(real, labels if self.asked else None).items()]
+        """What real images score against each other, and what generators do that have learned nothing."""
+        return self.scorer.floors()
 
 
 class ImageGAN(ImageProblem):
@@ -104,6 +112,8 @@ class ImageGAN(ImageProblem):
 
     networks: ClassVar[tuple[Callable[..., nn.Module], Callable[..., nn.Module]]] = (NormedGenerator, MLPCritic)
     """generator(latent, channels, size, width) and critic(channels, size, width)."""
+    logistic: ClassVar[bool] = True
+    """Whether the critic's values are logits."""
 
     def players(self, seed: int) -> tuple[Any, ...]:
         shape, width = (self.images.channels, self.images.size), self.option["width"]
@@ -124,9 +134,35 @@ class ImageGAN(ImageProblem):
         """Whatever else the losses want drawn."""
         return {}
 
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        share = (0.0, 1.0)
+        watched = [Metric("critic_wins", None, range=share), Metric("critic_overfits", None, range=share)]
+        if self.logistic:
+            watched.append(Metric("saturation", None, range=share))
+        return *super().metrics, *watched
+
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:
-        return self.score(view.players[0](self.noise(self.generator(view.seed, EVALUATION), self.samples)))
+        fake = view.players[0](self.noise(self.generator(view.seed, EVALUATION), self.samples))
+        return {**self.score(fake), **self.watched(view.players[1], fake)}
+
+    def belief(self, critic: Any, images: Tensor) -> Tensor:
+        """How real a critic takes images to be, (n,)."""
+        told: Tensor = critic(images)
+        return told
+
+    def watched(self, critic: Any, fake: Tensor) -> dict[str, float]:
+        """What the critic makes of images, so many of each kind.
+
+        `critic_wins`: the probability that it puts a test image above a generated one; `critic_overfits`: a training
+        image above a test image, .5 unless it knows them by heart; `saturation`: the share of generated images to which
+        it gives a probability below .01 or above .99.
+        """
+        known, test = (self.belief(critic, images[: self.samples]) for images in (self.images.train, self.images.test))
+        told = self.belief(critic, fake)
+        found = {"critic_wins": auc(told, test), "critic_overfits": auc(test, known)}
+        return {**found, "saturation": saturation(told)} if self.logistic else found
 
     @torch.no_grad()
     def pictures(self, view: View) -> dict[str, np.ndarray]:

@@ -36,6 +36,8 @@ class Recipe:
     shift: float = 0.06  # of a side
 
 
+SEEDS = {0: "", 1: "b"}
+"""What the name of a feature space ends in, by the seed of its classifier."""
 RECIPES = {"digits": Recipe(epochs=30, batch=64, rate=2e-3, width=32)}
 
 
@@ -96,21 +98,26 @@ class Features:
         return self.read(images)[0]
 
 
-def prepare(spec: str) -> Path:
-    """Train the classifier of a prepared image set into the cache, unless one for these very images lies there.
+def prepare(spec: str) -> list[Path]:
+    """Train the classifiers of a prepared image set into the cache, unless some for these very images lie there.
 
-    A set without classes keeps random features, the advice of Naeem et al. 2020 for an unknown domain: `random64`.
+    There are two, which differ in nothing but their seed: what one has by chance the other has not. A set without
+    classes keeps random features, the advice of Naeem et al. 2020 for an unknown domain: `random64`.
     """
+    return [_prepared(spec, seed) for seed in SEEDS]
+
+
+def _prepared(spec: str, seed: int) -> Path:
     images = data.load(spec)
-    path, source = _file(spec), _sha(images.train, images.train_labels)
-    if store.whole(path) and _content(spec)["source"] == source:
+    path, source = _file(spec, seed), _sha(images.train, images.train_labels)
+    if store.whole(path) and _content(spec, seed)["source"] == source:
         return path
     recipe, known = _recipe(spec), images.classes > 1
-    net = train(images, recipe) if known else _build(images, recipe)
+    net = train(images, recipe, seed) if known else _build(images, recipe, seed)
     net.scale.copy_(_evaluate(net, images.train)[0].square().mean().sqrt())
     content = {
         "source": source,
-        "name": f"{images.name if known else 'random'}{recipe.dim}",
+        "name": f"{images.name if known else 'random'}{recipe.dim}{SEEDS[seed]}",
         "shape": (images.channels, images.size, images.classes, recipe.width, recipe.dim),
         "accuracy": accuracy(net, images.test, images.test_labels) if known else math.nan,
         "state": net.state_dict(),
@@ -121,13 +128,13 @@ def prepare(spec: str) -> Path:
     return path
 
 
-def load(spec: str, device: data.Device = "cpu") -> Features:
-    """Read the feature network of `spec`.
+def load(spec: str, device: data.Device = "cpu", seed: int = 0) -> Features:
+    """Read the feature network of `spec` that was trained from a seed, 0 or 1.
 
     Raises:
         DataError: `prepare(spec)` has not run, or its file is damaged.
     """
-    content = _content(spec)
+    content = _content(spec, seed)
     net = Classifier(*content["shape"])
     net.load_state_dict(content["state"])
     digest = _sha(*net.state_dict().values())
@@ -195,15 +202,15 @@ def _recipe(spec: str) -> Recipe:
     return RECIPES.get(spec, Recipe())
 
 
-def _content(spec: str) -> dict[str, Any]:
+def _content(spec: str, seed: int) -> dict[str, Any]:
     missing = f"the feature network of {spec} is not trained: call features.prepare first."
-    content: dict[str, Any] = torch.load(store.read(_file(spec), missing), weights_only=True)
+    content: dict[str, Any] = torch.load(store.read(_file(spec, seed), missing), weights_only=True)
     return content
 
 
-def _file(spec: str) -> Path:
+def _file(spec: str, seed: int) -> Path:
     recipe = sha256(repr(_recipe(spec)).encode()).hexdigest()[:8]
-    return store.cache() / f"features-{data.file(spec).stem}-{recipe}.pt"
+    return store.cache() / f"features-{data.file(spec).stem}{SEEDS[seed]}-{recipe}.pt"
 
 
 def _sha(*tensors: Tensor) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from benchmarks.data import Images
 from benchmarks.quality.features import Recipe, accuracy, train
+
+FAIR = 0.2  # of a class's share among the data, from which samples have it
 
 
 def share(right: Tensor) -> float:
@@ -19,6 +23,20 @@ def share(right: Tensor) -> float:
     return float(right.double().mean())
 
 
+def auc(low: Tensor, high: Tensor) -> float:
+    """The probability that one of the second values exceeds one of the first ones, ties counting half.
+
+    nan where a value is not finite.
+
+    >>> auc(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0]))
+    0.875
+    """
+    if not bool(torch.cat((low, high)).isfinite().all()):
+        return math.nan
+    above = (high[:, None] > low).double() + 0.5 * (high[:, None] == low)
+    return float(above.mean())
+
+
 def agreement(probabilities: Tensor, labels: Tensor) -> float:
     """Share of samples whose most probable class (of (n, classes)) is the label that was asked for, (n,).
 
@@ -26,6 +44,23 @@ def agreement(probabilities: Tensor, labels: Tensor) -> float:
     0.6666666666666666
     """
     return share(probabilities.argmax(1) == labels)
+
+
+def spread(probabilities: Tensor, shares: Tensor) -> dict[str, float]:
+    """How samples spread over classes, by the most probable one of each.
+
+    `classes`: those with at least a fifth of their share among the data; `class_kl`: KL(samples || data) of the shares.
+    nan where a sample is not finite.
+
+    >>> spread(torch.eye(4)[[0, 0, 1, 1]], torch.full((4,), 0.25))
+    {'classes': 2.0, 'class_kl': 0.6931471805599453}
+    """
+    if not bool(probabilities.isfinite().all()):
+        return {"classes": math.nan, "class_kl": math.nan}
+    told = torch.bincount(probabilities.argmax(1).cpu(), minlength=len(shares)).double() / len(probabilities)
+    kl = torch.where(told > 0, told * (told / shares.double()).log(), 0.0).sum()
+    fair = (told >= FAIR * shares) & (shares > 0)
+    return {"classes": float(fair.sum()), "class_kl": max(0.0, float(kl))}
 
 
 def confusion(codes: Tensor, classes: Tensor, count: int) -> Tensor:

@@ -42,7 +42,7 @@ def declared(mixture: Mixture, **targets: float) -> tuple[Metric, ...]:
     count = len(mixture.means())
     metrics = (
         Metric("modes", "higher", range=(0, count), coverage=True),
-        Metric("fair_modes", "higher", range=(0, count), coverage=True),
+        Metric("fair_modes", "higher", range=(0, count), coverage=True, gate=count / 2),
         Metric("share", "higher", range=(0, 1)),
         Metric("reverse_kl", unit="nats", range=(0, math.log(count)), headline=True),
         Metric("mode_jsd", unit="nats", range=(0, math.log(2))),

@@ -31,19 +31,30 @@ def survived(norms: Sequence[float]) -> bool:
     return diverged_at(range(len(norms)), norms) is None
 
 
-def collapsed_at(steps: Sequence[int], values: Sequence[float], share: float = 0.5) -> int | None:
-    """First step at which modes or recall lie below half of their own peak so far; nan counts as 0.
+def halved(values: Sequence[float]) -> list[bool]:
+    """Whether each value, of modes or coverage, lies below half of the peak so far; nan counts as 0.
 
-    >>> collapsed_at([0, 1, 2, 3], [2, 8, 4, 3])
-    3
+    >>> halved([2, 8, 4, 3])
+    [False, False, False, True]
     """
-    peak = 0.0
-    for step, value in zip(steps, values, strict=True):
+    peak, out = 0.0, []
+    for value in values:
         value = 0.0 if math.isnan(value) else value
         peak = max(peak, value)
-        if value < share * peak:
-            return step
-    return None
+        out.append(value < peak / 2)
+    return out
+
+
+def since(steps: Sequence[int], wrong: Sequence[bool]) -> int | None:
+    """The step from which on it is wrong to the end; None if it is right at the end.
+
+    >>> since([0, 5, 10, 15], [True, False, True, True]), since([0, 5], [True, False])
+    (10, None)
+    """
+    at = None
+    for step, bad in zip(steps, wrong, strict=True):
+        at = (step if at is None else at) if bad else None
+    return at
 
 
 def last_minus_best(values: Sequence[float], higher: bool = False) -> float:
@@ -70,9 +81,13 @@ def gradient_ratio(one: Sequence[float], two: Sequence[float]) -> float:
 def saturation(logits: Tensor, margin: float = 0.01) -> float:
     """Share of a critic's logits whose probability is within `margin` of 0 or 1, where the minimax loss is flat.
 
+    nan where one is not finite.
+
     >>> saturation(torch.tensor([-9.0, 0.0, 1.0, 9.0]))
     0.5
     """
+    if not bool(logits.isfinite().all()):
+        return math.nan
     return float((logits.detach().abs() > math.log((1 - margin) / margin)).double().mean())
 
 

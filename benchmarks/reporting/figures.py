@@ -5,6 +5,7 @@ Every figure that shows a number says over how many seeds, how many of them dive
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -23,11 +24,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchmarks import record
+from benchmarks.reporting import tables
 from benchmarks.reporting.looks import Look, looks, place
 
 AXES = {"gradients": "gradient evaluations", "seconds": "training seconds", "steps": "optimizer steps"}
 COLUMNS = {"gradients": "units", "seconds": "train_time_s", "steps": "step"}
 LOG_RATIO = 30.0  # values that are positive and span more than this go on a logarithmic axis
+NEAR = 0.06  # of an axis: references that lie nearer to each other than this have one label
 TICKS = 6  # on an axis, at most
 LETTERS, LINE = 13, 0.19  # letters in an inch, inches of a line
 REACH = 3.0  # how many times its start's coordinates a phase portrait shows
@@ -77,12 +80,13 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 
 
 def legend_of(runs: pd.DataFrame) -> dict[str, str]:
-    """label -> label with its number of seeds, and how many of them diverged or failed."""
+    """label -> label with its number of seeds, and how many of them diverged, failed or are flagged."""
     out = {}
     for label, group in runs.groupby("label", sort=False):
         lost, skipped = (int((group.status == name).sum()) for name in ("diverged", "skipped"))
         failed = int((~group.status.isin(record.PLAYED)).sum()) - skipped
         counts = {"diverged": lost, "failed or unfinished": failed, "skipped": skipped}
+        counts |= tables.counted(group)
         told = [f"n = {len(group)}", *(f"{count} {what}" for what, count in counts.items() if count)]
         out[str(label)] = f"{label} ({', '.join(told)})"
     return out
@@ -111,11 +115,7 @@ def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics
                 _curve(panel, group, COLUMNS[axis], look[label], names[label])
         bounded = np.isfinite(metric["low"]) and np.isfinite(metric["high"])
         logarithmic = not bounded and _scale(panel, "y", shown.value)
-        for what, value in floors[floors.metric == metric["name"]][["reference", "value"]].itertuples(index=False):
-            if np.isfinite(value) and (value > 0 or not logarithmic):
-                panel.axhline(value, color="0.4", linestyle=":", linewidth=1)
-                place: Any = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom", "fontsize": "small"}
-                panel.annotate(what, (1, value), color="0.4", **place)
+        _references(panel, floors[floors.metric == metric["name"]], logarithmic)
         panel.set(
             xlabel=AXES[axis], ylabel=f"{metric['name']} [{metric['unit']}]" if metric["unit"] else metric["name"]
         )
@@ -124,6 +124,25 @@ def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics
     what = "median over seeds while half of them are left, band between the quartiles, ✗ diverged"
     headed(figure, f"{rows.title.iloc[0]}: {what}")
     return figure
+
+
+def _references(panel: Axes, floors: pd.DataFrame, logarithmic: bool) -> None:
+    """What a metric is read against: a line each, and a band where it is known how much it varies."""
+    shown = floors[np.isfinite(floors.value) & ((floors.value > 0) | (not logarithmic))].sort_values("value")
+    for low, high in floors[["low", "high"]].dropna().itertuples(index=False):
+        if high > 0 or not logarithmic:
+            panel.axhspan(low, high, color="0.4", alpha=0.15, linewidth=0)
+    for value in shown.value:
+        panel.axhline(value, color="0.4", linestyle=":", linewidth=1)
+    places = panel.transData.transform([(0.0, value) for value in shown.value]) if len(shown) else np.empty((0, 2))
+    heights = panel.transAxes.inverted().transform(places)[:, 1]
+    words: list[str] = []
+    for reference, height, after in zip(shown.reference, heights, [*heights[1:], math.inf][: len(shown)], strict=True):
+        words.append(reference)
+        if after - height > NEAR:
+            place: Any = {"xycoords": "axes fraction", "ha": "right", "va": "bottom", "fontsize": "small"}
+            panel.annotate(", ".join(words), (1, height), color="0.4", **place)
+            words = []
 
 
 def _curve(panel: Axes, group: pd.DataFrame, x: str, look: Look, name: str) -> None:
@@ -220,7 +239,7 @@ def tradeoff(runs: pd.DataFrame) -> Figure:
 
 @styled
 def overview(summary: pd.DataFrame) -> Figure:
-    """Problems × optimizers: colour is the rank by the median headline, text the median; ✗ counts diverged seeds."""
+    """Problems × optimizers: colour is the rank by the median headline, text the median; ✗ and ◐ count seeds."""
     records = summary.to_dict("records")
     names = [f"{row['title']}\n{row['headline']}, {row['better']} is better" for row in records]
     frame = summary.assign(rank=ranks(summary), text=[_cell(row) for row in records], title=names)
@@ -241,14 +260,15 @@ def overview(summary: pd.DataFrame) -> Figure:
     panel.set_xticks(panel.get_xticks(), labels, rotation=30, ha="right", rotation_mode="anchor")
     panel.tick_params(axis="y", rotation=0)
     seeds = "–".join(map(str, sorted({summary.seeds.min(), summary.seeds.max()})))
-    what = "those that diverged, ✗, count as the worst, those that failed or have not ended, !, not at all"
+    what = "those that diverged, ✗, or are flagged, ◐, count as the worst, those that failed or have not ended, !, not"
     headed(figure, f"headline metric, median over {seeds} seeds; {what}")
     return figure
 
 
 def _cell(row: Mapping[Any, Any]) -> str:
     value = f"{row['median']:.3g}" if np.isfinite(row["median"]) else ""
-    counts = [f"{mark} {row[name]}/{row['seeds']}" for mark, name in (("✗", "diverged"), ("!", "failed")) if row[name]]
+    marks = {"✗": "diverged", "◐": "flagged", "!": "failed"}
+    counts = [f"{mark} {row[name]}/{row['seeds']}" for mark, name in marks.items() if row[name]]
     return "  ".join([value, *counts]).strip() or ("skipped" if row["skipped"] else "–")
 
 

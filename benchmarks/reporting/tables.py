@@ -19,6 +19,8 @@ from benchmarks.statistics import interval
 FINAL, EMA = "final/", "ema/"
 """Prefixes of the columns of `runs` with the last metrics of the optimizer's answer, and of the players' average."""
 STABILITY = ("last_minus_best", "path_ratio", "update_cosine", "gradient_ratio")
+RITZ = ("ritz_turning", "ritz_repelling", "ritz_radius")
+"""Columns of stability that are there where they were asked for."""
 UNTOLD = ("planned", "sizes_id", "configuration_id", "references", "wall_s", "peak_mib", "peak_device_mib")
 """Columns of `runs` that say nothing of a run's outcome, and differ each time: they are not in runs.csv."""
 COUNTS = ("step", "samples", "grad_evals", "hvp_evals")
@@ -176,7 +178,8 @@ def _floors(runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for title, floors in runs.groupby("title").floors:
         rows += [(title, *row) for row in next((one for one in floors if one), [])]
-    return pd.DataFrame(rows, columns=["title", "metric", "reference", "value"])
+    names = ["title", "metric", "reference", "value", "low", "high"]
+    return pd.DataFrame(rows, columns=names).astype({"value": float, "low": float, "high": float})
 
 
 def _pictures(runs: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
@@ -202,8 +205,8 @@ def _whole(path: Path, notes: list[str]) -> str | None:
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """One row a problem and optimizer: how many seeds, how many lost, and medians over them.
 
-    A seed that diverged counts as the worst value there is in the headline, and is left out of the other metrics; seeds
-    that failed (timeout, oom, error, interrupted) count in neither.
+    A seed that diverged or is flagged (collapsed, say) counts as the worst value there is in the headline; one that
+    diverged is left out of the other metrics, and seeds that failed (timeout, oom, error, interrupted) of both.
     """
     groups = runs.groupby(["title", "label"], sort=False)
     table = pd.DataFrame([_summarise(group) for _, group in groups])
@@ -220,7 +223,8 @@ def _summarise(group: pd.DataFrame) -> dict[str, Any]:
         **{name: first[name] for name in ("title", "label", "preset", "budget")},
         "seeds": len(group),
         "diverged": int((group.status == "diverged").sum()),
-        "collapsed": int(group["collapsed"].eq(True).sum()) if "collapsed" in group else 0,
+        "flagged": int(is_flagged(group).sum()),
+        "flags": "; ".join(f"{count} {flag}" for flag, count in counted(group).items()),
         "failed": len(group) - len(played) - int((group.status == "skipped").sum()),
         "skipped": int((group.status == "skipped").sum()),
         "on_target": int((group.status == "target").sum()),
@@ -229,17 +233,31 @@ def _summarise(group: pd.DataFrame) -> dict[str, Any]:
         "references": first["references"],
         **{
             name: played[name].dropna().median() if name in played else np.nan
-            for name in (*STABILITY, "units", "product_cost", "train_time_s")
+            for name in (*STABILITY, *(name for name in RITZ if name in group), "units", "product_cost", "train_time_s")
         },
     }
 
 
+def is_flagged(runs: pd.DataFrame) -> pd.Series:
+    """Whether each run fails whatever its headline says."""
+    return runs["flags"].fillna("").ne("") if "flags" in runs else pd.Series(False, index=runs.index)
+
+
+def counted(runs: pd.DataFrame) -> dict[str, int]:
+    """How many of the runs have each flag."""
+    if not is_flagged(runs).any():
+        return {}
+    words = runs["flags"][is_flagged(runs)].str.split(", ").explode()
+    return {str(flag): int(count) for flag, count in words.value_counts().sort_index().items()}
+
+
 def headline(runs: pd.DataFrame) -> pd.Series:
-    """The headline of every run at its last iterate, the worst there is for one that diverged."""
+    """The headline of every run at its last iterate, the worst there is for one that diverged or is flagged."""
     if "value" not in runs:
         return pd.Series(np.nan, index=runs.index)
     worst = np.where(runs.better == "higher", -np.inf, np.inf)
-    return runs.value.astype(float).where(runs.status != "diverged", pd.Series(worst, index=runs.index))
+    failed = runs.status.eq("diverged") | is_flagged(runs)
+    return runs.value.astype(float).mask(failed, pd.Series(worst, index=runs.index))
 
 
 def write(home: Path, tables: Tables) -> list[Path]:

@@ -41,6 +41,7 @@ class Options:
     dry_run: bool
     force: str | None
     retry: str | None
+    ritz: int
 
 
 def seeds(text: str) -> tuple[int, ...]:
@@ -127,6 +128,7 @@ def _parser() -> Parser:
     flag("--list", help="print suites, problems and optimizers")
     flag("-n", "--dry-run", help="print the plan, its size and an estimate")
     one("--force", metavar="GLOB", help="play cells whose run id matches again from the start")
+    one("--ritz", type=whole(1000), default=0, metavar="N", help="Ritz values of the game, N products an evaluation")
     one("--retry", choices=("failed",), help="play cells again that ended in error, oom or timeout")
     return parser
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +22,7 @@ from benchmarks.runner.task import Event, Stop, Task, Tell
 from minimax.playing import magnitude, write
 
 JUDGEMENTS = 100  # how often, at most, a run is asked whether it has diverged
+RITZ = 10  # values at most
 PROGRESS = 1.0  # seconds after which a run says how far it is
 
 
@@ -116,10 +118,7 @@ class Run:
             if time.monotonic() - self.saved > max(self.task.pause, 20 * self.saving):
                 self.save()
         self.save()
-        if missed := verdict.missed(self.problem, self.rows(), self.answer):
-            return self.ended("ok", f"misses {missed}")
-        aims = any(metric.target is not None for metric in self.metrics.values())
-        return self.ended("target", "all targets met") if aims else self.ended("ok", "the budget is spent")
+        return self.ended(*verdict.outcome(self.problem, self.rows(), self.answer))
 
     def take(self, stream: Any) -> None:
         """One step, on the clock."""
@@ -166,7 +165,9 @@ class Run:
         for name, picture in self.problem.pictures(view).items():
             pictures.write(self.task.folder.samples, name, self.step, picture)
         self.append(scores)
-        self.say("evaluation", value=scores[iterate].get(self.problem.headline.name, float("nan")))
+        names = self.problem.headline.name, verdict.covering(self.problem)
+        value, covered = (scores[iterate].get(name, math.nan) for name in names)
+        self.say("evaluation", value=value, covered=covered)
 
     def checked(self, scores: dict[str, float]) -> dict[str, float]:
         """The scores, if the problem declares them all."""
@@ -181,6 +182,8 @@ class Run:
             seen |= {f"loss_{i}": loss for i, loss in enumerate(self.info.losses)}
             seen |= {f"gradient_norm_{i}": norm for i, norm in enumerate(self.info.norms)}
             seen |= {"field_norm": self.info.norm, **self.path.read()}
+        if self.task.ritz:
+            seen |= self.ritz()
         same = {
             **{"run_id": self.cell.run_id, "problem": self.cell.problem, "data": self.cell.data},
             **{"optimizer": self.cell.setup.optimizer, "params": self.cell.params, "seed": self.cell.seed},
@@ -196,10 +199,24 @@ class Run:
             ]
         )
 
-    def say(self, kind: str, text: str = "", value: float = float("nan")) -> None:
+    def ritz(self) -> dict[str, float]:
+        """Of the largest Ritz values of the game's Jacobian, the shares that turn, |Im| > |Re|, and repel, Re < 0.
+
+        On the run's first batch. It is off the clock, and changes nothing of the run.
+        """
+        batch, spent = self.problem.batch(self.cell.seed, 0, self.memory), self.task.ritz
+        found = mm.diagnostics.spectrum(self.game, self.players, batch, k=min(RITZ, spent), products=spent).eigenvalues
+        turns, repels = found.imag.abs() > found.real.abs(), found.real < 0
+        return {
+            "ritz_turning": float(turns.double().mean()),
+            "ritz_repelling": float(repels.double().mean()),
+            "ritz_radius": float(found.abs().max()),
+        }
+
+    def say(self, kind: str, text: str = "", value: float = math.nan, covered: float = math.nan) -> None:
         """Tell the parent."""
         self.told = time.monotonic()
-        self.tell(Event(self.cell.run_id, kind, text, self.step, self.steps, value))
+        self.tell(Event(self.cell.run_id, kind, text, self.step, self.steps, value, covered))
 
     def note(self, text: str) -> None:
         """Say something in the log and on the terminal."""

@@ -237,18 +237,19 @@ class Session:
         states = {}
         for cell in self.cells:
             status = {} if cell in todo else record.read_json(self.where[cell.run_id].status) or {}
-            names = ("status", "step", "steps", "value", "collapsed")
+            names = ("status", "step", "steps", "value", "covered", "flags")
             states[cell.run_id] = terminal.State(**{name: status[name] for name in names if name in status})
         return terminal.Board(self.cells, self.headlines(), states)
 
-    def headlines(self) -> dict[str, str]:
-        """The headline metrics, by problem, of what is announced already: a problem may need its data to tell."""
-        found: dict[str, str] = {}
+    def headlines(self) -> dict[str, tuple[str, str]]:
+        """The metrics that rows show, by problem, of what is announced already: a problem may need its data to tell."""
+        found: dict[str, tuple[str, str]] = {}
         for cell in self.cells:
             told = record.read_json(self.where[cell.run_id].cell) or {"metrics": []}
-            for metric in told["metrics"]:
-                if metric["headline"]:
-                    found[cell.problem] = metric["name"]
+            leading = [metric["name"] for metric in told["metrics"] if metric["headline"]]
+            covering = [metric["name"] for metric in told["metrics"] if metric["coverage"] and not metric["headline"]]
+            if leading:
+                found[cell.problem] = leading[0], (covering or [""])[-1]
         return found
 
     def prepare(self, todo: Sequence[Cell], shown: terminal.Plain) -> list[Cell]:
@@ -292,6 +293,7 @@ class Session:
     def tasks(self, ready: Sequence[Cell]) -> list[Task]:
         """What the workers are told."""
         how: dict[str, Any] = {"device": self.device, "timeout": self.options.timeout, "commit": _commit()}
+        how["ritz"] = self.options.ritz
         how |= {"final": self.final, "imports": tuple(map(imports.located, self.options.imports))}
         return [Task(cell, self.where[cell.run_id], anew=self.forced(cell), **how) for cell in ready]
 

@@ -28,6 +28,7 @@ class Task:
         anew: start from nothing, whatever there is.
         final: the statuses that leave nothing to play.
         imports: a user's own files, for their optimizers.
+        ritz: how many products with the game's Jacobian an evaluation spends on its Ritz values.
     """
 
     cell: Cell
@@ -39,6 +40,7 @@ class Task:
     anew: bool = False
     final: frozenset[str] = record.PLAYED
     imports: tuple[str, ...] = ()
+    ritz: int = 0
 
 
 class Event(NamedTuple):
@@ -53,7 +55,8 @@ class Event(NamedTuple):
     step: int = 0
     steps: int = 0
     value: float = float("nan")
-    collapsed: bool = False
+    covered: float = float("nan")
+    flags: str = ""
     trace: str = ""
 
 

@@ -6,8 +6,10 @@ import math
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING, Any, TextIO
 
 from benchmarks.command import say
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 MARKS = {"ok": "●", "target": "★", "diverged": "✗", "running": "▶", "interrupted": "‖", "skipped": "–", "new": "·"}
 COLOURS = {"●": "green", "★": "bold green", "✗": "red", "▶": "cyan", "◐": "yellow", "!": "bold red", "‖": "magenta"}
-LEGEND = "★ targets met  ● done  ◐ collapsed  ✗ diverged  ! failed  – skipped  ‖ interrupted  ▶ running  · to do"
+LEGEND = "★ targets met  ● done  ◐ flagged  ✗ diverged  ! failed  – skipped  ‖ interrupted  ▶ running  · to do"
 TRACE = 6  # lines of a traceback
 
 
@@ -34,7 +36,8 @@ class State:
     step: int = 0
     steps: int = 0
     value: float = math.nan
-    collapsed: bool = False
+    covered: float = math.nan
+    flags: str = ""
 
     @property
     def ended(self) -> bool:
@@ -46,7 +49,7 @@ class State:
         """One character."""
         if self.status in FAILED:
             return "!"
-        return "◐" if self.collapsed and self.status in PLAYED else MARKS.get(self.status, "·")
+        return "◐" if self.flags and self.status in PLAYED else MARKS.get(self.status, "·")
 
     @property
     def fraction(self) -> float:
@@ -62,12 +65,12 @@ class Board:
 
     Args:
         cells: the plan.
-        headlines: problem -> its headline metric, as far as it is known.
+        headlines: problem -> its headline metric and that of coverage, if it has one, as far as they are known.
         states: run id -> how it stands already.
     """
 
     cells: Sequence[Cell]
-    headlines: dict[str, str]
+    headlines: dict[str, tuple[str, str]]
     states: dict[str, State]
     began: float = field(default_factory=time.monotonic)
 
@@ -82,7 +85,7 @@ class Board:
         state.status = event.kind if event.kind in STATUSES else "running"
         state.step, state.steps = event.step or state.step, event.steps or state.steps
         if not math.isnan(event.value) or event.kind in STATUSES:
-            state.value, state.collapsed = event.value, event.collapsed
+            state.value, state.covered, state.flags = event.value, event.covered, event.flags
 
     @property
     def fraction(self) -> float:
@@ -113,15 +116,19 @@ class Board:
         for title, specs in groups.items():
             for name, cells in specs.items():
                 states = [self.states[cell.run_id] for cell in cells]
-                summary = self._summary(self.headlines.get(cells[0].problem, ""), states)
+                summary = self._summary(*self.headlines.get(cells[0].problem, ("", "")), states)
                 yield title, name, "".join(state.mark for state in states), summary
 
-    def _summary(self, headline: str, states: Sequence[State]) -> str:
-        parts = [f"{headline} {told([s.value for s in states if s.status in PLAYED and s.value == s.value])}"]
+    def _summary(self, headline: str, beside: str, states: Sequence[State]) -> str:
+        played = [s for s in states if s.status in PLAYED and s.value == s.value]
+        parts = [f"{headline} {told([s.value for s in played])}"]
+        parts += [f"{beside} {median(s.covered for s in played):.3g}"] if beside and played else []
         running = [f"step {s.step}/{s.steps}" for s in states if s.status == "running" and s.steps]
         lost = [str(s.step) for s in states if s.status == "diverged"]
         parts += running[:1]
         parts += [f"{len(lost)} diverged @ {', '.join(lost)}"] if lost else []
+        flags = Counter(flag for s in states if s.status in PLAYED and s.flags for flag in s.flags.split(", "))
+        parts += [f"{count} {flag}" for flag, count in sorted(flags.items())]
         for status in ("timeout", "oom", "error", "interrupted", "skipped"):
             if count := sum(s.status == status for s in states):
                 parts.append(f"{count} {status}")
@@ -187,7 +194,7 @@ class Plain:
         if event.kind == "note":
             self.say(f"{event.run_id}: {event.text}")
         elif event.kind in STATUSES:
-            headline = self.board.headlines.get(self._cells[event.run_id].problem, "")
+            headline, _ = self.board.headlines.get(self._cells[event.run_id].problem, ("", ""))
             value = "" if math.isnan(event.value) else f"  {headline} {event.value:.4g}"
             count = f"[{self.board.finished}/{len(self.board.cells)}]"
             self.say(f"{count} {event.run_id}: {event.kind} at step {event.step}{value}  ({event.text})")

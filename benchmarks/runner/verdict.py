@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -17,6 +18,7 @@ from benchmarks.record import Row
 
 Series: TypeAlias = dict[str, tuple[list[int], list[float]]]
 NAN, INF = float("nan"), float("inf")
+LOST = "not finite"  # what a run is called whose headline is
 
 
 def series(rows: Iterable[Row], split: str, iterate: str = "last") -> Series:
@@ -33,7 +35,7 @@ def series(rows: Iterable[Row], split: str, iterate: str = "last") -> Series:
 def describe(
     problem: Problem, rows: Sequence[Row], answer: str, path: stability.Path, diverged: bool
 ) -> dict[str, Any]:
-    """Final metrics, collapse and stability of a run.
+    """Final metrics, what is wrong with them, and stability of a run.
 
     Args:
         problem: what was played.
@@ -44,16 +46,23 @@ def describe(
     """
     headline, evaluated, trained = problem.headline, series(rows, "eval", answer), series(rows, "train")
     _, values = evaluated.get(headline.name, ([], []))
+    ritz = {name: series[1][-1] for name, series in trained.items() if name.startswith("ritz_")}
     lost = diverged or not values
     gap = INF if lost else stability.last_minus_best(values, headline.better == "higher")
     return {
         "iterate": answer,
         "value": NAN if lost else values[-1],
+        "covered": NAN if lost else last(evaluated).get(covering(problem), NAN),
         "final": {} if lost else last(evaluated),
         "ema": {} if lost else last(series(rows, "eval", "ema")),
-        **collapse(problem, evaluated),
-        "stability": {"last_minus_best": gap, "gradient_ratio": gradient_ratio(trained), **path.read()},
+        **flagged(problem, evaluated),
+        "stability": {"last_minus_best": gap, "gradient_ratio": gradient_ratio(trained), **path.read(), **ritz},
     }
+
+
+def covering(problem: Problem) -> str:
+    """The name of the metric that says how much of the data is covered; empty if none does."""
+    return next((metric.name for metric in reversed(problem.metrics) if metric.coverage), "")
 
 
 def last(evaluated: Series) -> dict[str, float]:
@@ -61,9 +70,19 @@ def last(evaluated: Series) -> dict[str, float]:
     return {name: values[-1] for name, (_, values) in evaluated.items()}
 
 
-def missed(problem: Problem, rows: Sequence[Row], answer: str) -> str:
+def outcome(problem: Problem, rows: Sequence[Row], answer: str) -> tuple[str, str]:
+    """The status of a run that has spent its budget, and why."""
+    evaluated = series(rows, "eval", answer)
+    told = [f"is {flags}"] if (flags := flagged(problem, evaluated)["flags"]) else []
+    told += [f"misses {missed}"] if (missed := misses(problem, last(evaluated))) else []
+    if told:
+        return "ok", "; ".join(told)
+    aims = any(metric.target is not None for metric in problem.metrics)
+    return ("target", "all targets met") if aims else ("ok", "the budget is spent")
+
+
+def misses(problem: Problem, final: Mapping[str, float]) -> str:
     """Which targets the last evaluation misses, in words; empty if none."""
-    final = last(series(rows, "eval", answer))
     wrong = []
     for metric in problem.metrics:
         value = final.get(metric.name, NAN)
@@ -79,18 +98,25 @@ def gradient_ratio(recorded: Series) -> float:
     return stability.gradient_ratio(recorded["gradient_norm_0"][1], recorded["gradient_norm_1"][1])
 
 
-def collapse(problem: Problem, evaluated: Series) -> dict[str, Any]:
-    """Whether a metric of coverage ended below half of its peak, and the step at which it first fell there."""
+def flagged(problem: Problem, evaluated: Series) -> dict[str, Any]:
+    """What a run is called that fails whatever its headline says, and the step from which on it does.
+
+    It fails where a metric ends beyond its gate, where what is covered ends below half of its peak, and where the
+    headline is nan.
+    """
+    found: dict[str, int] = {}
     for metric in problem.metrics:
-        if not metric.coverage or metric.name not in evaluated:
-            continue
-        steps, values = evaluated[metric.name]
-        trained = [(s, v) for s, v in zip(steps, values, strict=True) if s > 0]  # before that there is nothing to lose
-        at = stability.collapsed_at([s for s, _ in trained], [v for _, v in trained])
-        peak = max((v for _, v in trained if v == v), default=0.0)
-        if at is not None and not values[-1] >= 0.5 * peak:
-            return {"collapsed": True, "collapsed_at": at}
-    return {"collapsed": False, "collapsed_at": None}
+        steps, values = evaluated.get(metric.name, ([], []))
+        wrong = {metric.flag: [metric.fails(value) for value in values]}
+        if metric.coverage:  # before training there is nothing to lose
+            halved = [False, *stability.halved(values[1:])]
+            wrong[metric.flag] = [one or other for one, other in zip(wrong[metric.flag], halved, strict=False)]
+        if metric.headline:
+            wrong[LOST] = [math.isnan(value) for value in values]
+        for flag, series in wrong.items():
+            if (at := stability.since(steps, series)) is not None:
+                found[flag] = min(at, found.get(flag, at))
+    return {"flags": ", ".join(sorted(found)), "flagged_at": min(found.values(), default=None)}
 
 
 def failure(error: Exception) -> dict[str, Any]:

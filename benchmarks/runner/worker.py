@@ -27,7 +27,7 @@ def perform(task: Task, tell: Tell, stop: Stop) -> str:
     except OSError as error:
         ended = verdict.failure(error)
     print(f"{ended['status']}: {ended['reason']}")
-    shown = {name: ended[name] for name in ("step", "steps", "value", "collapsed") if name in ended}
+    shown = {name: ended[name] for name in ("step", "steps", "value", "covered", "flags") if name in ended}
     tell(Event(task.cell.run_id, ended["status"], ended["reason"], trace=ended.get("traceback", ""), **shown))
     return str(ended["status"])
 

@@ -93,7 +93,7 @@ def _declarations(make: Make) -> None:
 def _recipe(make: Make) -> None:
     problem = make()
     recipe, count = problem.recipe, len(problem.players(0))
-    for name, value in (("rule", recipe.rule), ("steps", recipe.steps)):
+    for name, value in (("rule", recipe.rule), ("steps", recipe.steps), ("factors", recipe.factors)):
         fits = not isinstance(value, tuple) or len(value) == count
         demand(fits, f"recipe.{name} is for {len(value) if isinstance(value, tuple) else 1} of {count} players.")
     if recipe.order is not None:
@@ -210,9 +210,11 @@ def _floors(make: Make) -> None:
     with no_chance("floors"):
         floors = list(problem.floors())
     known = {metric.name: metric for metric in problem.metrics}
-    for metric, what, value in floors:
+    for metric, what, value, low, high in floors:
         demand(metric in known, f"floor {what} is of {metric}, which is no metric.")
         demand(within(value, known[metric].range), f"floor {what} of {metric} is {value}, which is out of its range.")
+        band = (low is None and high is None) or (low is not None and high is not None and low <= value <= high)
+        demand(band, f"floor {what} of {metric}, {value}, is not between low = {low} and high = {high}.")
     heads = [floor for floor in floors if floor.metric == problem.headline.name]
     demand(bool(heads), f"the headline {problem.headline.name} has no floor to be read against.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn.functional import one_hot, softplus
 
 import minimax as mm
 from benchmarks.networks import Applied
-from benchmarks.problem import Batch, Recipe, View
+from benchmarks.problem import Batch, Metric, Recipe, View
 from benchmarks.problems._images import EVALUATION, ImageGAN, presets
 
 
@@ -28,6 +29,10 @@ class AskedGAN(ImageGAN):
         """Normal noise, and the class that is asked for, one-hot, side by side."""
         y = torch.randint(self.images.classes, (size,), generator=stream, device=self.device)
         return torch.cat((super().noise(stream, size), one_hot(y, self.images.classes)), dim=1)
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return self.aimed(*self.scored("kid"))
 
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:

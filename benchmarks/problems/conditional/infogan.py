@@ -53,7 +53,7 @@ class InfoGAN(ImageGAN):
     def metrics(self) -> Sequence[Metric]:
         share = (0.0, 1.0)
         return self.aimed(
-            *super().metrics,
+            *self.scored("kid"),
             Metric("mi", "higher", "nats", (-math.inf, math.log(CATEGORIES))),
             Metric("code_accuracy", "higher", range=share),
             Metric("code_accuracy_test", "higher", range=share),

@@ -14,6 +14,7 @@ from torch import Tensor
 import minimax as mm
 from benchmarks.networks import seeded
 from benchmarks.problem import Floor, Metric, Preset, Problem, Recipe, View
+from benchmarks.suites import OPTIMIZERS
 from minimax.games import ClosedForm
 
 
@@ -25,6 +26,7 @@ class ClosedFormProblem(Problem):
         "cpu": Preset(steps=2000, evaluations=100),
         "gpu": Preset(steps=2000, evaluations=100),
     }
+    optimizers: ClassVar[tuple[str, ...]] = (*OPTIMIZERS, "consensus")
     recipe: ClassVar[Recipe] = Recipe(mm.sgd(0.1))
     target: ClassVar[float | None] = None
     """The distance that a good run reaches."""

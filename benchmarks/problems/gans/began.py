@@ -29,7 +29,7 @@ class BEGAN(ImageGAN):
     networks = (NormedGenerator, Autoencoder)
     presets = presets(1000)
     # The source's rates are 1e-4 and, for k, 1e-3, in runs of a hundred times as many steps.
-    recipe: ClassVar[Recipe] = Recipe((*2 * (mm.adam(1e-3, betas=(0.5, 0.999)),), mm.sgd(0.5)))
+    recipe: ClassVar[Recipe] = Recipe((*2 * (mm.adam(1e-3, betas=(0.5, 0.999)),), mm.sgd(0.5)), ema=50)
 
     def players(self, seed: int) -> tuple[Any, ...]:
         return *super().players(seed), torch.zeros((), device=self.device)
@@ -39,7 +39,7 @@ class BEGAN(ImageGAN):
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        return *super().metrics, Metric("m", None, range=(0, 4)), Metric("k", None, range=(0, 1))
+        return *self.scored("kid"), Metric("m", None, range=(0, 4)), Metric("k", None, range=(0, 1))
 
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:

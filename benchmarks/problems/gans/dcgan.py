@@ -22,7 +22,7 @@ class DCGAN(ImageGAN):
     networks = (Generator, partial(Critic, norm=batch_norm))
     presets = presets(360, width=(4, 16, 32, 64))
     # The source's rate is 2e-4.
-    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)), ema=50)
 
     def game(self) -> mm.Game:
         return mm.Game(nonsaturating_generator, logistic_critic)

@@ -25,7 +25,7 @@ class DRAGAN(ImageGAN):
     name = "dragan"
     presets = presets(1000)
     # The source's rate is 1e-4 with betas (.5, .9).
-    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.9)))
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.9)), ema=50)
 
     def game(self) -> mm.Game:
         return add(mm.Game(nonsaturating_generator, logistic_critic), penalty, player=1, weight=10.0)

@@ -25,12 +25,16 @@ class EBGAN(ImageGAN):
 
     name = "ebgan"
     networks = (NormedGenerator, Autoencoder)
+    logistic = False
     presets = presets(1000)
     # The source's rate is 1e-3 for both players.
-    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)), ema=50)
 
     def game(self) -> mm.Game:
         return mm.Game(generator_loss, critic_loss)
+
+    def belief(self, critic: Autoencoder, images: Tensor) -> Tensor:
+        return -energy(critic, images)
 
 
 def energy(d: nn.Module, x: Tensor) -> Tensor:

@@ -41,9 +41,10 @@ class FGAN(ImageGAN):
     """
 
     divergence: ClassVar[Divergence]
+    logistic = False
     presets = presets(1000)
     # The source's rate is 1e-4.
-    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)), ema=50)
 
     def game(self) -> mm.Game:
         return mm.Game(self.divergence.generator_loss, self.divergence.critic_loss)

@@ -18,9 +18,10 @@ class LSGAN(ImageGAN):
     """
 
     name = "lsgan"
+    logistic = False
     presets = presets(1000)
     # The source's rate is 2e-4.
-    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)), ema=50)
 
     def game(self) -> mm.Game:
         return mm.Game(generator_loss, critic_loss)

@@ -17,7 +17,7 @@ class NSGAN(ImageGAN):
     name = "nsgan"
     presets = presets(1000)
     # The source's rate, 2e-4, is for runs forty times as long.
-    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)), ema=50)
 
     def game(self) -> mm.Game:
         return mm.Game(nonsaturating_generator, logistic_critic)

@@ -26,7 +26,7 @@ class NSGANApproximateR1(ImageGAN):
     name = "nsgan-r1-approx"
     presets = presets(1000)
     # NS-GAN's rate here; the source tunes a video model at 5e-6.
-    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)), ema=50)
 
     def game(self) -> mm.Game:
         return add(mm.Game(nonsaturating_generator, logistic_critic), penalty, player=1, weight=GAMMA / 2)

@@ -26,7 +26,7 @@ class NSGANR1R2(ImageGAN):
     name = "nsgan-r1r2"
     presets = presets(800)
     # The source's rate is 1e-4.
-    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)), ema=50)
 
     def game(self) -> mm.Game:
         return add(mm.Game(nonsaturating_generator, logistic_critic), penalty, player=1, weight=GAMMA / 2)

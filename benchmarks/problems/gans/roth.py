@@ -26,7 +26,7 @@ class Roth(ImageGAN):
     name = "roth"
     presets = presets(800)
     # The source's rate is 2e-4.
-    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)), ema=50)
 
     def game(self) -> mm.Game:
         return mm.Game(nonsaturating_generator, critic_loss)

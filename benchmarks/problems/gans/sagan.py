@@ -28,9 +28,10 @@ class SAGAN(ImageGAN):
         lambda latent, *shape: attentive(Generator(latent, *shape)),
         lambda *shape: normalised(attentive(Critic(*shape))),
     )
+    logistic = False
     presets = presets(300, width=(4, 16, 32, 64))
     # The source's rates are 1e-4 and 4e-4.
-    recipe: ClassVar[Recipe] = Recipe((mm.adam(1e-3, betas=(0.0, 0.9)), mm.adam(4e-3, betas=(0.0, 0.9))))
+    recipe: ClassVar[Recipe] = Recipe((mm.adam(1e-3, betas=(0.0, 0.9)), mm.adam(4e-3, betas=(0.0, 0.9))), ema=50)
 
     def game(self) -> mm.Game:
         return mm.Game(wasserstein_generator, hinge_critic)

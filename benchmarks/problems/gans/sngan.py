@@ -26,9 +26,10 @@ class SNGAN(ImageGAN):
 
     name = "sngan"
     networks = (NormedGenerator, lambda *shape: normalised(MLPCritic(*shape)))
+    logistic = False
     presets = presets(1000)
     # The source's rate is 2e-4 with betas (0, .9), and five critic steps.
-    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.0, 0.9)))
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.0, 0.9)), ema=50)
 
     def game(self) -> mm.Game:
         return mm.Game(wasserstein_generator, hinge_critic)

@@ -16,9 +16,10 @@ class WGAN(ImageGAN):
     """
 
     name = "wgan"
+    logistic = False
     presets = presets(1100)
     # Five critic steps before each of the generator's. The source's rate is 5e-5.
-    recipe: ClassVar[Recipe] = Recipe(mm.rmsprop(1e-3), steps=(1, 5), order=(1, 0))
+    recipe: ClassVar[Recipe] = Recipe(mm.rmsprop(1e-3), steps=(1, 5), order=(1, 0), ema=50)
 
     def game(self) -> mm.Game:
         return mm.Game(wasserstein_generator, wasserstein_critic, constraints=(None, weight_clipping(0.01)))

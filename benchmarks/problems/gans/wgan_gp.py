@@ -19,9 +19,12 @@ class WGANGP(ImageGAN):
     """
 
     name = "wgan-gp"
+    logistic = False
     presets = presets(600)
     # The source's rate is 1e-4.
-    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.9)), steps=(1, 5), order=(1, 0))
+    recipe: ClassVar[Recipe] = Recipe(
+        mm.adam(1e-3, betas=(0.5, 0.9)), steps=(1, 5), order=(1, 0), factors=(1, 3), ema=20
+    )
 
     def game(self) -> mm.Game:
         return mm.Game(wasserstein_generator, critic_loss)

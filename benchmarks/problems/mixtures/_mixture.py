@@ -15,6 +15,7 @@ from benchmarks.networks import MLP, Copier, seeded, squeeze
 from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Problem, Recipe, View
 from benchmarks.problems._losses import logistic_critic
 from benchmarks.quality import modes
+from benchmarks.suites import OPTIMIZERS
 from minimax.penalties import r1
 
 EVALUATION = -1  # the draw that evaluations take, which no batch does
@@ -44,6 +45,7 @@ class MixtureGAN(Problem):
         "cpu": Preset(6000, batch=256, evaluations=12, samples=10_000, options={"width": 128, "latent": 2}),
         "gpu": Preset(25_000, batch=512, evaluations=25, samples=10_000, options={"width": 128, "latent": 2}),
     }
+    optimizers: ClassVar[tuple[str, ...]] = (*OPTIMIZERS, "consensus")
     recipe: ClassVar[Recipe] = Recipe(mm.adam(2e-3, betas=(0.5, 0.999)), decay=True)
 
     def players(self, seed: int) -> tuple[Any, ...]:

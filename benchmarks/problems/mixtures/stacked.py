@@ -80,7 +80,7 @@ class Stacked(ImageProblem):
         return (
             Metric("reverse_kl", unit="nats", range=(0, math.log(self.count)), headline=True),
             Metric("modes", "higher", range=(0, self.count), coverage=True),
-            Metric("fair_modes", "higher", range=(0, self.count), coverage=True),
+            Metric("fair_modes", "higher", range=(0, self.count), coverage=True, gate=self.count / 2),
         )
 
     @torch.no_grad()

@@ -19,7 +19,7 @@ class BareNSGAN(ImageGAN):
     name = "nsgan-bare"
     networks = (MLPGenerator, MLPCritic)
     presets = presets(1000)
-    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)), ema=50)
     optimizers: ClassVar[tuple[str, ...]] = METHODS
 
     def game(self) -> mm.Game:

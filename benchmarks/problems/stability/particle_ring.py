@@ -57,7 +57,7 @@ class ParticleRing(Problem):
     def metrics(self) -> Sequence[Metric]:
         return (
             Metric("w2", range=(0, math.inf), headline=True, target=0.05),
-            Metric("modes", "higher", range=(0, 8), coverage=True),
+            Metric("modes", "higher", range=(0, 8), coverage=True, gate=4),
         )
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ import torch
 from benchmarks import data
 from benchmarks.data import DataError, folders
 from benchmarks.quality import features
-from benchmarks.quality.image_scores import image_scores
+from benchmarks.quality.image_scores import Scorer
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def test_a_folder_of_too_few_images_is_refused_before_anything_is_played(empty: 
     image.new("L", (8, 8)).save(empty / "few" / "59.png")
     data.prepare(spec)
     features.prepare(spec)
-    images, classifier = data.load(spec), features.load(spec)
-    scores = image_scores(classifier, images.test, images.train[: len(images.test)])
+    images = data.load(spec)
+    scores = Scorer(images, features.load(spec), features.load(spec, seed=1), 6)(images.train[:6])
     assert len(images.test) == 6 and all(math.isfinite(value) for value in scores.values())
 
 

@@ -9,7 +9,7 @@ from benchmarks.problem import Preset, Problem
 from benchmarks.problems import discover
 from benchmarks.problems._images import ImageProblem, grid
 from benchmarks.problems.conditional import infogan
-from benchmarks.problems.gans import gan
+from benchmarks.problems.gans import gan, wgan
 from benchmarks.quality.features import Classifier
 
 KINDS = {name: found.kind for name, found in discover().items() if issubclass(found.kind, ImageProblem)}
@@ -35,12 +35,13 @@ def test_targets_are_stated_for_digits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_scores_are_named_after_their_feature_space() -> None:
     declared = {metric.name: metric for metric in gan.GAN("cpu").metrics}
-    assert set(declared) == {
-        *("kid", "fd", "precision", "recall", "density", "coverage", "sliced_w2", "classifier_score"),
-    }
-    assert {metric.unit for metric in declared.values()} == {"digits64"}
+    units = {name: metric.unit for name, metric in declared.items()}
+    spaces = ("kid", "kid_second", "kid_pixels")
+    assert [units[name] for name in spaces] == ["digits64", "digits64b", "pixels8"]
+    assert {"fd", "precision", "recall", "coverage", "classes", "ndb", "memorised", "saturation"} < set(declared)
+    assert "saturation" not in {metric.name for metric in wgan.WGAN("cpu").metrics}  # its critic gives no logits
     assert [name for name, metric in declared.items() if metric.headline] == ["kid"]
-    assert [name for name, metric in declared.items() if metric.coverage] == ["recall"]
+    assert [name for name, metric in declared.items() if metric.coverage] == ["coverage"]
     assert "fd" not in {metric.name for metric in gan.GAN("smoke").metrics}  # too few images for it
 
 

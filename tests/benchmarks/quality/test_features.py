@@ -72,13 +72,13 @@ def test_a_damaged_network_is_named_and_trained_again(tmp_path: Path, monkeypatc
     monkeypatch.setenv("MINIMAX_CACHE", str(tmp_path))
     monkeypatch.setitem(features.RECIPES, "digits", features.Recipe(epochs=1))
     data.prepare("digits")
-    path = features.prepare("digits")
+    path, other = features.prepare("digits")
     whole, digest = path.read_bytes(), features.load("digits").digest
     for position in (0, 1000, len(whole) // 2, len(whole) - 20, len(whole) - 1):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         with pytest.raises(data.DataError, match=f"^{path} is damaged: the next run makes it anew"):
             features.load("digits")
-    assert features.prepare("digits") == path and features.load("digits").digest == digest
+    assert features.prepare("digits") == [path, other] and features.load("digits").digest == digest
 
 
 def test_features_that_are_not_trained_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

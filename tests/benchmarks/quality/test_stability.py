@@ -31,11 +31,20 @@ def test_norms_are_relative_to_the_first() -> None:
     assert stability.diverged_at([0, 1], [math.nan, 1.0]) == 0
 
 
-def test_collapse_is_measured_against_the_peak_so_far() -> None:
-    assert stability.collapsed_at([0, 5, 10], [1, 2, 8]) is None
-    assert stability.collapsed_at([0, 5, 10, 15], [8, 4, 3.9, 8]) == 10
-    assert stability.collapsed_at([0, 5], [8, math.nan]) == 5
-    assert stability.collapsed_at([0, 5], [0, 0]) is None
+def test_half_is_of_the_peak_so_far() -> None:
+    assert stability.halved([1, 2, 8]) == [False, False, False]
+    assert stability.halved([8, 4, 3.9, 8]) == [False, False, True, False]
+    assert stability.halved([8, math.nan]) == [False, True]
+    assert stability.halved([0, 0]) == [False, False]
+
+
+@given(st.lists(st.booleans()))
+def test_since_is_where_the_last_stretch_begins(wrong: list[bool]) -> None:
+    at = stability.since(range(len(wrong)), wrong)
+    if at is None:
+        assert not wrong or not wrong[-1]
+    else:
+        assert all(wrong[at:]) and (at == 0 or not wrong[at - 1])
 
 
 def test_the_gap_to_the_best() -> None:
@@ -56,6 +65,7 @@ def test_gradient_ratio_and_saturation() -> None:
     assert math.isnan(stability.gradient_ratio([1.0], [0.0]))
     edge = math.log(99)
     assert stability.saturation(torch.tensor([edge + 0.01, -edge - 0.01, edge - 0.01, 0])) == 0.5
+    assert math.isnan(stability.saturation(torch.tensor([0.0, math.nan])))
 
 
 def test_a_straight_path() -> None:

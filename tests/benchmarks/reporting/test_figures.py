@@ -17,6 +17,8 @@ METRICS = pd.DataFrame(
     {"name": ["kid", "field_norm"], "unit": ["digits64", ""], "low": [-np.inf, 0.0], "high": [np.inf, np.inf]}
 )
 LABELS = {"sim": "diverged", "extra": "ok", "alt lr=0.1": "ok"}
+REFERENCES = ["title", "metric", "reference", "value", "low", "high"]
+NONE = pd.DataFrame(columns=REFERENCES).astype({"value": float, "low": float, "high": float})
 
 
 def run(label, seed, status, value):
@@ -48,7 +50,7 @@ def rows(runs):
 def summary():
     each = [("p", "sim", np.inf, 3), ("p", "extra", 0.1, 0), ("q", "sim", 1.0, 1), ("q", "extra", 2.0, 0)]
     return pd.DataFrame(each, columns=["title", "label", "median", "diverged"]).assign(
-        seeds=3, failed=0, skipped=0, headline="kid", better="lower"
+        seeds=3, flagged=0, failed=0, skipped=0, headline="kid", better="lower"
     )
 
 
@@ -88,24 +90,21 @@ def drawn(figure, tmp_path):
 
 @pytest.mark.parametrize("axis", figures.AXES)
 def test_curves_say_how_many_seeds_there_were_and_how_many_diverged(rows, runs, tmp_path, axis):
-    floors = pd.DataFrame(
-        [("p/d", "kid", "real", 0.01), ("p/d", "kid", "none", -1.0)], columns=["title", "metric", "reference", "value"]
-    )
+    found = [("p/d", "kid", "real", 0.01, 0.005, 0.02), ("p/d", "kid", "none", -1.0, np.nan, np.nan)]
+    floors = pd.DataFrame(found, columns=REFERENCES)
     said = drawn(figures.curves(rows, runs, floors, METRICS, axis), tmp_path)
     assert "sim (n = 3, 1 diverged)" in said and "extra (n = 3)" in said
     assert "median" in said and "quartiles" in said and figures.AXES[axis] in said and "real" in said
 
 
 def test_curves_mark_a_divergence_where_it_was(rows, runs):
-    floors = pd.DataFrame(columns=["title", "metric", "reference", "value"])
-    figure = figures.curves(rows, runs, floors, METRICS[:1], "steps")
+    figure = figures.curves(rows, runs, NONE, METRICS[:1], "steps")
     crosses = [line for line in figure.axes[0].lines if line.get_marker() == "X"]
     assert [tuple(cross.get_xydata()[0]) for cross in crosses] == [(2.0, 0.25)]
 
 
 def test_a_curve_of_one_point_is_seen(rows, runs):
-    floors = pd.DataFrame(columns=["title", "metric", "reference", "value"])
-    (panel,) = figures.curves(rows[rows.step == 2], runs, floors, METRICS[:1], "steps").axes
+    (panel,) = figures.curves(rows[rows.step == 2], runs, NONE, METRICS[:1], "steps").axes
     assert {line.get_marker() for line in panel.lines if not str(line.get_label()).startswith("_")} == {
         look.marker for look in looks(LABELS).values()
     }
@@ -145,8 +144,7 @@ def test_grids_name_the_seeds_they_show(taken, runs, tmp_path, kind):
 
 def every_figure(rows, runs, taken, summary):
     """All kinds of figures, by name."""
-    floors = pd.DataFrame(columns=["title", "metric", "reference", "value"])
-    yield "curves", figures.curves(rows, runs, floors, METRICS, "gradients")
+    yield "curves", figures.curves(rows, runs, NONE, METRICS, "gradients")
     yield "tradeoff", figures.tradeoff(runs)
     yield "overview", figures.overview(summary)
     yield "phase", figures.phase(rows, runs)
@@ -213,8 +211,7 @@ def test_a_dollar_in_a_name_is_a_dollar(rows, runs, taken, summary, tmp_path):
 
 
 def test_ticks_of_logarithmic_axes_are_plain_numbers(rows, runs):
-    floors = pd.DataFrame(columns=["title", "metric", "reference", "value"])
-    figure = figures.curves(rows.assign(value=rows.value**3), runs, floors, METRICS[:1], "steps")
+    figure = figures.curves(rows.assign(value=rows.value**3), runs, NONE, METRICS[:1], "steps")
     laid_out(figure)
     texts = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert (
@@ -226,12 +223,11 @@ def test_ticks_of_logarithmic_axes_are_plain_numbers(rows, runs):
 
 def test_legends_count_what_failed_and_medians_end_where_half_are_left(rows, runs):
     lost = runs.assign(status=runs.status.where(runs.run_id != "extra-1", "error"))
-    floors = pd.DataFrame(columns=["title", "metric", "reference", "value"])
-    assert "extra (n = 3, 1 failed or unfinished)" in texts(figures.curves(rows, lost, floors, METRICS[:1], "steps"))
+    assert "extra (n = 3, 1 failed or unfinished)" in texts(figures.curves(rows, lost, NONE, METRICS[:1], "steps"))
     late = rows[(rows.step < 3) | (rows.run_id == "extra-0")]
     (line,) = (
         line
-        for line in figures.curves(late, runs, floors, METRICS[:1], "steps").axes[0].lines
+        for line in figures.curves(late, runs, NONE, METRICS[:1], "steps").axes[0].lines
         if str(line.get_label()).startswith("extra")
     )
     assert max(line.get_xdata()) == 2

@@ -18,7 +18,19 @@ def home(tmp_path):
     return tmp_path
 
 
-def cell(home, optimizer, seed, value, status="ok", planned=1.0, sizes="a", configuration="c", params="", higher=False):
+def cell(
+    home,
+    optimizer,
+    seed,
+    value,
+    status="ok",
+    planned=1.0,
+    sizes="a",
+    configuration="c",
+    params="",
+    higher=False,
+    flags="",
+):
     """One cell as a worker leaves it, three evaluations long."""
     run_id = f"p-{optimizer}-{seed}-{configuration}-{sizes}"
     folder = record.Folder(home / "cells" / run_id)
@@ -49,9 +61,9 @@ def cell(home, optimizer, seed, value, status="ok", planned=1.0, sizes="a", conf
     curve.append(rows)
     if status is not None:
         lost = status == "diverged"
-        ended = {"status": status, "reason": "why", "step": 10, "collapsed": False, "units": 60, "train_time_s": 1.0}
+        ended = {"status": status, "reason": "why", "step": 10, "flags": flags, "units": 60, "train_time_s": 1.0}
         ended |= {"value": math.nan if lost else value, "final": {} if lost else {"kid": value, "recall": 0.5}}
-        ended |= {"curve": curve.stamp, "floors": [("kid", "real", 0.01)]}
+        ended |= {"curve": curve.stamp, "floors": [("kid", "real", 0.01, 0.0, 0.02)]}
         ended |= {"stability": {"last_minus_best": math.inf if lost else 0.1, "path_ratio": 2.0}}
         record.write_json(folder.status, ended)
     return folder
@@ -64,7 +76,8 @@ def test_tables_hold_every_run_and_row(home):
     found = tables.load(home)
     assert list(found.runs.label) == ["extra lr=1", "sim", "sim", "sim"]
     assert len(found.curves) == 4 * 9 and set(record.COLUMNS) <= set(found.curves)
-    assert found.floors.to_dict("records") == [{"title": "p/d", "metric": "kid", "reference": "real", "value": 0.01}]
+    (floor,) = found.floors.to_dict("records")
+    assert floor == {"title": "p/d", "metric": "kid", "reference": "real", "value": 0.01, "low": 0.0, "high": 0.02}
     paths = tables.write(home, found)
     assert [path.name for path in paths] == ["summary.csv", "runs.csv", "floors.csv", "runs.parquet", "curves.parquet"]
     pd.testing.assert_frame_equal(pd.read_parquet(paths[4]), found.curves, check_dtype=False, check_categorical=False)
@@ -82,6 +95,16 @@ def test_a_divergence_counts_as_the_worst_and_a_failure_as_nothing(home):
     summary = tables.summary(tables.load(home).runs).set_index("label")
     assert summary.loc["sim", ["diverged", "failed", "median", "low"]].tolist() == [2, 0, math.inf, 1.0]
     assert summary.loc["extra", ["diverged", "failed", "median", "on_target"]].tolist() == [0, 2, 2.0, 1]
+
+
+def test_a_flagged_run_counts_as_the_worst_in_the_headline_and_as_itself_elsewhere(home):
+    for seed, flags in enumerate(["", "collapsed", "collapsed, memorised"]):
+        cell(home, "sim", seed, 1.0, flags=flags)
+    cell(home, "extra", 0, 2.0)
+    summary = tables.summary(tables.load(home).runs).set_index("label")
+    assert summary.loc["sim", ["flagged", "median", "low", "final/kid"]].tolist() == [2, math.inf, 1.0, 1.0]
+    assert summary.loc["sim", "flags"] == "2 collapsed; 1 memorised"
+    assert summary.loc["extra", ["flagged", "flags", "median"]].tolist() == [0, "", 2.0]
 
 
 def test_where_higher_is_better_the_worst_is_minus_infinity(home):

@@ -69,7 +69,18 @@ def test_a_cell_records_what_it_did(task):
     assert names[:2] == ["pixels-00000000.png", "pixels-00000005.png"] and "points-00000020.npy" in names
     assert [event.kind for event in events] == ["start", *["evaluation"] * 5, "ok"]
     (floors,) = (played.folder.path.parent / "floors").iterdir()
-    assert json.loads(floors.read_text())["floors"] == [["distance", "equilibrium", 0.0]]
+    assert json.loads(floors.read_text())["floors"] == [["distance", "equilibrium", 0.0, None, None]]
+
+
+def test_ritz_values_are_recorded_and_change_nothing(task):
+    """min x·y (1 + noise) turns: both players' curvature is far below what couples them."""
+    plain, asked = task(folder="plain"), task(folder="asked", ritz=4)
+    (before, _), (after, _) = play(plain), play(asked)
+    told = [row for row in rows(asked) if row["metric"].startswith("ritz_")]
+    assert [row for row in rows(asked) if row not in told] == rows(plain)
+    assert {row["metric"] for row in told} == {"ritz_turning", "ritz_repelling", "ritz_radius"} and len(told) == 15
+    assert after["stability"]["ritz_turning"] == 1.0 and after["stability"]["ritz_repelling"] == 0.0
+    assert before["stability"].items() <= after["stability"].items() and before["value"] == after["value"]
 
 
 @pytest.mark.parametrize(
