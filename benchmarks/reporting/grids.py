@@ -12,6 +12,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from benchmarks import pictures, record
@@ -22,6 +23,7 @@ from benchmarks.reporting.figures import fitted, headed, styled
 MOMENTS = 5  # columns of a grid of samples over training
 BINS = 72  # of a density, a side
 SIDE = 1.7  # inches of a picture
+EDGE = 0.12  # inches free on the left
 REAL = "real data"
 Place: TypeAlias = tuple[str, str]  # row and column of a grid
 Tile: TypeAlias = Picture | None  # a picture, None for a damaged one
@@ -82,7 +84,7 @@ def training_grid(taken: pd.DataFrame, runs: pd.DataFrame, truths: Truths | None
     for moment in over_training(taken, runs):
         row, column = f"{moment.label}\n{moment.which}", f"after {100 * moment.share:.0f} % of the steps"
         shown.add((row, column), moment.path)
-    return shown.drawn(f"{taken.title.iloc[0]}: {shown.about} over training")
+    return shown.drawn(f"{taken.title.iloc[0]}: {shown.about}, over training")
 
 
 @styled
@@ -215,8 +217,11 @@ class Tiles:
                     beside: Any = {"rotation": 0, "ha": "right", "va": "center", "fontsize": "small"}
                     panel.set_ylabel("\n".join(fitted(line, 1.6) for line in row.splitlines()), **beside)
         if window is not None:
-            title += "; as densities, x₁ to the right, x₂ up" + (", ○ true modes" if len(window.modes) else "")
+            title += "; densities, x₁ to the right and x₂ up" + (", ○ true modes" if len(window.modes) else "")
         headed(figure, title)
+        engine, left = figure.get_layout_engine(), EDGE / figure.get_figwidth()
+        if isinstance(engine, ConstrainedLayoutEngine):  # which places words beside panels a little too far out
+            engine.set(rect=(left, 0, 1 - left, 1))
         return figure
 
     @property
