@@ -62,9 +62,9 @@ def over_training(taken: pd.DataFrame, runs: pd.DataFrame, count: int = MOMENTS)
     moments = most.iloc[np.unique(np.linspace(0, len(most) - 1, count).round().astype(int))].to_numpy()
     near = min(np.diff(moments), default=1.0) / 2  # methods differ by a step in when they are evaluated
     for label, group in taken.groupby("label", sort=False):
-        seeds = ranked(runs[runs.label == label])
+        seeds = ranked(runs[runs.run_id.isin(group.run_id)])  # one that was not begun stands for nothing
         mine = group[group.seed == seeds[len(seeds) // 2]]
-        for moment in moments if len(mine) else ():
+        for moment in moments:
             away = (share[mine.index] - moment).abs()
             if away.min() < near:  # a run that diverged has no more pictures
                 which = f"{'median' if len(seeds) > 1 else 'only'} seed ({mine.seed.iloc[0]})"

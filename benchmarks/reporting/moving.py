@@ -52,6 +52,7 @@ def _frames(moments: Sequence[Moment], shares: Sequence[float], tiles: Tiles, ti
     for moment in moments:
         tiles.add((f"{moment.label}\n{moment.which}", f"{moment.share}"), moment.path)
     window, names = tiles.window, list(dict.fromkeys(row for row, _ in tiles.found))
+    sides = next((tile.rows for tile in tiles.found.values() if tile is not None), ())
     pixels: dict[str, Image.Image] = {}
     ended: set[str] = set()
     for share in shares:
@@ -61,7 +62,7 @@ def _frames(moments: Sequence[Moment], shares: Sequence[float], tiles: Tiles, ti
             else:
                 ended.add(name)
         shown = pixels | {name: _image(tile, window) for name, tile in tiles.real.items()}
-        yield _frame(shown, ended, f"{title}: {tiles.name} after {100 * share:.0f} % of the steps")
+        yield _frame(shown, ended, sides, f"{title}: {tiles.name} after {100 * share:.0f} % of the steps")
 
 
 def _image(tile: Tile, window: Window | None) -> Image.Image:
@@ -80,22 +81,27 @@ def _image(tile: Tile, window: Window | None) -> Image.Image:
     return image.resize([side * times for side in image.size], Image.Resampling.NEAREST)
 
 
-def _frame(images: Mapping[str, Image.Image], ended: set[str], title: str) -> Image.Image:
-    """Pictures with their names above them, and a line over all."""
+def _frame(images: Mapping[str, Image.Image], ended: set[str], sides: Sequence[str], title: str) -> Image.Image:
+    """Pictures with their names above them, what their rows show at the left, and a line over all."""
     font = ImageFont.truetype(findfont("DejaVu Sans"), 11)
     width, height = (max(image.size[side] for image in images.values()) for side in (0, 1))
     names = {name: [part for line in name.splitlines() for part in wrap(line, width // 6)] for name in images}
     head = LINE * max(map(len, names.values())) + 4
     across = min(ACROSS, len(images))
     down = -(-len(images) // across)
-    size = (max(across * (width + GAP) + GAP, int(font.getlength(title)) + 2 * GAP), LINE + GAP)
+    left = GAP + max((int(font.getlength(side)) + 5 for side in sides), default=0)
+    broad = int(font.getlength(title)) + 5 * GAP  # the last title is longer than the first
+    size = (max(left + across * (width + GAP), broad), LINE + GAP)
     frame = Image.new("RGB", (size[0], size[1] + down * (head + height + GAP)), "white")
     pen = ImageDraw.Draw(frame)
     pen.text((GAP, 5), title, "black", font)
     for k, (name, image) in enumerate(images.items()):
-        x, y = GAP + k % across * (width + GAP), size[1] + k // across * (head + height + GAP)
+        x, y = left + k % across * (width + GAP), size[1] + k // across * (head + height + GAP)
         pen.multiline_text((x, y), "\n".join(names[name]), "#999999" if name in ended else "black", font, spacing=2)
         frame.paste(image, (x, y + head))
+        for row, side in enumerate(sides if x == left else ()):
+            middle = y + head + (row + 0.5) * image.height / len(sides)
+            pen.text((left - 4, middle), side, "black", font, anchor="rm")
     return frame
 
 

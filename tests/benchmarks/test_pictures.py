@@ -29,8 +29,11 @@ def test_labels_travel_with_the_pixels_and_older_pictures_have_none(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[" * 10**5, "[]", '{"rows": [1], "columns": [], "about": ""}', '{"rows": "ab", "columns": [], "about": ""}']
-    + ['{"rows": [], "columns": []}', '{"rows": [], "columns": [], "about": null}', '{"rows": [], "columns": {}}'],
+    [
+        *("", "[" * 10**5, "[]", '{"rows": [1], "columns": [], "about": ""}'),
+        *('{"rows": "ab", "columns": [], "about": ""}', '{"rows": [], "columns": []}'),
+        *('{"rows": [], "columns": [], "about": null}', '{"rows": [], "columns": {}}'),
+    ],
     ids=lambda text: text[:30],
 )
 def test_labels_that_somebody_else_wrote_are_no_labels(tmp_path, text):

@@ -1,5 +1,7 @@
 """What grids of pictures say beside the pictures: rows, columns, real data, modes."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,6 +83,13 @@ def test_pictures_without_a_truth_have_no_column_for_it(taken, runs, truths):
             assert "real data" not in {panel.get_title() for panel in figure.axes}
 
 
+def test_seeds_that_were_not_begun_stand_for_nothing(taken, runs):
+    """The medians of three seeds are seeds 1; with seed 0 alone begun, it is the only one."""
+    chosen = taken[(taken.name == "samples") & (taken.seed == 0)]
+    figure = grids.training_grid(chosen, runs.assign(value=runs.value.where(runs.seed == 0)))
+    assert [panel.get_ylabel().split("\n")[-1] for panel in figure.axes[::5]] == ["only seed (0)"] * 2
+
+
 def test_a_damaged_truth_is_shown_as_damaged(taken, runs, truths):
     figure = grids.training_grid(taken[taken.name == "samples"], runs, {**truths, "samples": None})
     assert [text.get_text() for text in figure.axes[5].texts] == ["damaged"]
@@ -136,7 +145,7 @@ def test_what_is_written_beside_pictures_overlaps_nothing(taken, runs, truths, n
             ]
             for shown in sides:
                 boxes = [text.get_window_extent(renderer) for text in shown]
-                assert not any(one.overlaps(two) for one, two in zip(boxes, boxes[1:], strict=False))
+                assert not any(one.overlaps(two) for one, two in pairwise(boxes))
                 assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
             beside = panel.yaxis.label.get_window_extent(renderer)
             assert beside.x0 >= figure.bbox.x0

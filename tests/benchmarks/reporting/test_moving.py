@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import pictures
+from benchmarks.pictures import Picture
 from benchmarks.reporting import moving
 
 SHADES = {"alternating": 255, "extragradient": 160}
@@ -60,6 +61,17 @@ def test_frames_show_the_median_seeds_in_step_and_the_real_data_always(tmp_path)
     for (frame, _), share in zip(found, np.linspace(0, 1, 5), strict=True):
         shown = [int(panel(frame, k)) for k in range(3)]
         assert shown == pytest.approx([255 * share, 160 * share, 200], abs=8)
+
+
+def test_rows_are_named_at_the_left(tmp_path):
+    plain, labelled = (
+        frames(moving.animation(*suite(tmp_path / f"{bool(rows)}", 4, lambda *args, r=rows: Picture(shade(*args), r))))
+        for rows in ((), ("given", "found"))
+    )
+    margin = labelled[0][0].shape[1] - plain[0][0].shape[1]
+    assert margin > 20
+    beside = labelled[0][0][-moving.GAP - 144 : -moving.GAP, moving.GAP : moving.GAP + margin - 5]
+    assert (beside[:72] < 128).any() and (beside[72:] < 128).any()
 
 
 def test_a_run_that_ended_early_stays_as_it_was(tmp_path):
