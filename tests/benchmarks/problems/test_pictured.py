@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import pictures
+from benchmarks.networks import Applied
 from benchmarks.pictures import Picture
 from benchmarks.problem import Problem, View
 from benchmarks.problems import discover
@@ -148,3 +149,13 @@ def test_the_modes_are_where_the_real_data_are(name: str, count: int) -> None:
     assert truths["modes"].shape == (count, 2)
     away = np.linalg.norm(truths["samples"][:, None] - truths["modes"], axis=2)
     assert away.min(axis=1).max() < 0.3 and set(away.argmin(axis=1)) == set(range(count))
+
+
+def test_what_comes_back_was_translated_twice() -> None:
+    """Translators that scale by a half and a quarter: what comes back is an eighth, whichever came first."""
+    g = torch.nn.ModuleDict({"b": Applied(lambda x: x / 2), "a": Applied(lambda x: x / 4)})
+    shown = rows(pictured(made("cyclegan"), (g,)))
+    for given in "ab":
+        there, back = (shown[name] / 127.5 - 1 for name in (given, f"back to {given}"))
+        inside = np.abs(shown[given].astype(int) - 128) > 20  # the lines between images are grey
+        assert np.abs(back - there / 8)[inside].max() < 0.02
