@@ -12,10 +12,13 @@ import numpy as np
 import torch
 
 import minimax as mm
+from benchmarks.pictures import Picture
 
 Batch: TypeAlias = Any
 Memory: TypeAlias = dict[str, torch.Tensor] | None
 Better: TypeAlias = Literal["lower", "higher"]
+Pictures: TypeAlias = Mapping[str, np.ndarray | Picture]
+"""By name: uint8, (height, width[, 3]), with labels or without; 2-D problems give float points, (n, 2)."""
 
 
 class View(NamedTuple):
@@ -213,8 +216,12 @@ class Problem(ABC):
         """What the metrics are read against."""
         return ()
 
-    def pictures(self, view: View) -> dict[str, np.ndarray]:
-        """Pictures from a fixed noise, by name: uint8, (height, width[, 3]); 2-D problems give float points, (n, 2)."""
+    def pictures(self, view: View) -> Pictures:
+        """Pictures from a fixed noise, or of fixed data."""
+        return {}
+
+    def truths(self) -> Pictures:
+        """What pictures of the same names look like of real data; `modes`, (K, 2), are marked in pictures of points."""
         return {}
 
     def perfect(self, seed: int) -> tuple[Any, ...] | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from torch.nn.functional import pad
 
 from benchmarks import data as sets
 from benchmarks.networks import Copier, MLPCritic, NormedGenerator, seeded
-from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Problem, View
+from benchmarks.pictures import Picture
+from benchmarks.problem import Batch, Floor, Memory, Metric, Pictures, Preset, Problem, View
 from benchmarks.quality import features
 from benchmarks.quality.image_scores import Scorer
 from benchmarks.quality.labels import auc
@@ -22,6 +24,9 @@ from benchmarks.quality.stability import saturation
 
 EVALUATION = -1  # the draw that evaluations take, which no batch does
 PICTURES = -2
+INTERPOLATIONS = -3
+COMPANY = 256  # noises beside those that are asked about
+Generate: TypeAlias = Callable[[Tensor], Tensor]
 LARGE = "/large"  # the presets of image sets larger than digits
 
 
@@ -165,12 +170,55 @@ class ImageGAN(ImageProblem):
         return {**found, "saturation": saturation(told)} if self.logistic else found
 
     @torch.no_grad()
-    def pictures(self, view: View) -> dict[str, np.ndarray]:
-        return {"samples": grid(view.players[0](self.noise(self.generator(view.seed, PICTURES), 64)))}
+    def pictures(self, view: View) -> Pictures:
+        return self.drawn(view.players[0], view.seed)
+
+    def drawn(self, generate: Generate, seed: int) -> dict[str, np.ndarray | Picture]:
+        """Pictures of what a generator makes of a fixed noise."""
+        samples = generate(self.noise(self.generator(seed, PICTURES), 64))
+        return {"samples": grid(samples), "interpolations": self.interpolated(generate, seed)}
+
+    def interpolated(self, generate: Generate, seed: int) -> Picture:
+        """From one normal noise to another, a row each; what is asked for behind the noise stays as at the start."""
+        stream, latent = self.generator(seed, INTERPOLATIONS), self.option["latent"]
+        start, end = self.noise(stream, 8), self.noise(stream, 8)
+        ways = arc(start, end, 8)
+        ways[..., latent:] = start[:, None, latent:]
+        images = self.beside(generate, ways.flatten(0, 1), stream)
+        sides = ("one noise", *6 * ("",), "another")
+        return Picture(grid(images), columns=sides, about="from one noise to another, a row each")
+
+    def beside(self, generate: Generate, noise: Tensor, stream: torch.Generator) -> Tensor:
+        """What a generator makes of chosen noises in the company of others, as BatchNorm goes by the whole batch."""
+        return generate(torch.cat((noise, self.noise(stream, COMPANY))))[: len(noise)]
+
+    def truths(self) -> Pictures:
+        return {"samples": grid(self.images.batch(self.generator(0, PICTURES), 64)[0])}
 
     def perfect(self, seed: int) -> tuple[Any, ...]:
         """A generator that hands out training images."""
         return Copier(self.images.train), self.players(seed)[1]
+
+
+def arc(start: Tensor, end: Tensor, count: int) -> Tensor:
+    """Points cos φ a + sin φ b from a to b, (n, d) each to (n, count, d): where a, b ~ N(0, I), so is each of them.
+
+    >>> arc(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]]), 3)[0].square().sum(1)
+    tensor([4.0000, 4.0000, 4.0000])
+    """
+    angles = torch.linspace(0, math.pi / 2, count, device=start.device)[:, None]
+    return angles.cos() * start[:, None] + angles.sin() * end[:, None]
+
+
+def compared(images: Mapping[str, Tensor], about: str = "", columns: int = 8) -> Picture:
+    """Images (n, channels, side, side) of each name under each other, row by row.
+
+    >>> compared(dict.fromkeys(("image", "decoded"), torch.zeros(16, 1, 8, 8))).rows
+    ('image', 'decoded', 'image', 'decoded')
+    """
+    blocks = list(zip(*(each.split(columns) for each in images.values()), strict=True))
+    rows = torch.cat([row for block in blocks for row in block])
+    return Picture(grid(rows, columns), len(blocks) * tuple(images), about=about)
 
 
 def grid(images: Tensor, columns: int = 8) -> np.ndarray:

@@ -18,6 +18,7 @@ from benchmarks import record
 from benchmarks.command import AXES
 from benchmarks.record import UsageError
 from benchmarks.reporting import figures, grids, tables
+from benchmarks.reporting.moving import animation
 from benchmarks.reporting.tables import Tables
 
 
@@ -39,6 +40,9 @@ def write(home: Path, axis: str = AXES[0]) -> list[Path]:
         paths = tables.write(home, found)
         for name, figure in drawn(found, axis):
             paths += figures.save(figure, home / "figures" / re.sub(r"[^\w.+-]+", "-", name))
+        for name, data in moving(found):
+            paths.append(home / "figures" / re.sub(r"[^\w.+-]+", "-", f"{name}.gif"))
+            record.write_atomic(paths[-1], data)
     return paths
 
 
@@ -76,9 +80,28 @@ def drawn(found: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
             yield f"{title}-tradeoff", figures.tradeoff(runs)
         if {"x", "y"} <= set(rows.metric):
             yield f"{title}-phase", figures.phase(rows, runs)
+        truths = truths_of(found, title)
         for name, group in pictures.groupby("name"):
-            yield f"{title}-{name}-training", grids.training_grid(group, runs)
-            yield f"{title}-{name}-seeds", grids.seed_grid(group, runs)
+            yield f"{title}-{name}-training", grids.training_grid(group, runs, truths)
+            yield f"{title}-{name}-seeds", grids.seed_grid(group, runs, truths)
+
+
+def moving(found: Tables) -> Iterator[tuple[str, bytes]]:
+    """Training as moving pictures, with their names: of a problem's samples, or of what it shows instead."""
+    for title, runs in found.runs.groupby("title"):
+        pictures = found.pictures[found.pictures.title == title]
+        if pictures.empty:
+            continue
+        name = "samples" if (pictures.name == "samples").any() else pictures.name.min()
+        data = animation(pictures[pictures.name == name], runs, truths_of(found, title))
+        if data is not None:
+            yield f"{title}-{name}", data
+
+
+def truths_of(found: Tables, title: object) -> grids.Truths:
+    """A problem's pictures of real data."""
+    truths = found.truths[found.truths.title == title]
+    return dict(zip(truths.name, truths.path, strict=True))
 
 
 def panels(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -37,6 +37,7 @@ class Tables:
         metrics: one row a problem and metric: which way is better, its unit, range and target.
         floors: one row a problem, metric and reference, with how it scores.
         pictures: one row a picture, with its path; without one if it is damaged.
+        truths: one row a problem and picture of its real data, with its path in the same way.
         notes: what was left out and why, a sentence each.
     """
 
@@ -45,6 +46,7 @@ class Tables:
     metrics: pd.DataFrame
     floors: pd.DataFrame
     pictures: pd.DataFrame
+    truths: pd.DataFrame
     notes: tuple[str, ...]
 
 
@@ -72,9 +74,9 @@ def load(home: Path) -> Tables:
     said = heads.assign(text=[f"{name} {value:.4g}" for name, value in zip(heads.reference, heads.value, strict=True)])
     references = {title: ", ".join(group.text) for title, group in said.groupby("title")}
     runs["references"] = [references.get(title, "") for title in runs.title]
-    curves, taken = _curves(runs, notes), _pictures(runs, notes)
+    curves, taken, truths = _curves(runs, notes), _pictures(runs, notes), _truths(runs, notes)
     kept = runs.drop(columns=["floors", "curve", "metrics"])
-    return Tables(kept, curves, _metrics(runs), floors, taken, tuple(notes))
+    return Tables(kept, curves, _metrics(runs), floors, taken, truths, tuple(notes))
 
 
 def current(runs: pd.DataFrame) -> pd.DataFrame:
@@ -183,14 +185,30 @@ def _floors(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pictures(runs: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    rows = []
-    for run in runs.itertuples():
-        for path in sorted((Path(str(run.folder)) / "samples").glob("[!.]*")):
-            if (told := pictures.told(path)) is None or not path.is_file():
-                notes.append(f"{path} is no picture of ours: left out.")
-            else:
-                rows.append((run.run_id, run.title, run.label, run.seed, *told, _whole(path, notes)))
+    rows = [
+        (run.run_id, run.title, run.label, run.seed, *found)
+        for run in runs.itertuples()
+        for found in _in(Path(str(run.folder)) / "samples", notes)
+    ]
     return pd.DataFrame(rows, columns=["run_id", "title", "label", "seed", "name", "step", "path"])
+
+
+def _truths(runs: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    rows = [
+        (one.title, name, path)
+        for one in runs.drop_duplicates("title").itertuples()
+        for name, _, path in _in(Path(str(one.folder)).parent / "floors" / f"{one.problem}-{one.sizes_id}", notes)
+    ]
+    return pd.DataFrame(rows, columns=["title", "name", "path"])
+
+
+def _in(folder: Path, notes: list[str]) -> Iterator[tuple[str, int, str | None]]:
+    """Name, step and path of the pictures in a folder."""
+    for path in sorted(folder.glob("[!.]*")):
+        if (told := pictures.told(path)) is None or not path.is_file():
+            notes.append(f"{path} is no picture of ours: left out.")
+        else:
+            yield *told, _whole(path, notes)
 
 
 def _whole(path: Path, notes: list[str]) -> str | None:

@@ -224,10 +224,14 @@ class Run:
         self.say("note", text)
 
     def floors(self) -> list[Floor]:
-        """The problem's reference values, computed once for all its cells."""
-        file = f"{self.cell.problem}-{digest(self.cell.setting)}.json"
-        path = self.task.folder.path.parent / "floors" / file
+        """The problem's reference values and pictures of its data, made once for all its cells."""
+        name = f"{self.cell.problem}-{digest(self.cell.setting)}"
+        home = self.task.folder.path.parent / "floors"
+        path = home / f"{name}.json"
         found = record.read_json(path)
+        if found is None or not (home / name).is_dir():
+            for what, truth in self.problem.truths().items():
+                pictures.write(home / name, what, 0, truth)
         if found is None:
             found = {"title": self.cell.title, "floors": list(self.problem.floors())}
             record.write_json(path, found)

@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 
 import minimax as mm
 from benchmarks import pictures
-from benchmarks.problem import Problem, View
+from benchmarks.problem import Pictures, Problem, View
 from benchmarks.testing._parts import (
     double,
     doubled,
@@ -227,13 +227,34 @@ def _pictured(make: Make) -> None:
         taken = problem.pictures(view)
     demand(same(kept, tensors(view.players)), "pictures writes to the players or their buffers.")
     again = problem.pictures(view)
+    _written(taken)
+    for name, picture in taken.items():
+        same_again = pictures.encoded(picture) == pictures.encoded(again[name])
+        demand(same_again, f"picture {name} differs when it is taken again.")
+
+
+def _truths(make: Make) -> None:
+    """Pictures of real data look like those of samples, and are the same each time."""
+    problem = make()
+    taken = problem.pictures(View(problem.players(0), problem.memory(0), 0))
+    with no_chance("truths"):
+        truths, again = problem.truths(), problem.truths()
+    _written(truths)
+    for name, truth in truths.items():
+        demand(name in {*taken, pictures.MODES}, f"truths show {name}, of which there is no picture.")
+        kind, data = pictures.encoded(truth)
+        demand((kind, data) == pictures.encoded(again[name]), f"the truth of {name} differs when it is taken again.")
+        other = pictures.encoded(taken[name])[0] if name in taken else "npy"
+        demand(kind == other, f"the truth of {name} is pixels where points are shown, or points where pixels are.")
+
+
+def _written(taken: Pictures) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, picture in taken.items():
             try:
                 pictures.write(Path(folder), name, 0, picture)
             except ValueError as error:
                 raise AssertionError(str(error)) from error
-            demand(bool((picture == again[name]).all()), f"picture {name} differs when it is taken again.")
 
 
 def _plays(make: Make) -> None:
@@ -284,6 +305,7 @@ CHECKS: dict[str, Callable[[Make], None]] = {
     "lost": _lost,
     "floors": _floors,
     "pictures": _pictured,
+    "truths": _truths,
     "plays": _plays,
     "rigged": _rigged,
 }

@@ -87,7 +87,7 @@ def told(home):
         found = tables.load(home)
     except RecordError as error:
         return str(error), [str(error)]
-    frames = (found.runs, found.curves, found.floors, found.pictures)
+    frames = (found.runs, found.curves, found.floors, found.pictures, found.truths)
     return "\n".join(frame.to_csv() for frame in frames), found.notes
 
 

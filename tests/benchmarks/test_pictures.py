@@ -1,3 +1,5 @@
+from io import BytesIO
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,15 +15,49 @@ def test_pictures_are_png_files(tmp_path, shape):
     with Image.open(path) as image:
         image.load()
         assert np.array_equal(np.asarray(image), pixels)
-    assert np.array_equal(pictures.read(path), pixels)
+    assert np.array_equal(pictures.read(path).array, pixels)
+
+
+def test_labels_travel_with_the_pixels_and_older_pictures_have_none(tmp_path):
+    labelled = pictures.Picture(np.zeros((4, 6), np.uint8), ("ä", "to b"), ("-2", "", "2"), "rows; $columns")
+    pictures.write(tmp_path, "p", 1, labelled)
+    found = pictures.read(tmp_path / "p-00000001.png")
+    assert found[1:] == labelled[1:] and np.array_equal(found.array, labelled.array)
+    record.write_sealed(tmp_path / "old-00000001.png", pictures.png(labelled.array))
+    assert pictures.read(tmp_path / "old-00000001.png")[1:] == ((), (), "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[" * 10**5, "[]", '{"rows": [1], "columns": [], "about": ""}'),
+        *('{"rows": "ab", "columns": [], "about": ""}', '{"rows": [], "columns": []}'),
+        *('{"rows": [], "columns": [], "about": null}', '{"rows": [], "columns": {}}'),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_labels_that_somebody_else_wrote_are_no_labels(tmp_path, text):
+    record.write_sealed(tmp_path / "p-00000001.png", pictures.png(np.zeros((4, 6), np.uint8), text))
+    with pytest.raises(record.DamagedError, match="is no picture"):
+        pictures.read(tmp_path / "p-00000001.png")
+
+
+def test_a_png_file_is_one_by_what_it_holds(tmp_path):
+    file = BytesIO()
+    Image.new("L", (2, 2)).save(file, "GIF")
+    record.write_sealed(tmp_path / "p-00000001.png", file.getvalue())
+    with pytest.raises(record.DamagedError, match="is no picture"):
+        pictures.read(tmp_path / "p-00000001.png")
 
 
 def test_points_are_npy_files_and_nothing_else_is_a_picture(tmp_path):
     pictures.write(tmp_path, "points", 1, np.ones((3, 2)))
     path = tmp_path / "points-00000001.npy"
-    assert np.load(path).shape == pictures.read(path).shape == (3, 2)
+    assert np.load(path).shape == pictures.read(path).array.shape == (3, 2)
     with pytest.raises(ValueError, match="uint8"):
         pictures.write(tmp_path, "bad", 1, np.ones((3, 3)))
+    with pytest.raises(ValueError, match="only pixels have rows"):
+        pictures.write(tmp_path, "bad", 1, pictures.Picture(np.ones((3, 2)), about="a cloud"))
 
 
 @pytest.mark.parametrize("name", ["a/b", "../x", "/tmp/x", "..", ".hidden", "", "a\n", "a\0b", "x" * 101])

@@ -1,6 +1,7 @@
 """The contract is a test too: every clause must catch a problem that breaks it."""
 
 import math
+import time
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 import minimax as mm
+from benchmarks.pictures import Picture
 from benchmarks.problem import Floor, Metric, Preset, Problem, Recipe, View
 from benchmarks.testing import CHECKS, check_problem
 
@@ -236,6 +238,24 @@ class PicturesFloats(Good):
         return {"pixels": np.zeros((4, 6))}
 
 
+class PicturesByTheClock(Good):
+    def pictures(self, view):
+        return {"pixels": Picture(np.zeros((4, 6), dtype=np.uint8), about=str(time.perf_counter()))}
+
+
+class ShowsATruthOfNothing(Good):
+    def truths(self):
+        return {"others": np.zeros((4, 6), dtype=np.uint8)}
+
+
+class ShowsPixelsForPoints(Good):
+    def pictures(self, view):
+        return {"points": np.zeros((4, 2))}
+
+    def truths(self):
+        return {"points": np.zeros((4, 6), dtype=np.uint8)}
+
+
 class HasAnIdlePlayer(Good):
     recipe = Recipe((mm.sgd(0.0), mm.sgd(0.1)))
 
@@ -297,6 +317,9 @@ BROKEN: dict[type[Problem], tuple[str, str]] = {
     HasAFloorOfNothing: ("floors", "of y, which is no metric"),
     PicturesOutside: ("pictures", "picture name"),
     PicturesFloats: ("pictures", "picture pixels is float64"),
+    PicturesByTheClock: ("pictures", "picture pixels differs when it is taken again"),
+    ShowsATruthOfNothing: ("truths", "truths show others, of which there is no picture"),
+    ShowsPixelsForPoints: ("truths", "the truth of points is pixels where points are shown"),
     HasAnIdlePlayer: ("plays", "player 0 does not move in 20 steps"),
     IsPlayedByWhatCannot: ("plays", "stackelberg, which it is played by unless told, cannot"),
     Blows: ("plays", "not finite"),

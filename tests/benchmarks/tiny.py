@@ -10,6 +10,7 @@ from torch import nn
 
 import minimax as mm
 from benchmarks.data.store import cache
+from benchmarks.pictures import Picture
 from benchmarks.problem import Floor, Metric, Preset, Problem, Recipe
 from minimax import Game
 
@@ -79,7 +80,11 @@ class Tiny(Problem):
 
     def pictures(self, view):
         points = torch.randn(16, 2, generator=self.generator(view.seed, -1)) * view.players[0].weight.detach()
-        return {"points": points.numpy(), "pixels": np.full((4, 6), 100 + view.seed, dtype=np.uint8)}
+        pixels = np.full((4, 6), 100 + view.seed, dtype=np.uint8)
+        return {"points": points.numpy(), "pixels": Picture(pixels, ("given", "found"), about="two rows")}
+
+    def truths(self):
+        return {"points": np.ones((16, 2)), "modes": np.ones((1, 2))}
 
 
 class Averaged(Tiny):

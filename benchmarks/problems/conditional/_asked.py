@@ -11,8 +11,9 @@ from torch.nn.functional import one_hot, softplus
 
 import minimax as mm
 from benchmarks.networks import Applied
-from benchmarks.problem import Batch, Metric, Recipe, View
-from benchmarks.problems._images import EVALUATION, ImageGAN, presets
+from benchmarks.pictures import Picture
+from benchmarks.problem import Batch, Metric, Pictures, Recipe, View
+from benchmarks.problems._images import EVALUATION, PICTURES, Generate, ImageGAN, grid, presets
 
 
 class AskedGAN(ImageGAN):
@@ -38,6 +39,25 @@ class AskedGAN(ImageGAN):
     def evaluate(self, view: View) -> dict[str, float]:
         noise = self.noise(self.generator(view.seed, EVALUATION), self.samples)
         return self.score(view.players[0](noise), noise[:, -self.images.classes :].argmax(1))
+
+    @torch.no_grad()
+    def pictures(self, view: View) -> Pictures:
+        return {**super().pictures(view), "classes": self.each(view.players[0], view.seed)}
+
+    def each(self, generate: Generate, seed: int) -> Picture:
+        """Classes, the first ten at most, from the same eight noises."""
+        stream, classes, asked = self.generator(seed, PICTURES), self.images.classes, self.few
+        z = self.noise(stream, 8)[:, :-classes].repeat(len(asked) // 8, 1)
+        images = self.beside(generate, torch.cat((z, one_hot(asked, classes)), dim=1), stream)
+        return Picture(grid(images), tuple(map(str, asked[::8].tolist())), about="a class a row, from the same noises")
+
+    @property
+    def few(self) -> Tensor:
+        """The first classes, ten at most, each eight times."""
+        return torch.arange(min(self.images.classes, 10), device=self.device).repeat_interleave(8)
+
+    def truths(self) -> Pictures:
+        return {**super().truths(), "classes": grid(self.images.examples(self.few))}
 
     def perfect(self, seed: int) -> tuple[Any, ...]:
         """A generator that hands out training images of the class."""

@@ -11,13 +11,15 @@ from torch.nn.functional import cross_entropy, one_hot, pad, softplus
 
 import minimax as mm
 from benchmarks.networks import Applied, MLPCritic, NormedGenerator
-from benchmarks.problem import Batch, Floor, Metric, Recipe, View
-from benchmarks.problems._images import EVALUATION, ImageGAN, presets
+from benchmarks.pictures import Picture
+from benchmarks.problem import Batch, Floor, Metric, Pictures, Recipe, View
+from benchmarks.problems._images import EVALUATION, Generate, ImageGAN, grid, presets
 from benchmarks.quality import labels
 from benchmarks.quality.reference import k_means
 
 CATEGORIES, UNIFORMS = 10, 2  # the codes: one of ten classes, two numbers uniform on [-1, 1]
 CODES = CATEGORIES + UNIFORMS
+TRAVERSALS = -4
 
 
 class InfoGAN(ImageGAN):
@@ -74,6 +76,23 @@ class InfoGAN(ImageGAN):
             "code_accuracy": labels.code_accuracy(asked.argmax(1), classes),
             "code_accuracy_test": labels.code_accuracy(seen.argmax(1), self.images.test_labels),
         }
+
+    @torch.no_grad()
+    def pictures(self, view: View) -> Pictures:
+        told = {f"traversals-{k + 1}": self.traversed(view.players[0], view.seed, k) for k in range(UNIFORMS)}
+        return {**super().pictures(view), **told}
+
+    def traversed(self, generate: Generate, seed: int, uniform: int) -> Picture:
+        """Every category and, beyond [-1, 1] too, every value of a uniform code, on one noise, the other uniforms 0."""
+        stream, count = self.generator(seed, TRAVERSALS), 9
+        noise = self.noise(stream, 1)[:, :-CODES].repeat(CATEGORIES * count, 1)
+        k = torch.eye(CATEGORIES, device=self.device).repeat_interleave(count, 0)
+        c = torch.zeros(CATEGORIES, count, UNIFORMS, device=self.device)
+        c[..., uniform] = torch.linspace(-2, 2, count, device=self.device)
+        images = self.beside(generate, torch.cat((noise, k, c.flatten(0, 1)), dim=1), stream)
+        about = f"a category a row, uniform code {uniform + 1} from -2 to 2, the same noise"
+        sides = ("-2", "", "-1", "", "0", "", "1", "", "2")
+        return Picture(grid(images, count), tuple(map(str, range(CATEGORIES))), sides, about)
 
     def perfect(self, seed: int) -> tuple[Any, ...]:
         """A generator that hands out training images of the class that the code asks for, and a Q that tells it."""

@@ -10,7 +10,7 @@ from torch.nn.functional import softplus
 import minimax as mm
 from benchmarks.data import among
 from benchmarks.networks import MLPCritic, NormedGenerator, seeded
-from benchmarks.problem import Batch, Recipe
+from benchmarks.problem import Batch, Pictures, Recipe, View
 from benchmarks.problems._images import ImageGAN, presets
 
 DATA, VARIANCE = 1200, 1.0  # how many training images digits have; the variance of the prior
@@ -67,6 +67,12 @@ class BayesianGAN(ImageGAN):
 
     def game(self) -> mm.Game:
         return mm.Game(generator_loss, critic_loss)
+
+    @torch.no_grad()
+    def pictures(self, view: View) -> Pictures:
+        """Each interpolation by one generator, the first."""
+        generators = view.players[0]
+        return {**super().pictures(view), "interpolations": self.interpolated(generators[0], view.seed)}
 
     @cached_property
     def shapes(self) -> list[list[torch.Size]]:

@@ -4,15 +4,14 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 import minimax as mm
 from benchmarks.networks import MLP, Applied, Copier, MLPGenerator, seeded, squeeze
-from benchmarks.problem import Batch, Floor, Metric, Recipe, View
-from benchmarks.problems._images import EVALUATION, PICTURES, ImageGAN, grid, presets
+from benchmarks.problem import Batch, Floor, Metric, Pictures, Recipe, View
+from benchmarks.problems._images import EVALUATION, PICTURES, ImageGAN, compared, presets
 from benchmarks.problems.hybrids._principal import principal
 from benchmarks.quality.distances import sliced_w2
 
@@ -73,12 +72,11 @@ class AAE(ImageGAN):
         return encoder, Copier(self.images.train), critic
 
     @torch.no_grad()
-    def pictures(self, view: View) -> dict[str, np.ndarray]:
+    def pictures(self, view: View) -> Pictures:
         encoder, decoder, _ = view.players
         x = self.images.test[:32]
-        rows = torch.stack((x.unflatten(0, (4, 8)), decoder(encoder(x)).unflatten(0, (4, 8))), dim=1)
-        fake = decoder(self.noise(self.generator(view.seed, PICTURES), 64))
-        return {"samples": grid(fake), "reconstructions": grid(rows.flatten(0, 2))}
+        both = compared({"image": x, "decoded": decoder(encoder(x))}, "test images encoded and decoded")
+        return {**self.drawn(decoder, view.seed), "reconstructions": both}
 
 
 def encoder_loss(enc: nn.Module, dec: nn.Module, d: nn.Module, batch: Batch) -> Tensor:

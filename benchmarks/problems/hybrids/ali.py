@@ -3,16 +3,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 import minimax as mm
 from benchmarks.networks import MLP, MLPEncoder, NormedGenerator, seeded, squeeze
-from benchmarks.problem import Batch, Floor, Metric, Recipe, View
+from benchmarks.problem import Batch, Floor, Metric, Pictures, Recipe, View
 from benchmarks.problems._gaussian import sampled
-from benchmarks.problems._images import EVALUATION, PICTURES, ImageGAN, grid, presets
+from benchmarks.problems._images import EVALUATION, ImageGAN, compared, presets
 from benchmarks.problems.hybrids._principal import principal
 
 
@@ -70,12 +69,11 @@ class ALI(ImageGAN):
         return {"encoder": self.players(seed)[0]["encoder"], "decoder": copier}, critic
 
     @torch.no_grad()
-    def pictures(self, view: View) -> dict[str, np.ndarray]:
+    def pictures(self, view: View) -> Pictures:
         coder, x = view.players[0], self.images.test[:32]
         back = coder["decoder"](coder["encoder"](x)[0])
-        rows = torch.stack((x.unflatten(0, (4, 8)), back.unflatten(0, (4, 8))), dim=1).flatten(0, 2)
-        fake = coder["decoder"](self.noise(self.generator(view.seed, PICTURES), 64))
-        return {"samples": grid(fake), "reconstructions": grid(rows)}
+        both = compared({"image": x, "decoded": back}, "test images encoded and decoded")
+        return {**self.drawn(coder["decoder"], view.seed), "reconstructions": both}
 
 
 class PairCritic(nn.Module):

@@ -10,7 +10,8 @@ from torch import Tensor
 
 import minimax as mm
 from benchmarks.networks import seeded
-from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Problem, Recipe, View
+from benchmarks.pictures import MODES
+from benchmarks.problem import Batch, Floor, Memory, Metric, Pictures, Preset, Problem, Recipe, View
 
 MEAN, VARIANCE, KAPPA = (1.0, -2.0), (0.25, 4.0), 4.0
 """Of the data, along either axis, and how much faster the second score learns: κ < 4/V, so play rotates, along one."""
@@ -87,6 +88,13 @@ class Distillation(Problem):
         return self.mean, self.mean
 
     @torch.no_grad()
-    def pictures(self, view: View) -> dict[str, np.ndarray]:
-        x = torch.randn(self.preset.samples, 2, generator=self.generator(view.seed, -2), device=self.device)
-        return {"samples": (view.players[0] + self.variance.sqrt() * x).cpu().numpy()}
+    def pictures(self, view: View) -> Pictures:
+        return {"samples": self.drawn(view.players[0], view.seed)}
+
+    def truths(self) -> Pictures:
+        return {"samples": self.drawn(self.mean, 0), MODES: self.mean[None].cpu().numpy()}
+
+    def drawn(self, mean: Tensor, seed: int) -> np.ndarray:
+        """Draws from N(mean, V)."""
+        x = torch.randn(self.preset.samples, 2, generator=self.generator(seed, -2), device=self.device)
+        return (mean + self.variance.sqrt() * x).cpu().numpy()

@@ -3,16 +3,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 import minimax as mm
 from benchmarks.networks import MLP, Copier, MLPEncoder, NormedGenerator, seeded, squeeze
-from benchmarks.problem import Batch, Floor, Metric, Recipe, View
+from benchmarks.problem import Batch, Floor, Metric, Pictures, Recipe, View
 from benchmarks.problems._gaussian import divergence, sampled
-from benchmarks.problems._images import EVALUATION, PICTURES, ImageGAN, grid, presets
+from benchmarks.problems._images import EVALUATION, ImageGAN, compared, presets
 from benchmarks.problems.hybrids._principal import principal
 
 GAMMA = 0.1  # what a reconstruction weighs beside the critic in the decoder's loss
@@ -74,12 +73,11 @@ class VAEGAN(ImageGAN):
         return encoder, Copier(self.images.train), critic
 
     @torch.no_grad()
-    def pictures(self, view: View) -> dict[str, np.ndarray]:
+    def pictures(self, view: View) -> Pictures:
         encoder, decoder, _ = view.players
         x = self.images.test[:32]
-        rows = torch.stack((x.unflatten(0, (4, 8)), decoder(encoder(x)[0]).unflatten(0, (4, 8))), dim=1)
-        fake = decoder(self.noise(self.generator(view.seed, PICTURES), 64))
-        return {"samples": grid(fake), "reconstructions": grid(rows.flatten(0, 2))}
+        both = compared({"image": x, "decoded": decoder(encoder(x)[0])}, "test images encoded and decoded")
+        return {**self.drawn(decoder, view.seed), "reconstructions": both}
 
 
 class FeatureCritic(nn.Module):

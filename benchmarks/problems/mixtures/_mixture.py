@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 import minimax as mm
 from benchmarks.data import Mixture
 from benchmarks.networks import MLP, Copier, seeded, squeeze
-from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Problem, Recipe, View
+from benchmarks.pictures import MODES
+from benchmarks.problem import Batch, Floor, Memory, Metric, Pictures, Preset, Problem, Recipe, View
 from benchmarks.problems._losses import logistic_critic
 from benchmarks.quality import modes
 from benchmarks.suites import OPTIMIZERS
@@ -21,6 +21,7 @@ from minimax.penalties import r1
 EVALUATION = -1  # the draw that evaluations take, which no batch does
 PERFECT = -2
 GAMMA = 0.1
+POINTS = 2000  # of a picture
 
 
 class Critic(nn.Module):
@@ -75,8 +76,12 @@ class MixtureGAN(Problem):
         return [Floor(name, "real", value) for name, value in modes.report(drawn, self.mixture).items()]
 
     @torch.no_grad()
-    def pictures(self, view: View) -> dict[str, np.ndarray]:
-        return {"samples": self.generate(view, 2000).cpu().numpy()}
+    def pictures(self, view: View) -> Pictures:
+        return {"samples": self.generate(view, POINTS).cpu().numpy()}
+
+    def truths(self) -> Pictures:
+        drawn = self.mixture.sample(self.generator(0, EVALUATION), POINTS)
+        return {"samples": drawn.cpu().numpy(), MODES: self.mixture.means().numpy()}
 
     def perfect(self, seed: int) -> tuple[Any, ...]:
         """A generator that hands out draws from the mixture."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import minimax as mm
 from benchmarks import data as sets
 from benchmarks.networks import Copier, MLPCritic, MLPGenerator, seeded
-from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Recipe, View
+from benchmarks.problem import Batch, Floor, Memory, Metric, Pictures, Preset, Recipe, View
 from benchmarks.problems._images import EVALUATION, PICTURES, ImageProblem, grid
 from benchmarks.problems._losses import (
     logistic_critic,
@@ -106,9 +106,11 @@ class Stacked(ImageProblem):
         return *(Floor(name, "real", value) for name, value in real.items()), by_chance
 
     @torch.no_grad()
-    def pictures(self, view: View) -> dict[str, np.ndarray]:
-        stacks = view.players[0](self.noise(self.generator(view.seed, PICTURES), 32))
-        return {"samples": grid(torch.cat(stacks.split(1, dim=1), dim=3), columns=4)}
+    def pictures(self, view: View) -> Pictures:
+        return {"samples": abreast(view.players[0](self.noise(self.generator(view.seed, PICTURES), 32)))}
+
+    def truths(self) -> Pictures:
+        return {"samples": abreast(self.real(self.generator(0, PICTURES), 32))}
 
     def perfect(self, seed: int) -> tuple[Any, ...]:
         """A generator that hands out stacks of training digits."""
@@ -164,6 +166,11 @@ def on_real(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
 def on_both(g: nn.Module, d: nn.Module, batch: Batch) -> Tensor:
     """γ/2 (E|∇D(x)|² + E|∇D(G(z))|²)."""
     return GAMMA / 2 * (r1(d, batch["real"]) + r2(d, g(batch["noise"])))
+
+
+def abreast(stacks: Tensor) -> np.ndarray:
+    """A picture of stacks, the digits of each side by side."""
+    return grid(torch.cat(stacks.split(1, dim=1), dim=3), columns=4)
 
 
 def place(labels: Tensor, classes: int) -> Tensor:

@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
@@ -18,7 +17,8 @@ from torch.nn.functional import softplus
 import minimax as mm
 from benchmarks.data import Ring
 from benchmarks.networks import MLP, seeded
-from benchmarks.problem import Floor, Metric, Preset, Problem, Recipe, View
+from benchmarks.pictures import MODES
+from benchmarks.problem import Floor, Metric, Pictures, Preset, Problem, Recipe, View
 from benchmarks.problems.stability._parts import METHODS
 from minimax.penalties import r1, r2
 
@@ -71,8 +71,11 @@ class ParticleRing(Problem):
         return Floor("w2", "real", 0.0), Floor("w2", "one mode", wasserstein(one, self.real)), Floor("modes", "real", 8)
 
     @torch.no_grad()
-    def pictures(self, view: View) -> dict[str, np.ndarray]:
+    def pictures(self, view: View) -> Pictures:
         return {"samples": view.players[0].cpu().numpy()}
+
+    def truths(self) -> Pictures:
+        return {"samples": self.real.cpu().numpy(), MODES: self.real[:8].cpu().numpy()}
 
 
 class PlainParticleRing(ParticleRing):

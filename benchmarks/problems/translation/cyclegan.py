@@ -4,14 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 import minimax as mm
 from benchmarks.networks import Applied, PatchCritic, Translator, no_norm, seeded
-from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Recipe, View
-from benchmarks.problems._images import LARGE, ImageProblem, grid
+from benchmarks.problem import Batch, Floor, Memory, Metric, Pictures, Preset, Recipe, View
+from benchmarks.problems._images import LARGE, ImageProblem, compared
 from benchmarks.problems.translation import _pool
 from benchmarks.problems.translation._faded import Faded
 from benchmarks.problems.translation._negatives import Domains, Negatives
@@ -112,12 +111,15 @@ class Unpaired(ImageProblem):
         return truth, self.players(seed)[1]
 
     @torch.no_grad()
-    def pictures(self, view: View) -> dict[str, np.ndarray]:
+    def pictures(self, view: View) -> Pictures:
         real = self.domains.tests(8)
         fake = translated(view.players[0], real)
         cycle = translated(view.players[0], fake)
-        rows = (real["a"], fake["b"], cycle["a"], real["b"], fake["a"], cycle["b"])
-        return {"translations": grid(torch.cat(rows))}
+        rows: dict[str, Tensor] = {}
+        for given, other in ("ab", "ba"):
+            rows |= {given: real[given], f"{given} to {other}": fake[other]}
+            rows |= {f"true {other}": real[other], f"back to {given}": cycle[given]}
+        return {"translations": compared(rows, "test images translated to the other domain and back")}
 
 
 class CycleGAN(Unpaired):

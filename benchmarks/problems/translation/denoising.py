@@ -4,15 +4,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
 import minimax as mm
 from benchmarks.networks import Copier, PatchCritic, no_norm, seeded
-from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Recipe, View
-from benchmarks.problems._images import EVALUATION, LARGE, ImageProblem, grid
+from benchmarks.problem import Batch, Floor, Memory, Metric, Pictures, Preset, Recipe, View
+from benchmarks.problems._images import EVALUATION, LARGE, ImageProblem, compared
 from minimax.penalties import wgan_gp
 
 DOSE, LIKENESS = 8.0, 1.0  # photons a bright pixel; what the features weigh
@@ -88,9 +87,10 @@ class Denoising(ImageProblem):
         return Copier(self.images.test), self.players(seed)[1]
 
     @torch.no_grad()
-    def pictures(self, view: View) -> dict[str, np.ndarray]:
-        noisy = self.noisy[:8]
-        return {"denoised": grid(torch.cat((noisy, view.players[0](noisy), self.images.test[:8])))}
+    def pictures(self, view: View) -> Pictures:
+        noisy = self.noisy[:16]
+        rows = {"noisy": noisy, "denoised": view.players[0](noisy), "truth": self.images.test[:16]}
+        return {"denoised": compared(rows, "test images denoised")}
 
 
 def low_dose(images: Tensor, stream: torch.Generator) -> Tensor:

@@ -3,15 +3,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, softplus
 
 import minimax as mm
 from benchmarks.networks import Applied, seeded
-from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Recipe, View
-from benchmarks.problems._images import LARGE, ImageProblem, grid
+from benchmarks.problem import Batch, Floor, Memory, Metric, Pictures, Preset, Recipe, View
+from benchmarks.problems._images import LARGE, ImageProblem, compared
 from benchmarks.quality import labels
 
 DISTANCE = 100.0  # what E|b - G(a)| weighs
@@ -91,9 +90,10 @@ class Pix2Pix(ImageProblem):
         return Applied(cast), self.players(seed)[1]
 
     @torch.no_grad()
-    def pictures(self, view: View) -> dict[str, np.ndarray]:
-        real = self.images.test[:8]
-        return {"translations": grid(torch.cat((relief(real), view.players[0](relief(real)), real)))}
+    def pictures(self, view: View) -> Pictures:
+        real = self.images.test[:16]
+        rows = {"relief": relief(real), "translated": view.players[0](relief(real)), "truth": real}
+        return {"translations": compared(rows, "reliefs of test images translated to images")}
 
 
 def relief(images: Tensor) -> Tensor:

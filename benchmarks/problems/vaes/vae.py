@@ -5,16 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 import minimax as mm
 from benchmarks.data import Images, sign
 from benchmarks.networks import MLPEncoder, MLPGenerator, seeded
-from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Recipe, View
+from benchmarks.problem import Batch, Floor, Memory, Metric, Pictures, Preset, Recipe, View
 from benchmarks.problems._gaussian import bernoulli, divergence, prior_over_posterior, sampled
-from benchmarks.problems._images import EVALUATION, LARGE, PICTURES, ImageProblem, grid
+from benchmarks.problems._images import EVALUATION, LARGE, PICTURES, ImageProblem, compared, grid
 from benchmarks.quality.reference import bernoulli_mixture_nll
 
 
@@ -96,10 +95,18 @@ class VAE(ImageProblem):
         ]
 
     @torch.no_grad()
-    def pictures(self, view: View) -> dict[str, np.ndarray]:
-        (model,) = view.players
-        means = model.decoder(self.noise(self.generator(view.seed, PICTURES), 64)).sigmoid()
-        return {"samples": grid(2 * means - 1)}
+    def pictures(self, view: View) -> Pictures:
+        """Means of the pixels, given z: their draws are binary."""
+        (model,), x = view.players, self.images.test[:32]
+
+        def means(z: Tensor) -> Tensor:
+            return 2 * model.decoder(z).sigmoid() - 1
+
+        back = compared({"image": x, "decoded": means(model.encoder(x)[0])}, "test images encoded and decoded")
+        return {"samples": grid(means(self.noise(self.generator(view.seed, PICTURES), 64))), "reconstructions": back}
+
+    def truths(self) -> Pictures:
+        return {"samples": grid(self.images.batch(self.generator(0, PICTURES), 64)[0])}
 
 
 class Coder(nn.Module):
