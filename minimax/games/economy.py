@@ -141,7 +141,7 @@ def river_basin() -> ClosedForm:
     return ClosedForm(
         name="river basin",
         game=coupled(Game(*(loss(i) for i in range(3)), constraints=shore), excess),
-        start=(*torch.full((3,), 10.0), torch.zeros(2)),
+        start=(*torch.tensor([20.0, 15.0, 5.0]), torch.zeros(2)),
         equilibrium=(*torch.tensor(x), torch.tensor([λ, 0.0])),
         eigenvalues=tuple(np.linalg.eigvals(J).tolist()),
         lipschitz=largest(J.tolist()),

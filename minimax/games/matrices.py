@@ -95,7 +95,7 @@ def rock_paper_scissors() -> ClosedForm:
 
 
 def matrix_game(A: Tensor) -> ClosedForm:
-    """min over x, max over y of xᵀAy on simplices: the equilibrium, one of them if there are more, by linear programming.
+    """min over x, max over y of xᵀAy on simplices, solved by linear programming: the equilibrium, or one of them.
 
     Args:
         A: what the row player x loses, shape (rows, columns).

@@ -88,14 +88,17 @@ class CournotCapacity(Shared):
 class RiverBasin(Shared):
     """Three polluters below two stations' limits, of which one binds: x = (21.14, 16.03, 2.73) at the price .574.
 
-    Quantities are tens, prices are tenths, and so are their steps: 1 and .01.
+    Quantities are tens, prices are tenths, and so are their steps: .25 and .01.
 
     Source: Krawczyk & Uryasev, Relaxation Algorithms to Find Nash Equilibria with Economic Applications, 2000.
     """
 
     name = "river-basin"
-    presets: ClassVar[Mapping[str, Preset]] = ClosedFormProblem.presets
-    recipe: ClassVar[Recipe] = Recipe((mm.sgd(1.0), mm.sgd(1.0), mm.sgd(1.0), mm.sgd(0.01)))
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "smoke": Preset(10, evaluations=2),
+        **dict.fromkeys(("cpu", "gpu"), Preset(4000, evaluations=50)),
+    }
+    recipe: ClassVar[Recipe] = Recipe((mm.sgd(0.25), mm.sgd(0.25), mm.sgd(0.25), mm.sgd(0.01)))
 
     def form(self) -> ClosedForm:
         return games.river_basin()

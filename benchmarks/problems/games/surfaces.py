@@ -21,10 +21,11 @@ from benchmarks.problem import Floor, Metric, Preset, Problem, Recipe, View
 from minimax.projections import box
 
 GRID = 10_001  # points v at which the maximum is looked for: what is missed is below 1e-6 on these surfaces
+FAR = 0.05  # the least excess to start from
 
 
 class Surface(Problem):
-    """A surface on a box around 0, from a point that the seed draws evenly.
+    """A surface on a box around 0, from a point that the seed draws evenly among those that are no solution yet.
 
     `excess` is max_v f(u, v) - min_u max_v f; u and v are the players.
     """
@@ -56,8 +57,9 @@ class Surface(Problem):
         """The surface."""
 
     def players(self, seed: int) -> tuple[Any, ...]:
-        u, v = seeded(seed, lambda: self.side * (2 * torch.rand(2) - 1)).to(self.device).unbind()
-        return u.clone(), v.clone()
+        draws = seeded(seed, lambda: self.side * (2 * torch.rand(100, 2) - 1))
+        u, v = next(draw for draw in draws if self.outer(draw[0]) - self.value > FAR)
+        return u.clone().to(self.device), v.clone().to(self.device)
 
     def game(self) -> mm.Game:
         return mm.zero_sum(self.f, constraints=(box(-self.side, self.side),) * 2)
