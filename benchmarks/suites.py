@@ -17,6 +17,8 @@ SUITES: dict[str, tuple[str, ...]] = {
         "polar",
         "linear-quadratic-gan",
         "cyclic",
+        *("random-matrix", "kuhn-poker", "lq-control", "cournot", "bertrand", "cournot-capacity", "river-basin"),
+        *("seesaw", "rotated-monkey-saddle", "anti-saddle", "weapons", "demyanov", "no-saddle"),
     ),
     "mixtures": ("ring8", "ring8-plain", "grid25"),
     "mixtures-more": ("gaussians", "stacked-*"),

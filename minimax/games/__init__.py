@@ -6,6 +6,10 @@ map (1 - hλ for simultaneous play; see the docstrings of the optimizers). One f
 """
 
 from minimax.games.closed_form import ClosedForm as ClosedForm
+from minimax.games.control import lq_control as lq_control
+from minimax.games.economy import bertrand as bertrand
+from minimax.games.economy import cournot as cournot
+from minimax.games.economy import river_basin as river_basin
 from minimax.games.gans import covariance_gan as covariance_gan
 from minimax.games.gans import dirac_gan as dirac_gan
 from minimax.games.gans import dirac_hinge as dirac_hinge
@@ -23,8 +27,10 @@ from minimax.games.landmarks import forsaken as forsaken
 from minimax.games.landmarks import polar as polar
 from minimax.games.matrices import bilinear as bilinear
 from minimax.games.matrices import matching_pennies as matching_pennies
+from minimax.games.matrices import matrix_game as matrix_game
 from minimax.games.matrices import noisy_bilinear as noisy_bilinear
 from minimax.games.matrices import rock_paper_scissors as rock_paper_scissors
+from minimax.games.poker import kuhn_poker as kuhn_poker
 from minimax.games.saddles import hidden_minimax as hidden_minimax
 from minimax.games.saddles import monkey_saddle as monkey_saddle
 from minimax.games.saddles import quadratic as quadratic

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from minimax import projections
@@ -90,6 +92,45 @@ def rock_paper_scissors() -> ClosedForm:
         tensor([0.3333, 0.3333, 0.3333])
     """
     return _matrix_game("rock paper scissors", torch.tensor([[0.0, 1.0, -1.0], [-1.0, 0.0, 1.0], [1.0, -1.0, 0.0]]))
+
+
+def matrix_game(A: Tensor) -> ClosedForm:
+    """min over x, max over y of xᵀAy on simplices, solved by linear programming: the equilibrium, or one of them.
+
+    Args:
+        A: what the row player x loses, shape (rows, columns).
+
+    Raises:
+        ValueError: an A that is no real matrix.
+
+    Example:
+        >>> closed = matrix_game(torch.tensor([[2.0, -1.0], [-1.0, 1.0]]))
+        >>> closed.equilibrium, closed.game.losses(closed.equilibrium)[0]
+        ((tensor([0.4000, 0.6000]), tensor([0.4000, 0.6000])), tensor(0.2000))
+
+    Source: Dantzig, A Proof of the Equivalence of the Programming Problem and the Game Problem, 1951.
+    """
+    matrix("A", A)
+    strategies = (_cautious(A.double().numpy(force=True)), _cautious(-A.double().numpy(force=True).T))
+    equilibrium = tuple(torch.from_numpy(strategy).to(A) for strategy in strategies)
+    return replace(_matrix_game("matrix game", A), equilibrium=equilibrium)
+
+
+def _cautious(A: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The x on the simplex whose greatest entry of xᵀA is least: x and t with xᵀA <= t, t as small as it gets."""
+    from scipy.optimize import linprog  # only now: it takes a while, and no other game needs it
+
+    rows, columns = A.shape
+    found = linprog(
+        [*np.zeros(rows), 1.0],
+        A_ub=np.hstack((A.T, -np.ones((columns, 1)))),
+        b_ub=np.zeros(columns),
+        A_eq=[[*np.ones(rows), 0.0]],
+        b_eq=[1.0],
+        bounds=[*((0, None),) * rows, (None, None)],
+    )
+    x: NDArray[np.float64] = found.x[:-1]
+    return x
 
 
 def _matrix_game(name: str, A: Tensor) -> ClosedForm:

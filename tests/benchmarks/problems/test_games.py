@@ -1,11 +1,24 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
 import minimax as mm
 from benchmarks.problem import Problem, View
-from benchmarks.problems.games import bilinear, cyclic, dirac, landmarks, linear_quadratic, matrices, saddles
+from benchmarks.problems.games import (
+    bilinear,
+    control,
+    cyclic,
+    dirac,
+    economy,
+    landmarks,
+    linear_quadratic,
+    matrices,
+    poker,
+    saddles,
+    surfaces,
+)
 from benchmarks.testing import play
 
 
@@ -96,3 +109,85 @@ def test_linear_quadratic_gan_is_as_far_as_the_nearer_of_its_solutions() -> None
     for a in (1.0, -1.0):
         at = (torch.tensor([a, 0.0]), torch.tensor([0.0, 0.3]))
         assert it.evaluate(View(at, None, 0))["distance"] == pytest.approx(0.3)
+
+
+def test_who_plays_poker_well() -> None:
+    """Plain play goes round the equilibria; even play has 11/12, and 1/8 goes to the second player."""
+    it = poker.KuhnPoker("cpu")
+    even, solved = (it.evaluate(View(players, None, 0)) for players in (it.even, it.perfect(0)))
+    assert (even["gap"], even["value"]) == pytest.approx((11 / 12, -1 / 8), abs=1e-6)
+    assert solved["gap"] < 1e-6 and solved["value"] == pytest.approx(1 / 18, abs=1e-6)
+    good, plain = (
+        it.evaluate(play(it, method(mm.sgd(0.5)), 300))["gap"] for method in (mm.OptimisticGDA, mm.SimultaneousGDA)
+    )
+    assert good < 0.05 < 0.2 < plain
+
+
+def test_random_matrix_is_scored_by_what_best_answers_gain() -> None:
+    it = matrices.RandomMatrix("cpu")
+    x, y = it.players(0)
+    A = torch.tensor(np.random.default_rng(0).standard_normal((5, 7)))
+    gap = float((A.T @ x.double()).max() - (A @ y.double()).min())
+    scores = it.evaluate(View((x, y), None, 0))
+    assert scores["gap"] == pytest.approx(gap, rel=1e-5)
+    assert scores["value"] == pytest.approx(float(x.double() @ A @ y.double()), abs=1e-6)
+    assert it.evaluate(View(it.perfect(0), None, 0))["value"] == pytest.approx(-0.0442770524, abs=1e-6)
+
+
+def test_who_keeps_a_shared_limit() -> None:
+    rule = economy.RiverBasin.recipe.rule
+    good, plain = (ended(economy.RiverBasin, opt(rule), 800) for opt in (mm.OptimisticGDA, mm.SimultaneousGDA))
+    assert good < 0.1 < 1 < plain
+    assert ended(economy.CournotCapacity, mm.ExtraGradient(mm.sgd(0.1)), 150) < 1e-3
+    it = economy.RiverBasin("cpu")
+    assert it.evaluate(View(it.perfect(0), None, 0))["field"] < 1e-4
+
+
+def test_a_leader_does_not_end_at_nash_and_a_long_step_leaves_the_stable_gains() -> None:
+    plain, leader = mm.SimultaneousGDA(mm.sgd(0.1)), mm.StackelbergGradient(mm.sgd(0.2), damping=0.0)
+    apart = math.hypot(3.5 - 7 / 3, 2.75 - 10 / 3)
+    assert ended(economy.Cournot, plain, 150) < 1e-3 and ended(economy.Cournot, leader, 100) == pytest.approx(
+        apart, 1e-3
+    )
+    assert ended(control.LQControl, mm.SimultaneousGDA(mm.sgd(0.05)), 100) < 1e-3
+    assert ended(control.LQControl, mm.SimultaneousGDA(mm.sgd(0.3)), 100) > 1
+
+
+SURFACES = (
+    *(surfaces.Seesaw, surfaces.RotatedMonkeySaddle, surfaces.AntiSaddle),
+    *(surfaces.Weapons, surfaces.Demyanov, surfaces.NoSaddle),
+)
+
+
+@pytest.mark.parametrize("kind", SURFACES)
+def test_the_outer_value_is_least_where_it_is_said(kind: type[surfaces.Surface]) -> None:
+    it = kind("cpu")
+    outer = [it.outer(u) for u in torch.linspace(-it.side, it.side, 601, dtype=torch.float64)]
+    u, v = (torch.tensor(z, dtype=torch.float64) for z in it.solution)
+    assert float(it.f(u, v)) == pytest.approx(it.value, abs=1e-14)
+    assert it.outer(u) == pytest.approx(it.value, abs=1e-10)
+    assert min(outer) >= it.value - 1e-6 and max(outer) > it.value + 0.08
+
+
+def test_outer_values_by_formula() -> None:
+    for u in torch.linspace(-0.5, 0.5, 11, dtype=torch.float64):
+        w = abs(float(u))
+        formulas = {
+            surfaces.Seesaw: abs(math.sin(math.pi * w)) / 2,
+            surfaces.RotatedMonkeySaddle: max(1 / 8 - 3 / 2 * w**2, 2 * w**3),
+            surfaces.AntiSaddle: 1 / 4 + w - w**2,
+            surfaces.NoSaddle: (1 + w) ** 2,
+        }
+        for kind, outer in formulas.items():
+            assert kind("cpu").outer(u) == pytest.approx(outer, abs=1e-7)
+    assert surfaces.Weapons.value == pytest.approx(-1.834349, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", [surfaces.AntiSaddle, surfaces.NoSaddle, surfaces.RotatedMonkeySaddle])
+def test_a_beam_finds_what_gradient_play_does_not(kind: type[surfaces.Surface]) -> None:
+    it, rule = kind("cpu"), mm.sgd(0.02)
+    beam, plain = (
+        it.evaluate(play(it, opt, 200, seed=100))["excess"]
+        for opt in (mm.KBeam(rule, spread=1.0), mm.SimultaneousGDA(rule))
+    )
+    assert beam < 0.05 < 0.09 < plain
