@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import minimax as mm
+from minimax.rules import Hyperparameter
 
 Batch: TypeAlias = Any
 Memory: TypeAlias = dict[str, torch.Tensor] | None
@@ -109,7 +110,8 @@ class Recipe:
         order: the order of the moves under alternating play; None for first to last.
         decay: the learning rates fall linearly to zero over the run.
         clip: the norm that each player's gradient is clipped to.
-        ema: after how many steps an iterate counts half in the average that is evaluated beside the last iterate.
+        ema: after how many steps an iterate counts half in the average that is evaluated beside the last iterate; a
+            number, or a schedule of the step: at 0 the average starts anew.
     """
 
     rule: mm.Rule | tuple[mm.Rule, ...] = mm.adam(2e-4)
@@ -117,7 +119,7 @@ class Recipe:
     order: tuple[int, ...] | None = None
     decay: bool = False
     clip: float | None = None
-    ema: float | None = None
+    ema: Hyperparameter | None = None
 
 
 class Problem(ABC):
