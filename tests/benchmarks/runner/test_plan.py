@@ -190,7 +190,9 @@ def test_the_identity_holds_what_changes_the_numbers_and_nothing_else(found):
         replace(cell, setup=replace(cell.setup, fields={"explore": 2.0})),
         replace(cell, setup=replace(cell.setup, decay=False)),
         replace(cell, setup=replace(cell.setup, clip=1.0)),
-        *(replace(cell, setup=replace(cell.setup, ema=ema)) for ema in (10.0, linear(0.0, 10.0, 9), linear(0.0, 9.0, 9))),
+        replace(cell, setup=replace(cell.setup, ema=10.0)),
+        replace(cell, setup=replace(cell.setup, ema=linear(0.0, 10.0, 9))),
+        replace(cell, setup=replace(cell.setup, ema=linear(0.0, 9.0, 9))),
         replace(cell, version=2),
     ]
     assert len({plan.digest(other.identity) for other in [cell, *different]}) == 13
