@@ -51,8 +51,9 @@ class BigGAN(AskedGAN):
         shape = (self.images.channels, self.images.size)
 
         def build() -> tuple[nn.Module, nn.Module]:
-            critic = ProjectionCritic(features(*shape, width).apply(orthogonal), width, classes)
-            return ClassGenerator(self.option["latent"], classes, *shape, width).apply(orthogonal), normalised(critic)
+            generator = ClassGenerator(self.option["latent"], classes, *shape, width).apply(orthogonal)
+            # Not orthogonal too: where all singular values are one, the norm has no second derivatives.
+            return generator, normalised(ProjectionCritic(features(*shape, width), width, classes))
 
         return tuple(module.to(self.device) for module in seeded(seed, build))
 

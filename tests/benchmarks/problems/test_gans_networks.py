@@ -53,6 +53,19 @@ def test_attention_weighs_by_the_softmax_of_products() -> None:
         torch.testing.assert_close(found[:, i], expected)
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 1), (1, 4), (3, 1, 2, 2)])
+def test_exact_norms_differentiate_twice_whatever_the_rank(shape: tuple[int, ...]) -> None:
+    weight = torch.randn(shape, requires_grad=True)
+    norm = sagan.UnitNorm()
+    torch.testing.assert_close(norm(weight), weight / torch.linalg.matrix_norm(weight.flatten(1), 2))
+    assert torch.autograd.gradgradcheck(norm, weight)
+
+
+def test_norms_of_diverged_weights_are_not_finite_and_raise_nothing() -> None:
+    for value in (math.nan, math.inf):
+        assert not sagan.UnitNorm()(torch.full((3, 4), value)).isfinite().any()
+
+
 def test_both_players_of_sagan_attend_and_the_critic_has_norms_of_one() -> None:
     g, d = sagan.SAGAN("smoke").players(0)
     assert [sum(isinstance(part, sagan.Attention) for part in player.modules()) for player in (g, d)] == [1, 1]
