@@ -13,6 +13,7 @@ import torch
 
 import minimax as mm
 from benchmarks.pictures import Picture
+from minimax.rules import Hyperparameter
 
 Batch: TypeAlias = Any
 Memory: TypeAlias = dict[str, torch.Tensor] | None
@@ -128,7 +129,8 @@ class Recipe:
         factors: of the players' rates under methods that move each once a step, in place of several steps of one.
         decay: the learning rates fall linearly to zero over the run.
         clip: the norm that each player's gradient is clipped to.
-        ema: after how many steps an iterate counts half in the average that is evaluated beside the last iterate.
+        ema: after how many steps an iterate counts half in the average that is evaluated beside the last iterate; a
+            number, or a schedule of the step: at 0 the average starts anew.
     """
 
     rule: mm.Rule | tuple[mm.Rule, ...] = mm.adam(2e-4)
@@ -137,7 +139,7 @@ class Recipe:
     factors: tuple[float, ...] | None = None
     decay: bool = False
     clip: float | None = None
-    ema: float | None = None
+    ema: Hyperparameter | None = None
 
 
 class Problem(ABC):

@@ -28,7 +28,9 @@ SUITES: dict[str, tuple[str, ...]] = {
         "simplex-*",
         "particle-ring*",
         "ring8-sgd",
+        "ring8-plain",
         "nsgan-bare",
+        "nsgan-long*",
     ),
     "conditional": ("cgan", "cgan-projection", "acgan", "sgan", "infogan"),
     "translation": ("cyclegan", "cyclegan-identity", "cyclegan-colours", "pix2pix", "denoising"),
@@ -38,7 +40,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "bilevel": ("hyperclean",),
     "gans-more": (
         *("sngan", "nsgan-r1", "nsgan-r1r2", "nsgan-r1-approx", "lsgan-centred", "dragan", "roth", "ebgan", "fgan-*"),
-        *("began", "bayesian-gan", "sagan", "r3gan"),
+        *("began", "bayesian-gan", "sagan", "biggan", "r3gan"),
     ),
     "gans": ("gan", "nsgan", "dcgan", "lsgan", "wgan", "wgan-gp", "infogan", "cyclegan", "vae"),
 }

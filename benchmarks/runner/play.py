@@ -20,6 +20,7 @@ from benchmarks.runner import verdict
 from benchmarks.runner.plan import digest
 from benchmarks.runner.task import Event, Stop, Task, Tell
 from minimax.playing import magnitude, write
+from minimax.rules import now
 
 JUDGEMENTS = 100  # how often, at most, a run is asked whether it has diverged
 RITZ = 10  # values at most
@@ -132,7 +133,7 @@ class Run:
         self.seconds += time.perf_counter() - began
         self.cost = base + it.info.cost._replace(samples=self.drawn)
         if self.ema is not None:
-            self.ema.update(self.players)
+            self.ema.update(self.players, torch.tensor(self.step - 1))
         self.path = self.path.add(pytree.tree_leaves(self.players))
 
     def diverged(self) -> str | None:
@@ -240,7 +241,7 @@ class Run:
     def average(self) -> mm.EMA | None:
         """The moving average of the players, if the recipe asks for one."""
         half = self.cell.setup.ema
-        return None if half is None else mm.EMA(self.players, decay=0.5 ** (1 / half))
+        return None if half is None else mm.EMA(self.players, decay=lambda step: 0.5 ** (1 / now(half, step)))
 
     # ---------------------------------------------------------------------------------------------------- checkpoints
 

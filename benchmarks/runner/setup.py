@@ -15,7 +15,7 @@ from benchmarks.problem import Recipe
 from benchmarks.record import UsageError
 from benchmarks.runner.spec import SETUP, Spec, choose, defaults, spell
 from minimax.rules import BY_RATE as RULES
-from minimax.rules import Rated
+from minimax.rules import Hyperparameter, Rated
 
 PLAIN: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     float: ("a number", lambda value: type(value) in (int, float)),
@@ -38,7 +38,7 @@ class Setup:
         rule: one for all players, or one each.
         decay: the learning rates fall linearly to zero.
         clip: the norm that each player's gradient is clipped to.
-        ema: after how many steps an iterate counts half in the average of the players.
+        ema: after how many steps an iterate counts half in the average of the players; a number or a schedule.
     """
 
     optimizer: str
@@ -46,7 +46,7 @@ class Setup:
     rule: mm.Rule | tuple[mm.Rule, ...] = mm.adam(1e-3)
     decay: bool = False
     clip: float | None = None
-    ema: float | None = None
+    ema: Hyperparameter | None = None
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -94,6 +94,13 @@ class Averaged(Tiny):
     recipe = Recipe(mm.sgd(0.05), clip=0.1, ema=3.0)
 
 
+class Remembering(Tiny):
+    """Its recipe asks for an average that forgets everything at first, and less and less."""
+
+    name = "tiny-remembering"
+    recipe = Recipe(mm.sgd(0.05), clip=0.1, ema=mm.schedules.linear(0.0, 6.0, 4))
+
+
 class Picky(Tiny):
     """Names an optimizer that makes no sense here, and its own two."""
 

@@ -16,8 +16,9 @@ from minimax.transforms import add
 class DRAGAN(ImageGAN):
     """NS-GAN whose critic pays for slopes other than 1 around the data: + 10 E(|∇D(x̂)| - 1)², x̂ = x + ½ std(x) u.
 
-    D is the logit and u uniform on [0, 1], as in the authors' code; the paper has σ(D) and normal noise. As a slope of
-    1 is asked for even where samples are data, the critic goes on pushing there: D = wx on N(0, 1) has w* = ±.979634.
+    D is the logit and u uniform on [0, 1], as in the authors' code, which goes but a uniform part of the way from x to
+    x̂, one for each image; the paper has σ(D) and normal noise. As a slope of 1 is asked for even where samples are
+    data, the critic goes on pushing there: D = wx on N(0, 1) has w* = ±.979634.
 
     Source: Kodali, Abernethy, Hays & Kira, On Convergence and Stability of GANs, 2017.
     """

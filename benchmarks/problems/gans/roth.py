@@ -18,7 +18,8 @@ class Roth(ImageGAN):
     """NS-GAN with γ/2 Ω, Ω = E(1 - σ(D))²|∇D|² on data + E σ(D)²|∇D|² on samples: as noise of variance γ on both.
 
     γ = 2 · .01^(k/n) at batch k of n, n the preset's steps, comes in the batch, as losses know no time. A method that
-    takes fewer batches for its budget ends at a larger γ.
+    takes fewer batches for its budget ends at a larger γ. So does the authors' code anneal where it is asked to, with k
+    of n - 1 and the factor an option; their examples start at 2.
 
     Source: Roth, Lucchi, Nowozin & Hofmann, Stabilizing Training of GANs through Regularization, 2017, algorithm 1.
     """

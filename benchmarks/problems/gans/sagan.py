@@ -67,11 +67,14 @@ def attentive(net: Generator | Critic) -> nn.Module:
 
 
 class UnitNorm(nn.Module):
-    """W/|W|, W a layer's weight as a matrix (outputs, inputs) and |W| its largest singular value, from W Wᵀ."""
+    """W/|W|, W a layer's weight as a matrix (outputs, inputs) and |W| its largest singular value, from WWᵀ or WᵀW."""
 
     def forward(self, weight: Tensor) -> Tensor:
         matrix = weight.flatten(1)
-        return weight / torch.linalg.eigvalsh(matrix @ matrix.mT)[-1].sqrt()
+        # The smaller of the two products, as zeros that repeat among the eigenvalues have no second derivatives.
+        products = matrix @ matrix.mT if len(matrix) <= matrix.shape[1] else matrix.mT @ matrix
+        finite = products.nan_to_num(0.0, 0.0, 0.0)  # eigvalsh would raise where a run has diverged
+        return weight / torch.linalg.eigvalsh(finite)[-1].sqrt()
 
 
 def normalised(net: nn.Module) -> nn.Module:

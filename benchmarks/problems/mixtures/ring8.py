@@ -7,6 +7,7 @@ import minimax as mm
 from benchmarks.data import Ring
 from benchmarks.problems._losses import logistic_critic, nonsaturating_generator
 from benchmarks.problems.mixtures._mixture import MixtureGAN, penalised_critic
+from benchmarks.problems.stability._parts import METHODS
 
 
 class Ring8(MixtureGAN):
@@ -28,6 +29,7 @@ class Ring8Plain(MixtureGAN):
 
     name = "ring8-plain"
     mixture = Ring()
+    optimizers: ClassVar[tuple[str, ...]] = (*METHODS, "consensus")
 
     def game(self) -> mm.Game:
         return mm.Game(nonsaturating_generator, logistic_critic)

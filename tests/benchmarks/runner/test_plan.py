@@ -12,6 +12,7 @@ from benchmarks import problems, record
 from benchmarks.problem import Preset, Recipe
 from benchmarks.record import UsageError
 from benchmarks.runner import plan, setup, spec
+from minimax.schedules import linear
 
 TINY = str(Path(__file__).parents[1] / "tiny.py")
 RECIPE = Recipe(mm.adam(2e-4, betas=(0.5, 0.999)), steps=(1, 5), order=(1, 0))
@@ -190,12 +191,20 @@ def test_the_identity_holds_what_changes_the_numbers_and_nothing_else(found):
         replace(cell, setup=replace(cell.setup, decay=False)),
         replace(cell, setup=replace(cell.setup, clip=1.0)),
         replace(cell, setup=replace(cell.setup, ema=10.0)),
+        replace(cell, setup=replace(cell.setup, ema=linear(0.0, 10.0, 9))),
+        replace(cell, setup=replace(cell.setup, ema=linear(0.0, 9.0, 9))),
         replace(cell, version=2),
     ]
-    assert len({plan.digest(other.identity) for other in [cell, *different]}) == 11
+    assert len({plan.digest(other.identity) for other in [cell, *different]}) == 13
     assert planned(found, "extragradient[explore=1;eps=1e-8;lr=0.05]", seeds=(0,))[0].run_id == cell.run_id
     assert cell.run_id.startswith("tiny-extragradient-s0-")
     assert json.loads(json.dumps(plan.describe(cell, found["tiny"].kind, 0.0)))["identity"]["seeds"] == [0]
+
+
+def test_a_spec_overrides_the_schedule_of_an_average(found):
+    cells = planned(found, "simultaneous", "simultaneous[ema=50]", names=("tiny-remembering",), seeds=(0,))
+    assert [cell.setup.ema for cell in cells] == [linear(0.0, 6.0, 4), 50.0]
+    assert cells[0].setup.identity["ema"] == {"linear": {"start": 0.0, "end": 6.0, "steps": 4}}
 
 
 def test_the_identity_holds_what_is_inside_a_wrapper(found):

@@ -269,29 +269,35 @@ def of_metric(found, name, iterate="last"):
     return [row["value"] for row in found if (row["metric"], row["iterate"]) == (name, iterate)]
 
 
-def test_a_recipes_average_is_evaluated_beside_the_last_iterate(task):
-    played = task("tiny-averaged", "simultaneous", steps=8)
+@pytest.mark.parametrize(
+    ("name", "half_lives"),
+    [("tiny-averaged", [3.0] * 8), ("tiny-remembering", [0, 1.5, 3, 4.5, 6, 6, 6, 6])],
+)
+def test_a_recipes_average_is_evaluated_beside_the_last_iterate(task, name, half_lives):
+    played = task(name, "simultaneous", steps=8)
     status, _ = play(played)
     found = rows(played)
-    problem = played.cell.problem_of(problems.load(TINY, "tiny-averaged"), "cpu")
+    problem = played.cell.problem_of(problems.load(TINY, name), "cpu")
     modules = problem.players(3)
     game, players = problem.game().functional(modules)
-    rule, ema, memory = mm.clipped(mm.sgd(0.05), norm=0.1), mm.EMA(players, 0.5 ** (1 / 3)), problem.memory(3)
-    optimizer = mm.SimultaneousGDA(rule)
+    optimizer, memory = mm.SimultaneousGDA(mm.clipped(mm.sgd(0.05), norm=0.1)), problem.memory(3)
+    mean = [player["weight"] for player in players]
     state = optimizer.init(game, players)
     for k in range(8):
         batch = problem.batch(3, k, memory)
         players, state, _ = optimizer.step(game, players, state, batch)
-        ema.update(players)
+        left = 0.5 ** (1 / half_lives[k]) if half_lives[k] else 0.0
+        mean = [left * old + (1 - left) * player["weight"] for old, player in zip(mean, players, strict=True)]
         memory = {"norms": torch.cat([memory["norms"][1:], players[0]["weight"].norm()[None]])}
-    for iterate, at in (("last", players), ("ema", ema.players)):
-        distance = float(torch.cat([player["weight"] for player in at]).norm())
+    for iterate, at in (("last", [player["weight"] for player in players]), ("ema", mean)):
+        distance = float(torch.cat(at).norm())
         assert of_metric(found, "distance", iterate)[-1] == pytest.approx(distance, rel=1e-6)
     assert status["value"] == status["final"]["distance"] != status["ema"]["distance"]
 
 
-def test_an_average_is_resumed_bit_for_bit(task):
-    whole, parts = task("tiny-averaged", steps=8, folder="whole"), task("tiny-averaged", steps=8, folder="parts")
+@pytest.mark.parametrize("name", ["tiny-averaged", "tiny-remembering"])
+def test_an_average_is_resumed_bit_for_bit(task, name):
+    whole, parts = task(name, steps=8, folder="whole"), task(name, steps=8, folder="parts")
     play(whole)
     assert play(parts, StopAfter(3))[0]["status"] == "interrupted"
     play(parts)
