@@ -97,9 +97,10 @@ class SemiSupervisedGAN(ImageGAN):
         stream, size, (x, y) = self.generator(seed, draw), self.preset.batch, self.known(seed)
         real, _ = self.images.batch(stream, size)
         noise, index = self.noise(stream, size), torch.randint(len(y), (size,), generator=stream, device=self.device)
+        inputs = (x[0].numel(), self.option["width"], self.option["width"])
         blur = [
-            deviation * torch.randn(3, size, inputs, generator=stream, device=self.device)
-            for deviation, inputs in zip(NOISE, (x[0].numel(), *2 * [self.option["width"]]), strict=True)
+            deviation * torch.randn(3, size, count, generator=stream, device=self.device)
+            for deviation, count in zip(NOISE, inputs, strict=True)
         ]
         return {"real": real, "noise": noise, "known": x[index], "classes": y[index], "blur": blur}
 
