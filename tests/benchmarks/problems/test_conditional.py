@@ -1,4 +1,6 @@
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot, softplus
 
 from benchmarks.problem import View
+from benchmarks.problems._images import EVALUATION
 from benchmarks.problems.conditional import _asked, acgan, cgan, cgan_projection, infogan, sgan
 
 
@@ -23,9 +26,46 @@ def test_infogan_information_reaches_both_players() -> None:
     assert row[1:].abs().sum() > 0
     told = infogan.ignorance(infogan.judged(d, g(batch["noise"]))[1], batch["noise"])
     assert torch.autograd.grad(told, g[0][0].weight)[0].abs().sum() > 0
-    # Q that knows the codes leaves nothing to learn.
-    known = torch.cat((1e3 * category, uniform), dim=1)
-    assert infogan.ignorance(known, batch["noise"]).item() == pytest.approx(0.0, abs=1e-6)
+    # Q that knows the codes leaves nothing to learn of the category, and the least variance of the uniforms.
+    known = torch.cat((1e3 * category, uniform, torch.full_like(uniform, -50)), dim=1)
+    assert infogan.ignorance(known, batch["noise"]).item() == pytest.approx(0.1 * math.log(0.01), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("known", "variance", "bound"),
+    [
+        (1.0, 1.0, -0.225791),  # unit variance, whatever the image says
+        (0.0, 1 / 3, -0.176485),  # the best that knows nothing: -KL(U(-1, 1) || N(0, 1/3))
+        (0.0, 1.0, -0.392458),
+        (1.0, 0.01, 2.076794),  # the most that Q can claim
+        (0.5, 1 / 12, 0.516662),  # v is the error: log 2 - log(2πe v)/2
+    ],
+)
+def test_infogan_bound_of_a_uniform_code_wants_its_variance(known: float, variance: float, bound: float) -> None:
+    """log 2 + E log Q(c|x) where Q has the mean of a known share of c, c on the midpoints of 10,000 cells."""
+    c = ((torch.arange(10_000, dtype=torch.float64) + 0.5) / 5000 - 1)[:, None].expand(-1, 2)
+    spread = torch.tensor(max(variance - infogan.SHARPEST, 1e-30), dtype=torch.float64).log()
+    q = torch.cat((torch.zeros(10_000, 10), known * c, spread.expand_as(c)), dim=1).requires_grad_()
+    _, normal = infogan.beliefs(q)
+    found = math.log(2) - math.log(2 * math.pi) / 2 - infogan.misfit(normal, c).mean()
+    assert found.item() == pytest.approx(bound, abs=1e-6)
+    # The variance is at rest where it is that of the error alone.
+    slope = torch.autograd.grad(found, q)[0][:, -2:].sum().item()
+    error = (1 - known) ** 2 / 3
+    assert (abs(slope) < 1e-6) == (abs(error - variance) < 1e-9 or variance == infogan.SHARPEST)
+
+
+def test_infogan_reports_the_bound_of_its_loss() -> None:
+    infogan.InfoGAN.prepare(None, None, download=False)
+    it = infogan.InfoGAN("smoke")
+    g, d = it.players(0)
+    noise = it.noise(it.generator(0, EVALUATION), it.samples)
+    scores = it.evaluate(View((g, d), None, 0))
+    with torch.no_grad():
+        told = infogan.ignorance(infogan.judged(d, g(noise))[1], noise).item()
+    # The loss is -(log Q(k|x) + .1 Σ log Q(c|x)), but for constants.
+    uniform = scores["mi_continuous"] - math.log(2) + math.log(2 * math.pi) / 2
+    assert told == pytest.approx(math.log(10) - scores["mi"] - 0.1 * 2 * uniform, abs=1e-5)
 
 
 def test_conditional_critic_at_its_best_is_the_log_ratio() -> None:
@@ -165,6 +205,15 @@ def test_projection_holds_a_ratio_that_a_linear_critic_does_not() -> None:
         assert loss().item() == pytest.approx(value, abs=2e-4)
 
 
+STILL = [torch.zeros(3, 1, 1)]
+"""No noise on the inputs of a critic, for images that are known, real and generated."""
+
+
+def sorter(logits: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """A critic of sgan without layers that could take noise."""
+    return lambda x, blur: logits(x)
+
+
 def test_sgan_loss_is_cross_entropy_over_one_class_more() -> None:
     logits, y = torch.randn(50, 4, dtype=torch.float64), torch.arange(50) % 4
     s = logits.logsumexp(1)
@@ -172,35 +221,82 @@ def test_sgan_loss_is_cross_entropy_over_one_class_more() -> None:
     parts = cross_entropy(logits, y) + softplus(-s).mean()
     torch.testing.assert_close(cross_entropy(more, y), parts)
     torch.testing.assert_close(cross_entropy(more, torch.full((50,), 4)), softplus(s).mean())
-    batch = {"real": logits, "known": logits, "classes": y, "noise": logits[:7]}
-    loss = sgan.critic_loss(lambda noise: noise, lambda x: x, batch)
-    torch.testing.assert_close(loss, parts + softplus(s[:7]).mean())
+    batch = {"real": logits, "known": logits, "classes": y, "noise": logits[:7], "blur": STILL}
+    loss = sgan.critic_loss(lambda noise: noise, sorter(lambda x: x), batch)
+    supervised = cross_entropy(logits, y)
+    unlabelled = 0.3 * (parts - supervised + softplus(s[:7]).mean() + sgan.entropy(logits).mean())
+    torch.testing.assert_close(loss, supervised + unlabelled)
 
 
-def test_sgan_critic_at_its_best_is_the_log_ratio_of_every_class() -> None:
-    """l_k = log p(x, k)/q(x); the softmax does not see what is added to all logits of a point, the critic does."""
-    p = torch.tensor([[0.25, 0.15, 0.1], [0.05, 0.15, 0.3]], dtype=torch.float64)
+def sgan_slope(p: Tensor, q: Tensor, table: Tensor) -> Tensor:
+    """The gradient of the critic's loss where p(x, k) has labels and all else, q(x) is generated; (points, classes)."""
+    (real, known), (fake, _) = samples(2 * p), samples(torch.stack((2 * q, 0 * q)))
+    batch = {"real": real, "known": real, "classes": known.argmax(1), "noise": fake, "blur": STILL}
+    table = table.clone().requires_grad_()
+    loss = sgan.critic_loss(lambda noise: noise, sorter(lambda x: x @ table), batch)
+    return torch.autograd.grad(loss, table)[0]
+
+
+def test_sgan_critic_at_its_best_is_the_log_ratio_where_classes_do_not_overlap() -> None:
+    """There l_y = log p(x, y)/q(x), the other logit is -inf, and there is no entropy."""
+    p = torch.tensor([[0.3, 0.2, 0.0], [0.0, 0.0, 0.5]], dtype=torch.float64)
     q = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
-    best = (p / q).log().T.clone().requires_grad_()
-    (real, known), fake = samples(2 * p), POINTS[torch.arange(3).repeat_interleave((1000 * q).round().long())]
-    batch = {"real": real, "known": real, "classes": known.argmax(1), "noise": fake}
-    loss = sgan.critic_loss(lambda noise: noise, lambda x: x @ best, batch)
-    assert torch.autograd.grad(loss, best)[0].abs().max() < 1e-12
-    moved = sgan.critic_loss(lambda noise: noise, lambda x: x @ (best + torch.randn(3, 1)), batch)
-    assert moved > loss
+    best = (p / q).log().clamp(min=-50).T
+    assert sgan_slope(p, q, best).abs().max() < 1e-12
+    assert sgan_slope(p, q, best + 0.1).abs().max() > 1e-3
+
+
+def test_sgan_entropy_sharpens_what_overlaps() -> None:
+    """Softmax(l) = r rests where p(y|x) = r - .3 r (log r + H(r)), s where it did: r = .763484 for p = .7."""
+    p = torch.tensor([[0.35, 0.1, 0.05], [0.15, 0.1, 0.25]], dtype=torch.float64)
+    q = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
+
+    def sharpened(r: float) -> float:
+        entropy = -r * math.log(r) - (1 - r) * math.log(1 - r)
+        return r - 0.3 * r * (math.log(r) + entropy)
+
+    r = torch.tensor([brentq(lambda r, y=y: sharpened(r) - y, 1e-9, 1 - 1e-9) for y in (p[0] / p.sum(0)).tolist()])
+    assert r[0] == pytest.approx(0.763484, abs=1e-6)
+    ratio = (p.sum(0) / q).log()
+    best = torch.stack((r, 1 - r), dim=1).log() + ratio[:, None]
+    assert sgan_slope(p, q, best).abs().max() < 1e-6
+    assert sgan_slope(p, q, (p / q).log().T).abs().max() > 1e-2
 
 
 def test_sgan_generator_asks_for_equal_means_and_no_more() -> None:
     real, fake = torch.tensor([[-1.0], [1.0]]), torch.zeros(2, 1)
     critic = sgan.Sorter(1, 1, 4, 2)
-    critic.features = nn.Identity()
-    assert sgan.generator_loss(lambda noise: noise, critic, {"real": real, "noise": fake}) == 0
-    assert sgan.generator_loss(lambda noise: noise, critic, {"real": real, "noise": fake + 1}) == 1
+    critic.features = lambda x, blur: x
+    batch = {"real": real, "noise": fake, "blur": STILL}
+    assert sgan.generator_loss(lambda noise: noise, critic, batch) == 0
+    assert sgan.generator_loss(lambda noise: noise, critic, {**batch, "noise": fake + 1}) == 1
+
+
+def test_sgan_critic_takes_noise_at_every_layer_and_none_when_asked() -> None:
+    critic = sgan.Sorter(1, 2, 3, 5)
+    x, sizes = torch.randn(7, 1, 2, 2), (4, 3, 3)
+    plain = critic(x)
+    torch.testing.assert_close(critic(x, [torch.zeros(7, size) for size in sizes]), plain)
+    torch.testing.assert_close(critic(0 * x, [x.flatten(1), torch.zeros(7, 3), torch.zeros(7, 3)]), plain)
+    for layer in range(3):
+        blur = [torch.full((7, size), float(i == layer)) for i, size in enumerate(sizes)]
+        assert (critic(x, blur) - plain).abs().max() > 1e-4
 
 
 def test_sgan_is_read_beside_its_supervised_twin() -> None:
     sgan.SemiSupervisedGAN.prepare(None, None, download=False)
     it = sgan.SemiSupervisedGAN("cpu")
-    assert it.known[1].bincount().tolist() == [10] * 10
+    it.preset = replace(it.preset, steps=300)
+    (x, y), (other, _) = it.known(0), it.known(1)
+    assert y.bincount().tolist() == [10] * 10 and not torch.equal(x, other)
+    batch = it.batch(0, 0)
+    for blur, deviation in zip(batch["blur"], sgan.NOISE, strict=True):
+        assert blur.std().item() == pytest.approx(deviation, rel=0.05)
+    assert 0.85 < it.twin(0) < 0.97
+    # A critic that nobody trained loses against the twin by what it misses.
+    players = it.players(0)
+    scores = it.evaluate(View(players, None, 0))
+    assert scores["gain"] == pytest.approx(scores["accuracy"] - it.twin(0))
     floors = {floor.what: floor.value for floor in it.floors() if floor.metric == "accuracy"}
-    assert 0.8 < floors["supervised"] < 0.93 and 0.85 < floors["logistic"] < 0.93
+    assert floors["supervised"] == pytest.approx(sum(map(it.twin, range(3))) / 3)
+    assert 0.8 < floors["nearest"] < 0.93 and 0.8 < floors["logistic"] < 0.93
