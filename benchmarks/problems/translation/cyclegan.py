@@ -13,8 +13,9 @@ from benchmarks.networks import Applied, PatchCritic, Translator, no_norm, seede
 from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Recipe, View
 from benchmarks.problems._images import LARGE, ImageProblem, grid
 from benchmarks.problems.translation import _pool
+from benchmarks.problems.translation._aligned import Aligned, Domains
 from benchmarks.problems.translation._faded import Faded
-from benchmarks.problems.translation._negatives import Domains, Negatives
+from benchmarks.problems.translation._negatives import Negatives
 from benchmarks.quality import labels
 
 CYCLE = 10.0
@@ -37,7 +38,7 @@ class Unpaired(ImageProblem):
     recipe: ClassVar[Recipe] = Recipe(mm.adam(5e-3, betas=(0.5, 0.999)), decay=True)
 
     @cached_property
-    def domains(self) -> Negatives | Faded:
+    def domains(self) -> Aligned | Faded:
         """The data."""
         return Negatives(self.images)
 
