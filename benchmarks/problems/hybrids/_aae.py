@@ -20,6 +20,7 @@ from benchmarks.problem import Batch, Floor, Metric, Recipe, View
 from benchmarks.problems._images import EVALUATION, PICTURES, ImageGAN, grid, presets
 from benchmarks.problems.hybrids._principal import principal
 from benchmarks.quality.distances import sliced_w2
+from minimax.penalties import r1
 
 
 class Coded(ImageGAN):
@@ -118,7 +119,11 @@ class Classed(Coded):
 
 
 class Sorted(Classed):
-    """An encoder that tells the class as well, and a critic each for style and class: four players."""
+    """An encoder that tells the class as well, and a critic each for style and class: four players.
+
+    The critic of the class has ½E|∇E|² on classes added to its loss. Without it, it is so steep between the classes
+    that it sends all images to one of them, where the softmax has no slope left to bring them back.
+    """
 
     def build(self) -> tuple[nn.Module, ...]:
         latent, classes = self.option["latent"], self.images.classes
@@ -193,6 +198,7 @@ def style_loss(enc: nn.Module, dec: nn.Module, d: nn.Module, e: nn.Module, batch
 
 
 def class_loss(enc: nn.Module, dec: nn.Module, d: nn.Module, e: nn.Module, batch: Batch) -> Tensor:
-    """E softplus(-E(y)), y one of the classes, + E softplus(E(y(x)))."""
+    """E softplus(-E(y)), y one of the classes, + E softplus(E(y(x))) + ½E|∇E(y)|²."""
     style, logits = enc(batch["real"])
-    return verdict(e, batch["noise"][:, style.shape[1] :], logits.softmax(1))
+    prior = batch["noise"][:, style.shape[1] :]
+    return verdict(e, prior, logits.softmax(1)) + r1(e, prior) / 2

@@ -29,6 +29,8 @@ class PlaneAAE(Sorted):
     test images whose nearest neighbour among the training images on the plane is of their class, beside that on the
     plane of the first two principal components.
 
+    Differs from the source in E, which pays ½E|∇E(y)|² on clusters y.
+
     Source: Makhzani et al., Adversarial Autoencoders, 2016, section 6.
     """
 

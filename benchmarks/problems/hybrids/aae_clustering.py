@@ -17,7 +17,7 @@ class ClusteringAAE(Sorted):
     probable. The decoder minimises ½E|x - Dec(z(x), y(x))|², the encoder that, E softplus(-D(z(x))) and E softplus(
     -E(y(x))). `code_accuracy`: of test images, under the best matching of clusters to classes, beside k-means'.
 
-    Differs from the source, which has more clusters than classes, and so many clusters a class.
+    Differs from the source, which has more clusters than classes, and in E, which pays ½E|∇E(y)|² on clusters y.
 
     Source: Makhzani et al., Adversarial Autoencoders, 2016, section 5.
     """

@@ -27,6 +27,8 @@ class SemiSupervisedAAE(Sorted):
     -E(y(x))), and the cross-entropy of y over images with labels. `accuracy` is read beside that of the same encoder
     on the labels alone.
 
+    Differs from the source in E, which pays ½E|∇E(y)|² on classes y.
+
     Source: Makhzani et al., Adversarial Autoencoders, 2016, section 4.
     """
 

@@ -62,7 +62,8 @@ class Tokeniser(ImageProblem):
 
         encoder, decoder, critic = (module.to(self.device) for module in seeded(seed, build))
         with torch.no_grad():  # words that nothing is near to would never be said
-            said = encoder(self.images.batch(self.generator(seed, EVALUATION), words)[0])[:, 0]
+            real, _ = self.images.batch(self.generator(seed, EVALUATION), words)
+            said = encoder(real.to(decoder.last.weight.dtype))[:, 0]
         return encoder, said, decoder, critic, torch.zeros((), device=self.device)
 
     def game(self) -> mm.Game:
