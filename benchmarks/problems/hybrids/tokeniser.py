@@ -63,7 +63,7 @@ class Tokeniser(ImageProblem):
         encoder, decoder, critic = (module.to(self.device) for module in seeded(seed, build))
         with torch.no_grad():  # words that nothing is near to would never be said
             real, _ = self.images.batch(self.generator(seed, EVALUATION), words)
-            said = encoder(real.to(decoder.last.weight.dtype))[:, 0]
+            said = encoder(real.to(next(encoder.parameters()).dtype))[:, 0]
         return encoder, said, decoder, critic, torch.zeros((), device=self.device)
 
     def game(self) -> mm.Game:
