@@ -8,6 +8,7 @@ from torch.nn.functional import one_hot
 
 import minimax as mm
 from benchmarks.problem import Batch, Metric
+from benchmarks.problems._images import presets
 from benchmarks.problems.hybrids._aae import Classed, distance, fooled, verdict
 
 
@@ -23,6 +24,8 @@ class SupervisedAAE(Classed):
 
     name = "aae-supervised"
     asked = True
+    # A style of eight numbers says which class it is of, and the decoder does not listen to the label.
+    presets = presets(1500, latent=(2, 2, 8, 8))
 
     def build(self) -> tuple[nn.Module, ...]:
         latent = self.option["latent"]
