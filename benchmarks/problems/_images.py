@@ -49,6 +49,8 @@ class ImageProblem(Problem):
     datasets: ClassVar[tuple[str, ...]] = ("digits", "mnist", "fashion-mnist", "cifar10")
     asked: ClassVar[bool] = False
     """Whether samples are asked for by class, and so scored for agreement."""
+    invented: ClassVar[bool] = True
+    """Whether samples are made from noise, and so must not be training images."""
     targets: ClassVar[Mapping[str, float]] = {}
     """What a good run reaches on digits, by the metric's name."""
 
@@ -88,7 +90,8 @@ class ImageProblem(Problem):
     def scorer(self) -> Scorer:
         """What scores images."""
         second = seeded(0, lambda: features.load(str(self.data), self.device, seed=1))
-        return Scorer(self.images, self.classifier, second, self.samples, self.asked)
+        how = {"asked": self.asked, "invented": self.invented}
+        return Scorer(self.images, self.classifier, second, self.samples, **how)
 
     def score(self, fake: Tensor, labels: Tensor | None = None) -> dict[str, float]:
         """Every image score of as many images as `samples` against test images, and agreement with labels."""

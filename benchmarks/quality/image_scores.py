@@ -55,10 +55,21 @@ class Scorer:
         second: a feature space of the same kind.
         count: how many images are compared, real ones and others.
         asked: whether samples are asked for by class.
+        invented: whether samples are made from noise; a translation of a training image may well be one.
     """
 
-    def __init__(self, images: Images, features: Features, second: Features, count: int, asked: bool = False) -> None:
-        self.images, self.features, self.second, self.count, self.asked = images, features, second, count, asked
+    def __init__(
+        self,
+        images: Images,
+        features: Features,
+        second: Features,
+        count: int,
+        *,
+        asked: bool = False,
+        invented: bool = True,
+    ) -> None:
+        self.images, self.features, self.second, self.count = images, features, second, count
+        self.asked, self.invented = asked, invented
 
     def __call__(self, fake: Tensor, asked: Tensor | None = None) -> dict[str, float]:
         """Every score of `count` images, (count, channels, side, side) in [-1, 1], of these classes, (count,)."""
@@ -83,8 +94,9 @@ class Scorer:
             "classifier_score": distances.classifier_score(fake.probabilities),
             **labels.spread(fake.probabilities, self.shares),
             "ndb": copies.different_bins(self.bins, real.pixels, fake.pixels),
-            "memorised": copies.memorised(fake.pixels, self.train, self.reach),
         }
+        if self.invented:
+            scores["memorised"] = copies.memorised(fake.pixels, self.train, self.reach)
         return scores if asked is None else {**scores, "agreement": labels.agreement(fake.probabilities, asked)}
 
     def metrics(self, headline: str = "") -> tuple[Metric, ...]:
@@ -107,7 +119,8 @@ class Scorer:
             Metric("memorised", unit=f"pixels{SIDE}", range=share, gate=0.5, flag=COPIED),
             Metric("agreement", "higher", unit, share),
         )
-        absent = {name for name, there in (("fd", self.enough), ("agreement", self.asked)) if not there}
+        there = {"fd": self.enough, "agreement": self.asked, "memorised": self.invented}
+        absent = {name for name, it_is in there.items() if not it_is}
         return tuple(replace(m, headline=m.name == headline) for m in declared if m.name not in absent)
 
     def floors(self) -> Iterator[Floor]:
@@ -129,7 +142,8 @@ class Scorer:
             one, two = chosen(len(pool), 2 * size, seed=split).split(size)
             for name, value in self.compare(pool[one], pool[two], classes[two] if self.asked else None).items():
                 found.setdefault(name, []).append(value)
-        found["memorised"] = [copies.NULL] * SPLITS  # half of a split are training images
+        if self.invented:
+            found["memorised"] = [copies.NULL] * SPLITS  # half of a split are training images
         for name, values in found.items():
             low, *_, high = quantiles(values, n=SPLITS)
             middle = quantiles(values, n=2)[0]

@@ -24,7 +24,7 @@ class AskedGAN(ImageGAN):
 
     asked = True
     presets = presets(2000)
-    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)), ema=100)
 
     def noise(self, stream: torch.Generator, size: int) -> Tensor:
         """Normal noise, and the class that is asked for, one-hot, side by side."""

@@ -39,7 +39,7 @@ class R3GAN(ImageGAN):
     """
 
     name = "r3gan"
-    version = 2
+    version = 3
     networks = (lambda *sizes: ResidualGenerator(*sizes), lambda *sizes: ResidualCritic(*sizes))
     presets = presets(180, width=(4, 16, 32, 96))
     # The source's rates are 2e-4 to 5e-5; its γ falls tenfold too, from a value for each data set. On CIFAR-10 its

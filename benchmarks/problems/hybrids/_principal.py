@@ -13,6 +13,17 @@ def principal(train: Tensor, test: Tensor, components: int) -> Tensor:
     >>> torch.allclose(principal(x, torch.tensor([[3.0, 5.0]]), 1), torch.tensor([[3.0, 1.0]]))
     True
     """
-    rows, mean = train.flatten(1), train.flatten(1).mean(0)
-    axes = torch.linalg.svd(rows - mean, full_matrices=False).Vh[:components]
+    mean, axes = fitted(train, components)
     return (mean + (test.flatten(1) - mean) @ axes.T @ axes).view_as(test)
+
+
+def coordinates(train: Tensor, test: Tensor, components: int) -> Tensor:
+    """Test images along the first principal components of the training images, (tests, components)."""
+    mean, axes = fitted(train, components)
+    return (test.flatten(1) - mean) @ axes.T
+
+
+def fitted(train: Tensor, components: int) -> tuple[Tensor, Tensor]:
+    """The mean of the images as rows, and their first principal axes, (components, pixels)."""
+    rows, mean = train.flatten(1), train.flatten(1).mean(0)
+    return mean, torch.linalg.svd(rows - mean, full_matrices=False).Vh[:components]

@@ -30,7 +30,7 @@ class ALI(ImageGAN):
     name = "ali"
     presets = presets(2000)
     # The source's rate is 1e-4.
-    recipe: ClassVar[Recipe] = Recipe(mm.adam(5e-4, betas=(0.5, 0.999)))
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(5e-4, betas=(0.5, 0.999)), ema=100)
 
     def players(self, seed: int) -> tuple[Any, ...]:
         shape, width, latent = (self.images.channels, self.images.size), self.option["width"], self.option["latent"]

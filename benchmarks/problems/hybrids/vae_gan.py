@@ -33,7 +33,7 @@ class VAEGAN(ImageGAN):
     name = "vae-gan"
     presets = presets(1500, latent=(4, 16, 32, 128))
     # The source's rule is RMSprop at 3e-4.
-    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)), ema=50)
 
     def players(self, seed: int) -> tuple[Any, ...]:
         shape, width, latent = (self.images.channels, self.images.size), self.option["width"], self.option["latent"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.data import Images
-from benchmarks.problems.translation._negatives import Domains
+from benchmarks.problems.translation._aligned import Domains
 
 CONTRAST = 0.6
 

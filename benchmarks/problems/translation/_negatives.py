@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from benchmarks.data import Images
-
-Domains: TypeAlias = Mapping[str, Tensor]
-"""Images of a and images of b, by these names."""
+from benchmarks.problems.translation._aligned import Aligned
 
 
 @dataclass(frozen=True)
-class Negatives:
+class Negatives(Aligned):
     """b(x) = light - .8 x, light from -.2 on the left to .2; half of the training images are in a, the others in b."""
-
-    images: Images
 
     @property
     def light(self) -> Tensor:
@@ -33,19 +26,3 @@ class Negatives:
     def back(self, b: Tensor) -> Tensor:
         """The true translation to domain a."""
         return (self.light - b) / 0.8
-
-    def colour(self, images: Tensor) -> Tensor:
-        """Test images as domain a has them, and back: the same here."""
-        return images
-
-    def batch(self, stream: torch.Generator, size: int) -> Domains:
-        """So many training images of either domain; none is of one that the other domain has."""
-        train = self.images.train
-        half = len(train) // 2
-        i, j = torch.randint(half, (2, size), generator=stream, device=train.device)
-        return {"a": train[i], "b": self.forth(train[half + j])}
-
-    def tests(self, count: int) -> Domains:
-        """The first test images in both domains, in the same order; training never sees such pairs."""
-        images = self.images.test[:count]
-        return {"a": images, "b": self.forth(images)}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.problem import Batch
-from benchmarks.problems.translation._negatives import Domains
+from benchmarks.problems.translation._aligned import Domains
 
 POOL = 50
 

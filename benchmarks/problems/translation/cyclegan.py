@@ -12,8 +12,9 @@ from benchmarks.networks import Applied, PatchCritic, Translator, no_norm, seede
 from benchmarks.problem import Batch, Floor, Memory, Metric, Pictures, Preset, Recipe, View
 from benchmarks.problems._images import LARGE, ImageProblem, compared
 from benchmarks.problems.translation import _pool
+from benchmarks.problems.translation._aligned import Aligned, Domains
 from benchmarks.problems.translation._faded import Faded
-from benchmarks.problems.translation._negatives import Domains, Negatives
+from benchmarks.problems.translation._negatives import Negatives
 from benchmarks.quality import labels
 
 CYCLE = 10.0
@@ -26,6 +27,7 @@ class Unpaired(ImageProblem):
     sidelight, unless a problem says otherwise; no image is in both.
     """
 
+    invented = False
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(3, 4, evaluations=1, samples=64, options={"width": 4, "blocks": 0, "downs": 0}),
         "cpu": Preset(200, 16, evaluations=5, options={"width": 16, "blocks": 0, "downs": 0}),
@@ -36,7 +38,7 @@ class Unpaired(ImageProblem):
     recipe: ClassVar[Recipe] = Recipe(mm.adam(5e-3, betas=(0.5, 0.999)), decay=True)
 
     @cached_property
-    def domains(self) -> Negatives | Faded:
+    def domains(self) -> Aligned | Faded:
         """The data."""
         return Negatives(self.images)
 

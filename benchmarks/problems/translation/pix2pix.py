@@ -29,6 +29,7 @@ class Pix2Pix(ImageProblem):
     """
 
     name = "pix2pix"
+    invented = False
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(3, 4, evaluations=1, samples=64, options={"width": 4, "downs": 0}),
         "cpu": Preset(400, 16, evaluations=5, options={"width": 16, "downs": 0}),

@@ -9,7 +9,7 @@ from torch.nn.functional import softplus
 
 from benchmarks.networks import Applied
 from benchmarks.problem import View
-from benchmarks.problems.translation import cyclegan, denoising, pix2pix
+from benchmarks.problems.translation import cyclegan, denoising, modality, pix2pix
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -223,3 +223,45 @@ def test_denoising_moves_no_feature() -> None:
     assert loss.item() == pytest.approx(0.0, abs=1e-9)  # the truth has its own features
     game.field((g, d), it.batch(0, 0))
     assert all(weight.grad is None and not weight.requires_grad for weight in it.classifier.net.parameters())
+
+
+# ------------------------------------------------------------------------------------------------------------ modality
+
+
+def test_modalities_are_one_to_one() -> None:
+    """c(1) = -1, c(-1) = 1, c(0) = -½; a pixel gives .15 to either side, twice; and all of it can be undone."""
+    it = modality.ModalityTransfer("smoke")
+    even = torch.ones(1, 1, 8, 8, dtype=torch.float64)
+    for a, b in ((1.0, -1.0), (-1.0, 1.0), (0.0, -0.5)):
+        torch.testing.assert_close(it.domains.forth(a * even), b * even)
+    spot = torch.zeros(1, 1, 8, 8, dtype=torch.float64)
+    spot[..., 0, 3] = 1.0
+    blurred = it.domains.blurred(spot)[0, 0]
+    rows = torch.tensor([0.7, 0.15, 0, 0, 0, 0, 0, 0.15], dtype=torch.float64)
+    torch.testing.assert_close(blurred, rows[:, None] * rows.roll(3))
+    images = it.images.test.double()
+    torch.testing.assert_close(it.domains.back(it.domains.forth(images)), images, atol=1e-6, rtol=0)
+    assert it.domains.forth(images).abs().max() <= 1 + 1e-12
+
+
+def test_modality_floors_know_the_curve_and_no_blur() -> None:
+    """Matching in the reversed order is the best that grey values alone can do, far above what is no translation."""
+    it = modality.ModalityTransfer("cpu")
+    floors = {floor.what: floor.value for floor in it.floors() if floor.metric == "psnr"}
+    others = [floors[what] for what in ("untranslated", "shuffled", "histogram")]
+    assert floors["histogram-reversed"] > 3 + max(others)
+    perfect = it.evaluate(View(it.perfect(0), None, 0))
+    assert perfect["psnr"] > 60 + floors["histogram-reversed"] and perfect["truth_l1"] < 1e-4
+
+
+def test_matching_histograms_undoes_every_rising_curve() -> None:
+    x = torch.randn(4, 1, 5, 5, dtype=torch.float64)
+    torch.testing.assert_close(modality.matched(x, x.exp()[torch.randperm(4)]), x.exp())
+    torch.testing.assert_close(modality.matched(-x, -x.exp()), -x.exp())
+
+
+def test_psnr_by_hand() -> None:
+    """An error of .2 everywhere is 20 dB of a range of 2, one of .02 40 dB."""
+    real = {k: torch.zeros(2, 1, 4, 4) for k in "ab"}
+    fake = {"a": real["a"] + 0.2, "b": real["b"] - 0.02}
+    assert modality.psnr(fake, real) == pytest.approx(30.0)

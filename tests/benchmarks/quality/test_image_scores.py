@@ -16,7 +16,7 @@ FEW, MANY = 200, 512  # of the 597 test images; the first leaves others that can
 def scorer(count: int, asked: bool = False) -> Scorer:
     data.prepare("digits")
     features.prepare("digits")
-    return Scorer(data.load("digits"), features.load("digits"), features.load("digits", seed=1), count, asked)
+    return Scorer(data.load("digits"), features.load("digits"), features.load("digits", seed=1), count, asked=asked)
 
 
 @pytest.fixture(scope="module")
