@@ -61,6 +61,7 @@ def cournot(
     λ = margin - b * (n + 1) * total / n
     quantities = [(a - cost - λ) / b - total for cost in costs]
     J = b * (np.eye(n) + 1)
+    values: tuple[complex, ...]
     if capacity is None:
         values, last = (b * (n + 1),), []
     else:
