@@ -11,8 +11,8 @@ from torch.nn.functional import linear, one_hot
 
 import minimax as mm
 from benchmarks.networks import MLP, MLPCritic, seeded
-from benchmarks.problem import Batch, Floor, Memory, Metric, Recipe, View
-from benchmarks.problems._images import EVALUATION, PICTURES, ImageProblem, grid, presets
+from benchmarks.problem import Batch, Floor, Memory, Metric, Pictures, Recipe, View
+from benchmarks.problems._images import EVALUATION, PICTURES, ImageProblem, compared, grid, presets
 from benchmarks.problems.hybrids._aae import distance, fooled, verdict
 from benchmarks.problems.hybrids._principal import principal
 

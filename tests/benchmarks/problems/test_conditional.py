@@ -58,6 +58,143 @@ def test_infogan_reports_the_bound_of_what_its_critic_says() -> None:
     assert it.evaluate(View((g, d), None, 0))["mi_continuous"] == pytest.approx(told, abs=1e-6)
 
 
+def test_conditional_critic_at_its_best_is_the_log_ratio() -> None:
+    """Real N(y, 1), fake N(-y, 1), y = ±1: D = log p/q = 2xy has the least loss, .712633, and slope 0 there."""
+    u = (torch.arange(20_001, dtype=torch.float64) + 0.5) / 20_001
+    x = torch.distributions.Normal(torch.zeros((), dtype=torch.float64), 1.0).icdf(u)
+    y = torch.tensor([0, 1]).repeat_interleave(len(x))
+    sign = 2.0 * y - 1
+    scale = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+
+    class Best:
+        classes = 2
+
+        def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+            return scale * x * (y[:, 1] - y[:, 0])
+
+    noise = torch.cat(((x.repeat(2) - sign)[:, None], one_hot(y, 2)), dim=1)
+    batch = {"real": x.repeat(2) + sign, "labels": y, "noise": noise}
+    loss = _asked.critic_loss(lambda noise: noise[:, 0], Best(), batch)
+    assert loss.item() == pytest.approx(0.712633, abs=2e-5)
+    assert torch.autograd.grad(loss, scale)[0].abs().item() < 1e-4
+
+
+def test_conditional_samples_are_asked_for_by_class() -> None:
+    cgan.ConditionalGAN.prepare(None, None, download=False)
+    it = cgan.ConditionalGAN("cpu")
+    scores = it.evaluate(View(it.perfect(0), None, 0))
+    assert scores["agreement"] > 0.99
+    (real,) = (floor.value for floor in it.floors() if (floor.metric, floor.what) == ("agreement", "real"))
+    assert real > 0.99
+    assert it.evaluate(View(it.players(0), None, 0))["agreement"] < 0.3
+
+
+SHARED = torch.tensor([[0.6, 0.4, 0.0], [0.0, 0.4, 0.6]], dtype=torch.float64)
+"""p(x|y) of the three points and two classes: the middle point belongs to both."""
+POINTS = torch.eye(3, dtype=torch.float64)
+
+
+def samples(p: Tensor) -> tuple[Tensor, Tensor]:
+    """Points and classes (one-hot) in the shares p(x|y) / 2, which are whole numbers of thousandths."""
+    counts = (1000 * p).round().long()
+    x, y = (torch.tensor([(x, y) for y in range(2) for x in range(3)])[:, k] for k in (0, 1))
+    counts = counts.flatten()
+    return POINTS[x.repeat_interleave(counts)], one_hot(y.repeat_interleave(counts), 2).double()
+
+
+def best_critic(p: Tensor, q: Tensor, classified: Tensor) -> Tensor:
+    """Of every point, log p(x)/q(x) and the logarithms of the shares of the classes in `classified`."""
+    ratio = p.sum(0).log() - q.sum(0).log()
+    return torch.cat((ratio[:, None], (classified / classified.sum(0)).log().clamp(min=-50).T), dim=1)
+
+
+def costs(loss, table: Tensor) -> Tensor:
+    """What each point costs G where it is asked for class 0 and for class 1, (classes, points)."""
+
+    def cost(x: int, y: int) -> Tensor:
+        wanted = one_hot(torch.tensor([y]), 2).double()
+        return loss(lambda noise: POINTS[[x]], lambda x: x @ table, {"noise": wanted})
+
+    return torch.stack([torch.stack([cost(x, y) for x in range(3)]) for y in range(2)])
+
+
+def minimax_loss(g, d, batch) -> Tensor:
+    """AC-GAN's generator with L_S as it stands."""
+    source, told = acgan.judged(d, g(batch["noise"]))
+    return -softplus(source).mean() + cross_entropy(told, acgan.asked(batch["noise"], 2))
+
+
+def conditionals(middle: float) -> Tensor:
+    """q(x|y) of the mirror-symmetric generators, by the share of the middle point."""
+    return torch.tensor([[1 - middle, middle, 0], [0, middle, 1 - middle]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("loss", "middle"), [(minimax_loss, 0.164218), (acgan.generator_loss, 0.1)])
+def test_acgan_empties_what_classes_share(loss, middle: float) -> None:
+    """With C of the data, G is at rest where both points of a class cost the same: solved for the middle's share."""
+
+    def gap(share: float) -> float:
+        cost = costs(loss, best_critic(SHARED, conditionals(share), SHARED))
+        return float(cost[0, 1] - cost[0, 0])
+
+    assert brentq(gap, 0.01, 0.9) == pytest.approx(middle, abs=1e-6)
+    assert abs(gap(0.4)) > 0.1  # the data themselves are not at rest
+
+
+def test_acgan_with_fakes_among_what_c_learns_from_forgets_a_class_at_its_best() -> None:
+    """C of data and fakes, minimax: q = (.3, .2, .5) is at rest, and its critic the best that `critic_loss` knows."""
+    q = torch.tensor([[0.6, 0.4, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
+    table = best_critic(SHARED, q, SHARED + q)
+    cost = costs(minimax_loss, table)
+    assert cost[0, 0] == pytest.approx(cost[0, 1]) and cost[1, 2] < cost[1, 1]
+    (real, known), (fake, wanted) = samples(SHARED), samples(q)
+    table.requires_grad_()
+    batch = {"real": real, "labels": known.argmax(1), "noise": wanted}
+    slope = torch.autograd.grad(acgan.critic_loss(lambda noise: fake, lambda x: x @ table, batch), table)[0]
+    assert slope.abs().max() < 1e-9
+
+
+def test_hinge_leaves_acgan_exact() -> None:
+    """Where q = p every D in [-1, 1] is at its best; one of them makes all points cost the same, as log 2 <= 2."""
+    cost = -(SHARED / SHARED.sum(0)).log()[0, :2]  # of C alone
+    d = cost - cost.mean()
+    assert d.abs().max() < 1
+    assert (-d + cost).diff().abs().item() < 1e-12
+
+
+def test_projection_holds_a_ratio_that_a_linear_critic_does_not() -> None:
+    """Real N(±1, 1), fake N(∓1, 1): max V = -.712633 with ⟨v_y, x⟩, and -log 4 with any linear map of [x, y]."""
+    u = (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000
+    x = torch.distributions.Normal(torch.zeros((), dtype=torch.float64), 1.0).icdf(u).repeat(2)
+    y = torch.tensor([0, 1]).repeat_interleave(2000)
+    sign = 2.0 * y - 1
+
+    class Linear(nn.Module):
+        classes = 2
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.map = nn.Linear(3, 1)
+
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return self.map(torch.cat((x, y), dim=1))[:, 0]
+
+    noise = torch.cat(((x - sign)[:, None], one_hot(y, 2)), dim=1)
+    batch = {"real": (x + sign)[:, None], "labels": y, "noise": noise}
+    for critic, value in ((cgan_projection.ProjectionCritic(nn.Identity(), 1, 2), 0.712633), (Linear(), math.log(4))):
+        critic.double()
+        tight = torch.optim.LBFGS(critic.parameters(), max_iter=200, tolerance_grad=1e-10)
+
+        def loss(critic=critic, tight=tight) -> Tensor:
+            tight.zero_grad()
+            value = _asked.critic_loss(lambda noise: noise[:, :1], critic, batch)
+            value.backward()
+            return value
+
+        tight.step(loss)
+        assert loss().item() == pytest.approx(value, abs=2e-4)
+
+
 STILL = [torch.zeros(3, 1, 1)]
 """No noise on the inputs of a critic, for images that are known, real and generated."""
 
