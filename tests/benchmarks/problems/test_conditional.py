@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 from scipy.optimize import brentq
-from torch import Tensor
-from torch.nn.functional import cross_entropy, softplus
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot, softplus
 
 from benchmarks.problem import View
 from benchmarks.problems._images import EVALUATION
-from benchmarks.problems.conditional import infogan, sgan
+from benchmarks.problems.conditional import _asked, acgan, cgan, cgan_projection, infogan, sgan
 
 
 def test_infogan_information_reaches_both_players() -> None:
