@@ -100,7 +100,11 @@ class Scorer:
         return scores if asked is None else {**scores, "agreement": labels.agreement(fake.probabilities, asked)}
 
     def metrics(self, headline: str = "") -> tuple[Metric, ...]:
-        """The declarations of the scores; the headline leads, if one of these does."""
+        """The declarations of the scores.
+
+        Args:
+            headline: the one that leads. Without one, samples are not what matters, and flag nothing.
+        """
         unit, share, classes = self.features.name, (0.0, 1.0), self.features.classes
         declared = (
             Metric("kid", unit=unit),
@@ -121,7 +125,10 @@ class Scorer:
         )
         there = {"fd": self.enough, "agreement": self.asked, "memorised": self.invented}
         absent = {name for name, it_is in there.items() if not it_is}
-        return tuple(replace(m, headline=m.name == headline) for m in declared if m.name not in absent)
+        known = [metric for metric in declared if metric.name not in absent]
+        if not headline:
+            return tuple(replace(metric, gate=None, coverage=False) for metric in known)
+        return tuple(replace(metric, headline=metric.name == headline) for metric in known)
 
     def floors(self) -> Iterator[Floor]:
         """What real images score over random splits, and what trivial generators do."""

@@ -78,12 +78,17 @@ def of_one_class(it: Scorer) -> Tensor:
 )
 def test_a_rigged_generator_is_called_what_it_is(digits: Scorer, rigged: Rigged, flags: set[str]) -> None:
     scores = digits(rigged(digits))
-    assert {metric.flag for metric in digits.metrics() if metric.fails(scores[metric.name])} == flags
+    assert {metric.flag for metric in digits.metrics("kid") if metric.fails(scores[metric.name])} == flags
+
+
+def test_samples_flag_nothing_where_something_else_leads(digits: Scorer) -> None:
+    assert {metric.flag for metric in digits.metrics("kid") if metric.gate is not None} == {COPIED, COLLAPSED, OFF}
+    assert not any(metric.coverage or metric.gate is not None for metric in digits.metrics())
 
 
 def test_real_images_are_flagged_as_nothing(half: Scorer) -> None:
     scores = half(unseen(half))
-    assert not [metric.flag for metric in half.metrics() if metric.fails(scores[metric.name])]
+    assert not [metric.flag for metric in half.metrics("kid") if metric.fails(scores[metric.name])]
 
 
 def test_floors_hold_every_score_and_real_images_lie_in_their_own_band(half: Scorer) -> None:
