@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
@@ -153,7 +154,8 @@ class ImageGAN(ImageProblem):
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:
         fake = view.players[0](self.noise(self.generator(view.seed, EVALUATION), self.samples))
-        return {**self.score(fake), **self.watched(view.players[1], fake)}
+        critic = deepcopy(view.players[1])  # a look at images may change its buffers, such as those of spectral norms
+        return {**self.score(fake), **self.watched(critic, fake)}
 
     def belief(self, critic: Any, images: Tensor) -> Tensor:
         """How real a critic takes images to be, (n,)."""

@@ -68,15 +68,23 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     Raises:
         OSError: the disk is full, say.
     """
-    out = []
-    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-        data = BytesIO()
-        with style():
+    with style():
+        _laid_out(figure)
+        out = []
+        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+            data = BytesIO()
             figure.savefig(data, format=kind, metadata=metadata)
-        figure.set_layout_engine("none")  # laid out once, which takes as long as drawing
-        out.append(stem.with_name(f"{stem.name}.{kind}"))
-        record.write_atomic(out[-1], data.getvalue())
+            out.append(stem.with_name(f"{stem.name}.{kind}"))
+            record.write_atomic(out[-1], data.getvalue())
     return out
+
+
+def _laid_out(figure: Figure) -> None:
+    """Place everything once, which takes as long as drawing, and to so many digits as are the same every time."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for panel in figure.axes:
+        panel.set_position(np.round(panel.get_position(original=True).bounds, 6).tolist())
 
 
 def legend_of(runs: pd.DataFrame) -> dict[str, str]:
@@ -134,14 +142,15 @@ def _references(panel: Axes, floors: pd.DataFrame, logarithmic: bool) -> None:
             panel.axhspan(low, high, color="0.4", alpha=0.15, linewidth=0)
     for value in shown.value:
         panel.axhline(value, color="0.4", linestyle=":", linewidth=1)
-    places = panel.transData.transform([(0.0, value) for value in shown.value]) if len(shown) else np.empty((0, 2))
-    heights = panel.transAxes.inverted().transform(places)[:, 1]
+    scale = np.log if logarithmic else np.asarray
+    low, high = scale(panel.get_ylim())
+    heights = (scale(shown.value.to_numpy()) - low) / (high - low)
     words: list[str] = []
-    for reference, height, after in zip(shown.reference, heights, [*heights[1:], math.inf][: len(shown)], strict=True):
+    for reference, value, gap in zip(shown.reference, shown.value, np.diff(heights, append=math.inf), strict=True):
         words.append(reference)
-        if after - height > NEAR:
-            place: Any = {"xycoords": "axes fraction", "ha": "right", "va": "bottom", "fontsize": "small"}
-            panel.annotate(", ".join(words), (1, height), color="0.4", **place)
+        if gap > NEAR:
+            place: Any = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom", "fontsize": "small"}
+            panel.annotate(", ".join(words), (1, value), color="0.4", **place)
             words = []
 
 
