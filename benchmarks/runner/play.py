@@ -153,9 +153,9 @@ class Run:
     # ------------------------------------------------------------------------------------------------------ recording
 
     def iterates(self) -> dict[str, Any]:
-        """What is evaluated, by name: what the optimizer answers with, and the average that the recipe asks for."""
+        """What is evaluated, by name: what the optimizer answers with, and at the end the average of the recipe."""
         answer = {self.answer: self.optimizer.answer(self.players, self.state)}
-        return answer if self.ema is None else {**answer, "ema": self.ema.players}
+        return answer if self.ema is None or self.step < self.steps else {**answer, "ema": self.ema.players}
 
     def evaluate(self) -> None:
         """Score the players, record, take pictures of the optimizer's answer."""

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from benchmarks.problem import Batch, Floor, Metric, Recipe, View
 from benchmarks.problems._images import EVALUATION, ImageGAN, presets
 from benchmarks.problems._losses import logistic_critic, nonsaturating_generator
 from benchmarks.problems.hybrids._principal import principal
+from benchmarks.quality.labels import auc
 from minimax.penalties import r1
 
 ANOMALY = 0  # the class that training never sees
@@ -127,15 +127,3 @@ def oddness(g: nn.Module, features: nn.Module, x: Tensor, start: Tensor, rounds:
             (z.grad,) = torch.autograd.grad(far().sum(), z)
         optimizer.step()
     return far().detach()
-
-
-def auc(normal: Tensor, anomalous: Tensor) -> float:
-    """The probability that one of the anomalous scores exceeds one of the normal ones, ties counting half.
-
-    >>> auc(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0]))
-    0.875
-    """
-    if not bool(torch.cat((normal, anomalous)).isfinite().all()):
-        return math.nan
-    above = (anomalous[:, None] > normal).double() + 0.5 * (anomalous[:, None] == normal)
-    return float(above.mean())

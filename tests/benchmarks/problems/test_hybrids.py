@@ -8,6 +8,7 @@ from torch.distributions import Normal
 import minimax as mm
 from benchmarks.networks import Applied
 from benchmarks.problems.hybrids import _principal, aae, ali, anogan, distillation, vae_gan
+from benchmarks.quality import labels
 from minimax.diagnostics import spectrum
 
 NORMAL = Normal(torch.tensor(0.0, dtype=torch.float64), torch.tensor(1.0, dtype=torch.float64))
@@ -178,11 +179,11 @@ def test_vae_gan_no_loss_pushes_another_player() -> None:
 def test_auc_of_a_linear_detector() -> None:
     """|N(0, 1)| against |N(δ, 1)|: AUC = Φ(δ/√2)² + Φ(-δ/√2)², .855072 at δ = 2."""
     u = NORMAL.icdf((torch.arange(2000, dtype=torch.float64) + 0.5) / 2000)
-    assert anogan.auc(u.abs(), (u + 2).abs()) == pytest.approx(0.855072, abs=1e-4)
+    assert labels.auc(u.abs(), (u + 2).abs()) == pytest.approx(0.855072, abs=1e-4)
     φ = float(NORMAL.cdf(torch.tensor(math.sqrt(2), dtype=torch.float64)))
     assert φ**2 + (1 - φ) ** 2 == pytest.approx(0.855072, abs=1e-6)
-    assert anogan.auc(u, u) == pytest.approx(0.5)
-    assert math.isnan(anogan.auc(u, u * math.nan))
+    assert labels.auc(u, u) == pytest.approx(0.5)
+    assert math.isnan(labels.auc(u, u * math.nan))
 
 
 def test_oddness_is_what_a_generator_cannot_make() -> None:
@@ -193,7 +194,7 @@ def test_oddness_is_what_a_generator_cannot_make() -> None:
     odd = anogan.oddness(g, Applied(lambda x: 0 * x), x, torch.randn(100, 1, dtype=torch.float64), 150)
     torch.testing.assert_close(odd, 0.9 * u.abs(), atol=0.02, rtol=0)
     shifted = anogan.oddness(g, Applied(lambda x: 0 * x), x + torch.tensor([3.0, 2.0]), x[:, :1], 150)
-    assert anogan.auc(odd, shifted) == pytest.approx(0.855072, abs=5e-3)
+    assert labels.auc(odd, shifted) == pytest.approx(0.855072, abs=5e-3)
 
 
 def test_anogan_never_sees_the_class_that_it_is_to_find() -> None:

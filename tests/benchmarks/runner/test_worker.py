@@ -293,6 +293,7 @@ def test_a_recipes_average_is_evaluated_beside_the_last_iterate(task, name, half
         distance = float(torch.cat(at).norm())
         assert of_metric(found, "distance", iterate)[-1] == pytest.approx(distance, rel=1e-6)
     assert status["value"] == status["final"]["distance"] != status["ema"]["distance"]
+    assert len(of_metric(found, "distance", "ema")) == 1 < len(of_metric(found, "distance"))
 
 
 @pytest.mark.parametrize("name", ["tiny-averaged", "tiny-remembering"])
