@@ -42,8 +42,9 @@ class InfoGAN(ImageGAN):
         partial(MLPCritic, outputs=1 + CODES),
     )
     presets = presets(1200)
-    # A critic that is slower than the generator, as in the source: its rates are 1e-3 and 2e-4.
-    recipe: ClassVar[Recipe] = Recipe((mm.adam(1e-3, betas=(0.5, 0.999)), mm.adam(3e-4, betas=(0.5, 0.999))), ema=50)
+    # The source's rates are 1e-3 and 2e-4. Here a slower critic lets codes name the class for .8 of the samples, but of
+    # each class there is then one image: recall falls below .05.
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)), ema=50)
     targets: ClassVar[Mapping[str, float]] = {"code_accuracy": 0.75, "mi": 2.0}
 
     def game(self) -> mm.Game:
