@@ -269,7 +269,7 @@ def overview(summary: pd.DataFrame) -> Figure:
     panel.set_xticks(panel.get_xticks(), labels, rotation=30, ha="right", rotation_mode="anchor")
     panel.tick_params(axis="y", rotation=0)
     seeds = "–".join(map(str, sorted({summary.seeds.min(), summary.seeds.max()})))
-    what = "those that diverged, ✗, or are flagged, ◐, count as the worst, those that failed or have not ended, !, not"
+    what = "✗ diverged and ◐ flagged count as the worst, ! failed or not ended not at all"
     headed(figure, f"headline metric, median over {seeds} seeds; {what}")
     return figure
 
