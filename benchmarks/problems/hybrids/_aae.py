@@ -29,6 +29,8 @@ class Coded(ImageGAN):
     styles from N(0, I).
     """
 
+    leading: ClassVar[tuple[Metric, ...]] = ()
+    """What leads, where it is not how good samples are."""
     presets = presets(1500, latent=(2, 8, 8, 8))
     recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)))
 
@@ -61,7 +63,7 @@ class Coded(ImageGAN):
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        return self.aimed(*self.scored("kid"), *self.coding)
+        return self.aimed(*self.leading, *self.scored("" if self.leading else "kid"), *self.coding)
 
     @property
     def coding(self) -> Sequence[Metric]:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -35,6 +35,7 @@ class PlaneAAE(Sorted):
     """
 
     name = "aae-2d"
+    leading = (Metric("probe", "higher", range=(0, 1), headline=True),)
     presets = presets(1500, latent=(2, 2, 2, 2))
 
     def decoder(self, inputs: int) -> nn.Module:
@@ -43,11 +44,6 @@ class PlaneAAE(Sorted):
 
     def game(self) -> mm.Game:
         return mm.Game(encoder_loss, decoder_loss, style_loss, class_loss)
-
-    @property
-    def metrics(self) -> Sequence[Metric]:
-        leading = Metric("probe", "higher", range=(0, 1), headline=True)
-        return self.aimed(leading, *self.scored(), *self.coding)
 
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 
@@ -23,11 +23,7 @@ class ClusteringAAE(Sorted):
     """
 
     name = "aae-clustering"
-
-    @property
-    def metrics(self) -> Sequence[Metric]:
-        leading = Metric("code_accuracy", "higher", range=(0, 1), headline=True)
-        return self.aimed(leading, *self.scored(), *self.coding)
+    leading = (Metric("code_accuracy", "higher", range=(0, 1), headline=True),)
 
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:

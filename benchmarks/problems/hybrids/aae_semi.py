@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from operator import itemgetter
 
@@ -33,6 +33,7 @@ class SemiSupervisedAAE(Sorted):
     """
 
     name = "aae-semi"
+    leading = (Metric("accuracy", "higher", range=(0, 1), headline=True),)
     asked = True
     datasets = ("digits", "mnist", "fashion-mnist")
 
@@ -49,11 +50,6 @@ class SemiSupervisedAAE(Sorted):
         x, y = self.known
         index = torch.randint(len(y), (size,), generator=stream, device=self.device)
         return {"known": x[index], "classes": y[index]}
-
-    @property
-    def metrics(self) -> Sequence[Metric]:
-        leading = Metric("accuracy", "higher", range=(0, 1), headline=True)
-        return self.aimed(leading, *self.scored(), *self.coding)
 
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:
