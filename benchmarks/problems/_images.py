@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import one_hot, pad
 
 from benchmarks import data as sets
 from benchmarks.networks import Copier, MLPCritic, NormedGenerator, seeded
@@ -181,7 +181,11 @@ class ImageGAN(ImageProblem):
     def drawn(self, generate: Generate, seed: int) -> dict[str, np.ndarray | Picture]:
         """Pictures of what a generator makes of a fixed noise."""
         samples = generate(self.noise(self.generator(seed, PICTURES), 64))
-        return {"samples": grid(samples), "interpolations": self.interpolated(generate, seed)}
+        shown = {"samples": grid(samples), "interpolations": self.interpolated(generate, seed)}
+        if self.images.classes > 1:
+            scored = generate(self.noise(self.generator(seed, EVALUATION), self.samples))
+            shown["histogram"] = histogram(self.classifier.read(scored)[1])
+        return shown
 
     def interpolated(self, generate: Generate, seed: int) -> Picture:
         """From one normal noise to another, a row each; what is asked for behind the noise stays as at the start."""
@@ -198,7 +202,9 @@ class ImageGAN(ImageProblem):
         return generate(torch.cat((noise, self.noise(stream, COMPANY))))[: len(noise)]
 
     def truths(self) -> Pictures:
-        return {"samples": grid(self.images.batch(self.generator(0, PICTURES), 64)[0])}
+        shown = {"samples": grid(self.images.batch(self.generator(0, PICTURES), 64)[0])}
+        known = one_hot(self.images.train_labels, self.images.classes)
+        return {**shown, "histogram": histogram(known)} if self.images.classes > 1 else shown
 
     def perfect(self, seed: int) -> tuple[Any, ...]:
         """A generator that hands out training images."""
@@ -224,6 +230,26 @@ def compared(images: Mapping[str, Tensor], about: str = "", columns: int = 8) ->
     blocks = list(zip(*(each.split(columns) for each in images.values()), strict=True))
     rows = torch.cat([row for block in blocks for row in block])
     return Picture(grid(rows, columns), len(blocks) * tuple(images), about=about)
+
+
+def histogram(probabilities: Tensor) -> Picture:
+    """How many samples are taken for each class, of (n, classes), a bar each; at half the height there are 1/classes.
+
+    Twice as many and more fill it. Samples that are not finite are of no class.
+
+    >>> histogram(torch.eye(4)[[0, 0, 1]]).array[:, 4::8].mean(0)
+    array([255.,  170.,   0.,   0.])
+    """
+    classes, high, wide = probabilities.shape[1], 48, 8
+    finite = probabilities[probabilities.isfinite().all(1)]
+    counts = torch.bincount(finite.argmax(1), minlength=classes).double().cpu() / len(probabilities)
+    level = torch.arange(high, 0, -1, dtype=torch.float64)[:, None] / high
+    bars = (level <= counts * classes / 2).repeat_interleave(wide, dim=1)
+    bars[:, ::wide] = False  # between the bars
+    array = bars.numpy().astype(np.uint8) * 255
+    return Picture(
+        array, columns=tuple(map(str, range(classes))), about="samples by class, half the height an equal share"
+    )
 
 
 def grid(images: Tensor, columns: int = 8) -> np.ndarray:

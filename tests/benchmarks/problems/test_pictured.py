@@ -159,3 +159,16 @@ def test_what_comes_back_was_translated_twice() -> None:
         there, back = (shown[name] / 127.5 - 1 for name in (given, f"back to {given}"))
         inside = np.abs(shown[given].astype(int) - 128) > 20  # the lines between images are grey
         assert np.abs(back - there / 8)[inside].max() < 0.02
+
+
+def test_a_histogram_shows_the_share_of_every_class() -> None:
+    """Bars as high as the counts, at half the height where there are as many as of any other class."""
+    problem = made("nsgan", "cpu")
+    shown = problem.drawn(problem.perfect(0)[0], 0)["histogram"]
+    constant = Applied(lambda noise: problem.images.test[:1].expand(len(noise), -1, -1, -1))
+    one = problem.drawn(constant, 0)["histogram"]
+    heights, alone = (np.asarray(each.array).mean(0).reshape(10, -1)[:, 4] / 255 for each in (shown, one))
+    assert np.abs(heights - 0.5).max() < 0.2 and heights.std() > 0
+    assert sorted(alone) == [0] * 9 + [1] and alone.argmax() == int(problem.images.test_labels[0])
+    broken = problem.drawn(Applied(lambda noise: torch.full((len(noise), 1, 8, 8), math.nan)), 0)["histogram"]
+    assert not broken.array.any() and broken.columns == tuple("0123456789")
