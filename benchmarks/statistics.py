@@ -1,4 +1,7 @@
-"""What is said of several seeds together."""
+"""What is said of several seeds together, while they are played and after.
+
+How optimizers compare is told in `benchmarks.reporting`, by `statistics` and `superiority`.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,16 @@ FEW = 6
 
 
 class Interval(NamedTuple):
-    """A median and an interval around it.
+    """An estimate and an interval around it.
 
     Args:
-        median: of the values.
+        value: the estimate, such as the median of the values.
         low: where the interval begins.
         high: where it ends.
         kind: what interval it is: `95 %`, `min to max`, or `none`.
     """
 
-    median: float
+    value: float
     low: float
     high: float
     kind: str
@@ -31,7 +34,7 @@ def interval(values: Iterable[float]) -> Interval:
     """The median and an exact interval for it from order statistics, whatever the distribution; nan is left out.
 
     >>> interval([1.0, 3.0, 2.0])
-    Interval(median=2.0, low=1.0, high=3.0, kind='min to max')
+    Interval(value=2.0, low=1.0, high=3.0, kind='min to max')
     """
     known = np.sort([value for value in values if not np.isnan(value)])
     if not len(known):

@@ -144,7 +144,7 @@ def told(values: Sequence[float]) -> str:
     if not values:
         return "–"
     found = interval(values)
-    return f"{found.median:.3g}" + (f" [{found.low:.3g}, {found.high:.3g}]" if len(values) > 1 else "")
+    return f"{found.value:.3g}" + (f" [{found.low:.3g}, {found.high:.3g}]" if len(values) > 1 else "")
 
 
 def clock(seconds: float) -> str:
