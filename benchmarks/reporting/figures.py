@@ -128,7 +128,7 @@ def curves(rows: pd.DataFrame, runs: pd.DataFrame, floors: pd.DataFrame, metrics
             xlabel=AXES[axis], ylabel=f"{metric['name']} [{metric['unit']}]" if metric["unit"] else metric["name"]
         )
         panel.xaxis.set_major_locator(MaxNLocator(TICKS, integer=axis != "seconds"))
-    _legend_below(figure, panels)
+    legend_below(figure, panels)
     what = "median over seeds while half of them are left, band between the quartiles, ✗ diverged"
     headed(figure, f"{rows.title.iloc[0]}: {what}")
     return figure
@@ -203,7 +203,7 @@ def fitted(text: str, inches: float, letters: int = 15) -> str:
     return "\n".join(wrap(text, max(12, int(letters * inches))))
 
 
-def _legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
+def legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
     """One legend for all panels, in as many columns as fit; the figure grows by its height."""
     found = {
         label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
@@ -240,7 +240,7 @@ def tradeoff(runs: pd.DataFrame) -> Figure:
         _scale(panel, "x", kept[measure])
     first = runs.iloc[0]
     panels[0].set_ylabel(f"{first.headline} ({first.better} is better)")
-    _legend_below(figure, panels)
+    legend_below(figure, panels)
     what = "final quality against stability; small dots are seeds that ended, large ones their medians"
     headed(figure, f"{first.title}: {what}")
     return figure

@@ -1,4 +1,4 @@
-"""The tables and figures of a suite's folder. Needs no torch."""
+"""The tables, figures and page of a suite's folder. Needs no torch."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks import record
 from benchmarks.command import AXES
 from benchmarks.record import UsageError
-from benchmarks.reporting import figures, grids, tables
+from benchmarks.reporting import figures, grids, page, profiles, tables
+from benchmarks.reporting.comparisons import Compared, compare
 from benchmarks.reporting.moving import animation
 from benchmarks.reporting.tables import Tables
 
 
 def write(home: Path, axis: str = AXES[0]) -> list[Path]:
-    """Write the tables and figures of a suite's folder; returns their paths.
+    """Write the tables, figures and page of a suite's folder; returns their paths.
 
     Args:
         home: results/<suite>.
@@ -37,12 +39,16 @@ def write(home: Path, axis: str = AXES[0]) -> list[Path]:
         found = tables.load(home)
         for note in found.notes:
             print(f"note: {note}", file=sys.stderr)
-        paths = tables.write(home, found)
-        for name, figure in drawn(found, axis):
-            paths += figures.save(figure, home / "figures" / re.sub(r"[^\w.+-]+", "-", name))
+        paths, told, summary = tables.write(home, found), compare(found), tables.summary(found.runs)
+        shown = {}
+        for name, figure in drawn(found, told, axis):
+            shown[name] = figures.save(figure, home / "figures" / re.sub(r"[^\w.+-]+", "-", name))
+            paths += shown[name]
         for name, data in moving(found):
             paths.append(home / "figures" / re.sub(r"[^\w.+-]+", "-", f"{name}.gif"))
             record.write_atomic(paths[-1], data)
+        paths.append(home / page.FILE)
+        record.write_atomic(paths[-1], page.render(home.resolve().name, found, told, summary, shown).encode())
     return paths
 
 
@@ -64,9 +70,11 @@ def alone(home: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def drawn(found: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
+def drawn(found: Tables, told: Compared, axis: str) -> Iterator[tuple[str, Figure]]:
     """Every figure that the tables have something to show in, with its name."""
     yield "overview", figures.overview(tables.summary(found.runs))
+    if told.costs.size and np.isfinite(told.costs.to_numpy(float)).any():
+        yield "profile", profiles.profile(told.costs)
     for title, runs in found.runs.groupby("title"):
         rows, pictures = (frame[frame.title == title] for frame in (found.curves, found.pictures))
         floors = found.floors[found.floors.title == title]
@@ -80,10 +88,25 @@ def drawn(found: Tables, axis: str) -> Iterator[tuple[str, Figure]]:
             yield f"{title}-tradeoff", figures.tradeoff(runs)
         if {"x", "y"} <= set(rows.metric):
             yield f"{title}-phase", figures.phase(rows, runs)
+        yield from _got(str(title), runs, told)
         truths = truths_of(found, title)
         for name, group in pictures.groupby("name"):
             yield f"{title}-{name}-training", grids.training_grid(group, runs, truths)
             yield f"{title}-{name}-seeds", grids.seed_grid(group, runs, truths)
+
+
+def _got(title: str, runs: pd.DataFrame, told: Compared) -> Iterator[tuple[str, Figure]]:
+    """What it takes to reach a problem's target, and what several settings come to."""
+    spent = told.spent[told.spent.title == title]
+    if np.isfinite(spent.cost).any():
+        aim = told.aims[title][0]
+        head = f"{runs.headline.iloc[0]} {'≥' if runs.better.iloc[0] == 'higher' else '≤'} "
+        yield (
+            f"{title}-reached",
+            profiles.reached(spent, head + f"{aim if runs.better.iloc[0] == 'higher' else -aim:.3g}"),
+        )
+    if title in told.scores and (tried := profiles.tried(told.scores, title)):
+        yield f"{title}-best-of", profiles.best_of(tried, runs)
 
 
 def moving(found: Tables) -> Iterator[tuple[str, bytes]]:

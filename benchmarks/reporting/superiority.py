@@ -79,7 +79,7 @@ def wilson(share: float, trials: float) -> tuple[float, float]:
     shrunk = 1 + z**2 / trials
     middle = (share + z**2 / (2 * trials)) / shrunk
     half = z / shrunk * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return min(max(0.0, middle - half), share), max(min(1.0, middle + half), share)  # rounded, they may pass it by
 
 
 def _tested(pairs: Sequence[tuple[np.ndarray, np.ndarray]], value: float) -> float:

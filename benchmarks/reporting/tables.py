@@ -261,6 +261,11 @@ def is_flagged(runs: pd.DataFrame) -> pd.Series:
     return runs["flags"].fillna("").ne("") if "flags" in runs else pd.Series(False, index=runs.index)
 
 
+def held(runs: pd.DataFrame) -> int:
+    """How many of the runs ended, neither diverged nor flagged."""
+    return int((runs.status.isin(record.PLAYED - {"diverged"}) & ~is_flagged(runs)).sum())
+
+
 def counted(runs: pd.DataFrame) -> dict[str, int]:
     """How many of the runs have each flag."""
     if not is_flagged(runs).any():

@@ -1,0 +1,281 @@
+"""Tables of how optimizers compare, from the runs and curves of a suite. Needs no torch.
+
+Everywhere here a score is the headline at the last iterate with its sign turned so that larger is better; a run that
+diverged or is flagged has -inf, and one that failed (timeout, error) or was not played has none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import record
+from benchmarks.reporting import statistics, superiority, tables
+from benchmarks.reporting.statistics import LEAST
+
+BASELINES = ("alternating", "simultaneous")
+"""What all others are compared with: the first of these that was played, else the first optimizer there is."""
+Scores: TypeAlias = Mapping[str, Mapping[str, np.ndarray]]
+"""Scores of the seeds by problem and label."""
+
+
+def signed(values: pd.Series, better: str) -> pd.Series:
+    """Values turned so that larger is better."""
+    return values if better == "higher" else -values
+
+
+def scores(runs: pd.DataFrame) -> Scores:
+    """The scores of every problem and label that has any."""
+    kept = runs[runs.status.isin(record.PLAYED)]
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for (title, label), group in kept.groupby(["title", "label"], sort=False):
+        known = signed(tables.headline(group), str(group.better.iloc[0])).dropna().to_numpy(float)
+        if len(known):
+            found.setdefault(str(title), {})[str(label)] = known
+    return found
+
+
+def baseline(labels: Iterable[str]) -> str:
+    """The label that all others are compared with."""
+    known = list(labels)
+    return next((name for name in BASELINES if name in known), known[0])
+
+
+class Versus(NamedTuple):
+    """How a label compares with the baseline, on one problem or on several together.
+
+    Args:
+        label: what is compared.
+        problems: on which.
+        seeds: of the one that has fewer.
+        better: P(it beats the baseline).
+        low: where the interval begins; nan below five seeds.
+        high: where it ends.
+        p: after Holm's correction for all rows of the table.
+        claim: 1 better, -1 worse, 0 no difference found.
+    """
+
+    label: str
+    problems: tuple[str, ...]
+    seeds: int
+    better: float
+    low: float
+    high: float
+    p: float
+    claim: int
+
+
+def versus(pairs: Sequence[tuple[str, Sequence[str], Sequence[np.ndarray], Sequence[np.ndarray]]]) -> list[Versus]:
+    """Compare in one family: label, problems, scores of it and of what it is compared with."""
+    found = [superiority.superiority(mine, other) for _, _, mine, other in pairs]
+    adjusted = superiority.holm([one.p for one in found])
+    out = []
+    for (label, problems, mine, other), one, p in zip(pairs, found, adjusted, strict=True):
+        seeds = min(min(len(x), len(y)) for x, y in zip(mine, other, strict=True))
+        told = superiority.claim(one.better, float(p))
+        out.append(Versus(label, tuple(problems), seeds, *one.better[:3], float(p), told))
+    return out
+
+
+def by_problem(found: Scores, base: str) -> list[Versus]:
+    """Every label against the baseline on every problem, corrected for all of these comparisons together."""
+    return versus(
+        [
+            (label, [title], [mine], [each[base]])
+            for title, each in found.items()
+            if base in each
+            for label, mine in each.items()
+            if label != base
+        ]
+    )
+
+
+def overall(found: Scores, base: str) -> list[Versus]:
+    """Every label against the baseline over all problems that both have been played on."""
+    labels = dict.fromkeys(label for each in found.values() for label in each if label != base)
+    shared = {label: [title for title, each in found.items() if {label, base} <= each.keys()] for label in labels}
+    return versus(
+        [
+            (label, titles, [found[title][label] for title in titles], [found[title][base] for title in titles])
+            for label, titles in shared.items()
+            if titles
+        ]
+    )
+
+
+class Aggregates(NamedTuple):
+    """Normalised scores over the problems that all of some labels were played on.
+
+    Args:
+        table: one row a label: IQM, its intervals for these problems and for others, how often it leads.
+        problems: that take part.
+        left_out: that do not, with the reason.
+    """
+
+    table: pd.DataFrame
+    problems: tuple[str, ...]
+    left_out: dict[str, str]
+
+
+def starts(curves: pd.DataFrame, runs: pd.DataFrame) -> dict[str, float]:
+    """The median headline of each problem's players before the first step, where it was evaluated."""
+    first = curves[(curves.step == 0) & (curves.iterate != "ema") & np.isfinite(curves.value)]
+    heads = runs.groupby("title", sort=False).headline.first()
+    out = {}
+    for title, group in first.groupby("title", observed=True):
+        values = group.value[group.metric.astype(str) == heads.get(title)]
+        if len(values):
+            out[str(title)] = float(values.median())
+    return out
+
+
+def aggregates(found: Scores, runs: pd.DataFrame, begin: Mapping[str, float]) -> Aggregates:
+    """IQM of normalised scores: 0 is no better than before training, or lost, 1 the median of the best label.
+
+    Logarithms are taken where lower is better and all values are positive. Problems that not all of the common labels
+    were played on, or on which nothing was learnt, are left out.
+
+    Args:
+        found: the scores.
+        runs: all runs, for which way is better.
+        begin: of `starts`.
+    """
+    labels, left_out = common(found), dict[str, str]()
+    better = runs.groupby("title").better.first()
+    kept: dict[str, np.ndarray] = {}
+    for title, each in found.items():
+        if not set(labels) <= each.keys():
+            left_out[title] = "not played by all"
+        elif title not in begin:
+            left_out[title] = "not evaluated before training"
+        else:
+            values = normal([each[label] for label in labels], begin[title], str(better[title]))
+            if values is None:
+                left_out[title] = "no optimizer got better than before training"
+            else:
+                kept[title] = values
+    return Aggregates(_ranked(labels, list(kept.values())), tuple(kept), left_out)
+
+
+def common(found: Scores) -> list[str]:
+    """The labels that were played on as many problems as any."""
+    counts = pd.Series([label for each in found.values() for label in each], dtype=object).value_counts(sort=False)
+    return [str(label) for label in counts[counts == counts.max()].index]
+
+
+def normal(values: Sequence[np.ndarray], begin: float, better: str) -> np.ndarray | None:
+    """Normalised scores of all labels on one problem, (labels, seeds): of as many seeds as all have."""
+    seeds = min(map(len, values))
+    held, base = np.stack([one[:seeds] for one in values]), begin if better == "higher" else -begin
+    finite = np.append(held[np.isfinite(held)], base)
+    if better != "higher" and (finite < 0).all():
+        with np.errstate(divide="ignore"):
+            held, base = -np.log(-held), -math.log(-base)
+    best = float(np.median(held, axis=1).max())
+    return statistics.normalised(held, base, best) if math.isfinite(best) and best > base else None
+
+
+def _ranked(labels: Sequence[str], values: Sequence[np.ndarray]) -> pd.DataFrame:
+    """One row a label, best first; without rows where no problem is left."""
+    columns = ["label", "iqm", "low", "high", "low_others", "high_others", "first", "seeds"]
+    if not values:
+        return pd.DataFrame(columns=columns)
+    these, others = (statistics.aggregate(values, problems) for problems in (False, True))
+    leads = statistics.rank_stability(statistics.resampled(values))[:, 0]
+    seeds = min(one.shape[1] for one in values)
+    told = leads if seeds >= LEAST else np.full(len(labels), np.nan)
+    rows = [
+        (label, *one[:3], *other[1:3], lead, seeds)
+        for label, one, other, lead in zip(labels, these, others, told, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=columns).sort_values("iqm", ascending=False, kind="stable", ignore_index=True)
+
+
+def targets(found: Scores, metrics: pd.DataFrame, runs: pd.DataFrame) -> dict[str, tuple[float, str]]:
+    """What a headline is to reach on each problem, as a score, and where that comes from.
+
+    The problem's own target, or else the median of the best label: of an even number of seeds the worse of the two in
+    the middle, so that half of its seeds reach it.
+    """
+    better = runs.groupby("title").better.first()
+    heads = metrics[metrics.headline.astype(bool)].set_index("title")
+    aims = pd.to_numeric(heads.target, errors="coerce") if "target" in heads else pd.Series(dtype=float)
+    out = {}
+    for title, each in found.items():
+        own = float(aims.get(title, np.nan))
+        if not math.isnan(own):
+            out[title] = (own if better[title] == "higher" else -own, "the problem's target")
+            continue
+        middles = {label: float(np.sort(one)[(len(one) - 1) // 2]) for label, one in each.items()}
+        best = max(middles, key=lambda label: middles[label])
+        if math.isfinite(middles[best]):
+            out[title] = (middles[best], f"the median of {best}")
+    return out
+
+
+def times(curves: pd.DataFrame, runs: pd.DataFrame, aims: Mapping[str, tuple[float, str]]) -> pd.DataFrame:
+    """One row a run that was played on a problem with a target: the gradients to it, at least 1; inf where it missed.
+
+    Args:
+        curves: all of them.
+        runs: of which those that diverged or are flagged miss, whatever they reached on the way.
+        aims: of `targets`.
+    """
+    kept = runs[runs.status.isin(record.PLAYED) & runs.title.isin(list(aims))]
+    lost = set(kept.run_id[kept.status.eq("diverged") | tables.is_flagged(kept)])
+    heads = kept.set_index("run_id").headline
+    rows = curves[(curves.iterate != "ema") & curves.run_id.isin(set(heads.index) - lost)]
+    rows = rows[rows.metric.astype(str).to_numpy() == heads.reindex(rows.run_id.astype(str)).to_numpy()]
+    grouped = {str(run): one for run, one in rows.groupby("run_id", observed=True)}
+    spent = []
+    for run in kept.itertuples():
+        one, cost = grouped.get(str(run.run_id)), math.inf
+        if one is not None:
+            values = signed(one.value, str(run.better))
+            cost = max(1.0, statistics.time_to_target(one.units.to_numpy(), values, aims[str(run.title)][0]))
+        spent.append(cost)
+    return kept[["run_id", "title", "label", "seed"]].assign(cost=np.asarray(spent, dtype=float))
+
+
+def medians(spent: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Median cost to target, a row a label and a column a problem that all of them were played on."""
+    wide = spent.groupby(["label", "title"]).cost.agg(statistics.median_time).unstack("title")
+    return wide.reindex(list(labels)).dropna(axis=1)
+
+
+class Compared(NamedTuple):
+    """All that is said of a suite's optimizers together.
+
+    Args:
+        scores: by problem and label.
+        base: the label that all others are compared with.
+        by_problem: every label against it on every problem.
+        overall: and over all problems.
+        aggregates: normalised scores.
+        aims: what the headline is to reach on each problem, as a score, and where that comes from.
+        spent: the cost to it, a row a run.
+        costs: its medians, a row a label and a column a problem.
+    """
+
+    scores: Scores
+    base: str
+    by_problem: list[Versus]
+    overall: list[Versus]
+    aggregates: Aggregates
+    aims: dict[str, tuple[float, str]]
+    spent: pd.DataFrame
+    costs: pd.DataFrame
+
+
+def compare(found: tables.Tables) -> Compared:
+    """Compare the optimizers of a suite."""
+    runs, known = found.runs, scores(found.runs)
+    base, aims = baseline(runs.label), targets(known, found.metrics, runs)
+    spent = times(found.curves, runs, aims)
+    together = aggregates(known, runs, starts(found.curves, runs))
+    costs = medians(spent, common(known))
+    return Compared(known, base, by_problem(known, base), overall(known, base), together, aims, spent, costs)
