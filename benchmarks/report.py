@@ -1,4 +1,4 @@
-"""Tables and figures of a results folder: `python -m benchmarks.report results/gans`. Needs no torch."""
+"""Tables, figures and a page of a results folder: `python -m benchmarks.report results/gans`. Needs no torch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from benchmarks.record import UsageError
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     settle()
-    parser = Parser("benchmarks.report", description="Tables and figures of results, once more.")
+    parser = Parser("benchmarks.report", description="Tables, figures and a page of results, once more.")
     parser.add_argument("folder", type=filled, nargs="+", help="results/<suite>")
     parser.add_argument("--axis", action=Once, choices=AXES, default=AXES[0], help="x-axis of curves")
     parser.add_argument("--tensorboard", action=Once, type=filled, metavar="DIR", help="write TensorBoard events too")
+    parser.add_argument("--paper", action="store_true", help="write PDF figures and a LaTeX table too")
     options = parser.read(arguments)
     logs = options["tensorboard"]
     try:
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from benchmarks.reporting import suite, tensorboard  # only now: they take seconds
 
         for folder in map(Path, options["folder"]):
-            for path in suite.write(folder, options["axis"]):
+            for path in suite.write(folder, options["axis"], options["paper"]):
                 say(path)
             if logs is not None:
                 tensorboard.write(folder, Path(logs) / folder.name)

@@ -18,18 +18,19 @@ from matplotlib.figure import Figure
 from benchmarks import record
 from benchmarks.command import AXES
 from benchmarks.record import UsageError
-from benchmarks.reporting import figures, grids, page, profiles, tables
+from benchmarks.reporting import figures, grids, page, paper, profiles, tables
 from benchmarks.reporting.comparisons import Compared, compare
 from benchmarks.reporting.moving import animation
 from benchmarks.reporting.tables import Tables
 
 
-def write(home: Path, axis: str = AXES[0]) -> list[Path]:
+def write(home: Path, axis: str = AXES[0], for_paper: bool = False) -> list[Path]:
     """Write the tables, figures and page of a suite's folder; returns their paths.
 
     Args:
         home: results/<suite>.
         axis: the x-axis of curves: gradients, seconds or steps.
+        for_paper: whether to write PDF figures and a LaTeX table too, into the folder paper.
 
     Raises:
         UsageError: there is no such folder, it holds no cells, or another version has written them.
@@ -44,11 +45,19 @@ def write(home: Path, axis: str = AXES[0]) -> list[Path]:
         for name, figure in drawn(found, told, axis):
             shown[name] = figures.save(figure, home / "figures" / re.sub(r"[^\w.+-]+", "-", name))
             paths += shown[name]
+            if for_paper:
+                paths.append(home / paper.FOLDER / f"{shown[name][0].stem}.pdf")
+                paper.save(figure, paths[-1])
         for name, data in moving(found):
             paths.append(home / "figures" / re.sub(r"[^\w.+-]+", "-", f"{name}.gif"))
             record.write_atomic(paths[-1], data)
-        paths.append(home / page.FILE)
-        record.write_atomic(paths[-1], page.render(home.resolve().name, found, told, summary, shown).encode())
+        name = home.resolve().name
+        texts = {home / page.FILE: page.render(name, found, told, summary, shown)}
+        if for_paper:
+            texts[home / paper.FOLDER / "table.tex"] = paper.table(name, told, summary)
+        for path, text in texts.items():
+            record.write_atomic(path, text.encode())
+        paths += texts
     return paths
 
 

@@ -16,7 +16,15 @@ METRICS = (
 
 
 def suite(
-    home, titles=("one", "two/d"), seeds=10, optimizers=OPTIMIZERS, evaluations=6, pictured=True, lost=(), more=0
+    home,
+    titles=("one", "two/d"),
+    seeds=10,
+    optimizers=OPTIMIZERS,
+    evaluations=6,
+    pictured=True,
+    lost=(),
+    more=0,
+    luck=100,
 ):
     """Write the cells of a suite; returns its folder.
 
@@ -29,10 +37,11 @@ def suite(
         pictured: whether samples were taken.
         lost: (title, optimizer, seed) of runs that diverge.
         more: metrics beside the two.
+        luck: of the values.
     """
     record.check_schema(home, create=True)
     metrics = (*METRICS, *(Metric(f"more_{k}") for k in range(more)))
-    chance = np.random.default_rng(100)
+    chance = np.random.default_rng(luck)
     for k, title in enumerate(titles):
         for label, shift in optimizers.items():
             for seed in range(seeds):
