@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -70,7 +71,7 @@ def table(suite: str, told: Compared, summary: pd.DataFrame) -> str:
         before = row["title"]
     frame = pd.DataFrame(rows, columns=HEADINGS)
     about = ABOUT.format(base=told.base, count=len(told.by_problem))
-    how = {"index": False, "escape": True, "longtable": True, "column_format": "llrrrll"}
+    how: Any = {"index": False, "escape": True, "longtable": True, "column_format": "llrrrll"}
     text = frame.to_latex(caption=_escaped(f"Suite {suite}. {about}"), label=f"tab:{_key(suite)}", **how)
     return _symbols(text)
 

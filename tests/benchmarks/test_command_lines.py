@@ -300,6 +300,7 @@ REPORTS = [
     (f"{HERE} --axis time", "argument --axis: invalid choice: 'time'"),
     (f"{HERE} --axis steps --axis steps", "is given twice"),
     (f"{HERE} --tensorboard {TINY}", "tiny.py is no folder"),
+    (f"{HERE} --paper=yes", "argument --paper: ignored explicit argument 'yes'"),
     (f"{HERE} --tensorbord logs", "'--tensorbord' is no option: did you mean --tensorboard?"),
 ]
 

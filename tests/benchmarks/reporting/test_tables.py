@@ -180,6 +180,9 @@ def test_a_report_of_many_rows_takes_little_memory(home):
 
 
 def test_tables_and_figures_need_no_torch():
-    code = "import sys, benchmarks.report, benchmarks.reporting.suite; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, benchmarks.report, benchmarks.compare, benchmarks.reporting.suite, benchmarks.reporting.changes; "
+        "sys.exit('torch' in sys.modules)"
+    )
     root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
