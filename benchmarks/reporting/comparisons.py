@@ -68,6 +68,11 @@ class Versus(NamedTuple):
     p: float
     claim: int
 
+    @property
+    def small(self) -> bool:
+        """Whether there is a difference, which is too small to be claimed."""
+        return not self.claim and self.p <= superiority.LEVEL and (self.low > 0.5 or self.high < 0.5)
+
 
 def versus(pairs: Sequence[tuple[str, Sequence[str], Sequence[np.ndarray], Sequence[np.ndarray]]]) -> list[Versus]:
     """Compare in one family: label, problems, scores of it and of what it is compared with."""
@@ -95,8 +100,8 @@ def by_problem(found: Scores, base: str) -> list[Versus]:
 
 
 def overall(found: Scores, base: str) -> list[Versus]:
-    """Every label against the baseline over all problems that both have been played on."""
-    labels = dict.fromkeys(label for each in found.values() for label in each if label != base)
+    """Every common label against the baseline over all problems that both have been played on."""
+    labels = [label for label in common(found) if label != base]
     shared = {label: [title for title, each in found.items() if {label, base} <= each.keys()] for label in labels}
     return versus(
         [
@@ -254,7 +259,7 @@ class Compared(NamedTuple):
         scores: by problem and label.
         base: the label that all others are compared with.
         by_problem: every label against it on every problem.
-        overall: and over all problems.
+        overall: every common one, over all problems.
         aggregates: normalised scores.
         aims: what the headline is to reach on each problem, as a score, and where that comes from.
         spent: the cost to it, a row a run.

@@ -99,10 +99,16 @@ def _section(title: str, link: str, found: tables.Tables, told: Compared, summar
         "id": link,
         "title": title,
         "about": about,
-        "references": first.references,
+        "references": _references(found, title, str(first.headline)),
         "sheet": sheets.problem(title, found, told, summary, f"{link}-optimizers"),
         "metrics": sheets.metrics(title, found, summary, f"{link}-metrics"),
     }
+
+
+def _references(found: tables.Tables, title: str, metric: str) -> str:
+    """What the headline is read against."""
+    mine = found.floors[(found.floors.title == title) & (found.floors.metric == metric)]
+    return "; ".join(f"{row.reference}: {number(float(str(row.value)))}" for row in mine.itertuples())
 
 
 def _unit(found: tables.Tables, title: str, metric: str) -> str:
@@ -135,9 +141,11 @@ def answers(found: tables.Tables, told: Compared) -> Iterator[str]:
             "and no optimizer is called better than another."
         )
         return
-    yield f"Over all problems, compared with {told.base}: {_claims(told.overall)}."
+    yield f"Over all problems, by the share of runs of {told.base} that its runs beat: {_claims(told.overall)}."
     problems = list(dict.fromkeys(one.problems[0] for one in sure))
-    differ = {title: [one for one in sure if one.problems == (title,) and one.claim] for title in problems}
+    differ = {
+        title: [one for one in sure if one.problems == (title,) and (one.claim or one.small)] for title in problems
+    }
     for title, found_there in differ.items():
         if found_there:
             yield f"On {title}, compared with {told.base}: {_claims(found_there)}."
@@ -147,11 +155,15 @@ def answers(found: tables.Tables, told: Compared) -> Iterator[str]:
 
 def _claims(found: Sequence[Versus]) -> str:
     """What is claimed, in words."""
+    if not found or max(one.seeds for one in found) < LEAST:
+        return f"{sheets.FEW} on one of them" if found else "nothing to compare"
     parts = []
     for claim in (1, -1):
         named = [f"{one.label} (wins {one.better:.0%})" for one in found if one.claim == claim]
         parts += [f"{', '.join(named)} {'is' if len(named) == 1 else 'are'} {sheets.SAID[claim]}"] if named else []
-    return "; ".join(parts) or "no difference found"
+    if small := [one.label for one in found if one.small]:
+        parts.append(f"{sheets.SMALL}: {', '.join(small)}")
+    return "; ".join(parts) or sheets.SAID[0]
 
 
 def _aggregated(told: Compared) -> str:

@@ -73,7 +73,7 @@ def table(suite: str, told: Compared, summary: pd.DataFrame) -> str:
     about = ABOUT.format(base=told.base, count=len(told.by_problem))
     how: Any = {"index": False, "escape": True, "longtable": True, "column_format": "llrrrll"}
     text = frame.to_latex(caption=_escaped(f"Suite {suite}. {about}"), label=f"tab:{_key(suite)}", **how)
-    return _symbols(text)
+    return _symbols(re.sub(r"\\caption\[\]\{.*\}", r"\\caption[]{(continued)}", text))
 
 
 def _key(name: str) -> str:

@@ -17,6 +17,7 @@ from benchmarks.reporting.words import number, ranged, words
 
 MARKS = {1: "better", -1: "worse", 0: ""}
 SAID = {1: "better", -1: "worse", 0: "no difference found"}
+SMALL = "a difference too small to claim"
 FEW = f"too few seeds (fewer than {LEAST})"
 
 
@@ -105,7 +106,8 @@ def verdict(one: Versus | None) -> Cell:
         return NONE
     if one.seeds < LEAST:
         return text(FEW)
-    return Cell(SAID[one.claim], SAID[one.claim], MARKS[one.claim])
+    said = SMALL if one.small else SAID[one.claim]
+    return Cell(said, said, MARKS[one.claim])
 
 
 def chance(one: Versus | None, base: bool) -> tuple[Cell, Cell, Cell]:
@@ -181,6 +183,7 @@ def conclusion(title: str, told: Compared) -> Cell:
         for claim in (1, -1)
         if any(one.claim == claim for one in mine)
     ]
+    parts += [f"{SMALL}: {', '.join(one.label for one in mine if one.small)}"] if any(one.small for one in mine) else []
     said = "; ".join(parts) or SAID[0]
     claims = {one.claim for one in mine}
     return Cell(said, said, MARKS[1 if 1 in claims else min(claims)])

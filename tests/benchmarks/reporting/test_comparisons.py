@@ -61,6 +61,24 @@ def test_what_is_better_is_found_and_nothing_else(found):
     assert all(one.low <= one.better <= one.high for one in told.by_problem)
 
 
+def test_over_all_problems_stand_only_those_who_played_them_all(found):
+    each = {title: dict(known) for title, known in comparisons.scores(found.runs).items()}
+    del each["two/d"]["optimistic"]
+    told = comparisons.overall(each, "alternating")
+    assert [one.label for one in told] == ["simultaneous", "extragradient"]
+    assert {one.problems for one in told} == {("one", "three", "two/d")}
+
+
+def test_a_difference_that_is_sure_and_small_is_called_so():
+    chance = np.random.default_rng(0)
+    a, b = ([chance.normal(shift, size=10) for _ in range(12)] for shift in (0.75, 0.0))
+    (found,) = comparisons.versus([("a", [f"p{k}" for k in range(12)], a, b)])
+    assert 0.6 < found.better < 0.75 and found.low > 0.5 and found.p < 0.05
+    assert found.small and not found.claim and sheets.verdict(found).text == "a difference too small to claim"
+    assert not found._replace(p=0.06).small and not found._replace(low=0.49).small and not found._replace(claim=1).small
+    assert not found._replace(low=math.nan, high=math.nan).small
+
+
 def test_holm_counts_all_comparisons_of_a_table(found):
     each = comparisons.scores(found.runs)
     alone = comparisons.by_problem(

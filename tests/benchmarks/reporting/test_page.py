@@ -140,7 +140,7 @@ def test_where_there_is_no_difference_none_is_found(tmp_path):
     said = Page(rendered(tmp_path))
     lines = [one["text"] for one in said.all("li")]
     assert any("No difference found on 2 of 2 problems" in line for line in lines)
-    assert any("compared with alternating: no difference found" in line for line in lines)
+    assert any("Over all problems" in line and line.endswith(": no difference found.") for line in lines)
 
 
 @pytest.mark.parametrize("seeds", [1, LEAST - 1])
@@ -151,6 +151,22 @@ def test_few_seeds_conclude_nothing(tmp_path, seeds):
     assert not any(one.get("class", "").split()[-1:] in (["better"], ["worse"]) for one in cells)
     assert not any(re.search(r"\[[^a-z]", one["text"]) for one in cells), "an interval"
     assert any("from which nothing is concluded" in one["text"] for one in said.all("li"))
+
+
+def test_one_problem_of_few_seeds_forbids_a_word_on_all_of_them(tmp_path):
+    synthetic.suite(tmp_path, pictured=False)
+    for path in (tmp_path / "cells").glob("p1-*-s[6-9]/status.json"):
+        path.unlink()
+    for path in (tmp_path / "cells").glob("p1-*-s[0-1]/status.json"):
+        path.unlink()
+    lines = [one["text"] for one in Page(rendered(tmp_path)).all("li")]
+    assert any("Over all problems" in line and "too few seeds" in line for line in lines)
+    assert any(line.startswith("On one, ") and "optimistic" in line for line in lines)
+
+
+def test_an_optimizer_by_itself_has_nothing_to_compare(tmp_path):
+    synthetic.suite(tmp_path, ("one",), optimizers={"sga": 0.0}, pictured=False)
+    assert "nothing to compare" in Page(rendered(tmp_path)).all("table")[0]["text"]
 
 
 def test_a_suite_of_which_all_is_lost_has_a_page(tmp_path):
