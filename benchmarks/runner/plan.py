@@ -200,8 +200,13 @@ def own(kind: type[Problem]) -> list[Spec]:
     return [one for text in kind.optimizers or OPTIMIZERS for one in spec.parse(text)]
 
 
-def choose(found: Mapping[str, Found], patterns: Sequence[str]) -> dict[str, Found]:
+def choose(found: Mapping[str, Found], patterns: Sequence[str], what: str = "problem") -> dict[str, Found]:
     """The problems that match a name or pattern, in the patterns' order.
+
+    Args:
+        found: all there are.
+        patterns: names, or patterns of them.
+        what: they are called where a pattern matches none.
 
     Raises:
         UsageError: a pattern that matches none.
@@ -209,7 +214,7 @@ def choose(found: Mapping[str, Found], patterns: Sequence[str]) -> dict[str, Fou
     chosen: dict[str, Found] = {}
     for pattern in patterns:
         names = [name for name in found if fnmatchcase(name, pattern)]
-        for name in names or [spec.choose("problem", pattern, found)]:
+        for name in names or [spec.choose(what, pattern, found)]:
             chosen[name] = found[name]
     return chosen
 

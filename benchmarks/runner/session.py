@@ -52,8 +52,7 @@ def plan_all(options: Options) -> list[Session]:
     preset = options.preset if options.preset != "auto" else "gpu" if device.startswith("cuda") else "cpu"
     sizes = plan.Sizes(preset, data, options.steps, torch.device(device).type, options.threads)
     out = []
-    for suite in options.suite or (CUSTOM,):
-        chosen = _chosen(options, suite, found)
+    for suite, chosen in _chosen(options, found).items():
         cells = plan.cells(chosen.values(), specs, options.seeds, sizes)
         out.append(Session(options, suite, device, chosen, cells))
         record.check_schema(out[-1].home)
@@ -105,12 +104,19 @@ def _data(options: Options, found: dict[str, Found]) -> str | None:
     return spec.choose("data set", options.data, known | {"folder:PATH"})
 
 
-def _chosen(options: Options, suite: str, found: dict[str, Found]) -> dict[str, Found]:
-    if suite != CUSTOM:
-        members = plan.choose(found, SUITES[suite])
-        return plan.choose(members, options.problem) if options.problem else members
-    own = set(map(imports.located, options.imports))
-    return plan.choose(found, options.problem or [name for name, item in found.items() if item.source in own])
+def _chosen(options: Options, found: dict[str, Found]) -> dict[str, dict[str, Found]]:
+    """The problems asked for, by their suites; a suite that has none of them is left out."""
+    if not options.suite:
+        own = set(map(imports.located, options.imports))
+        names = [name for name, item in found.items() if item.source in own]
+        return {CUSTOM: plan.choose(found, options.problem or names)}
+    suites = {suite: plan.choose(found, SUITES[suite]) for suite in options.suite}
+    if not options.problem:
+        return suites
+    members = {name: item for suite in suites.values() for name, item in suite.items()}
+    asked = plan.choose(members, options.problem, f"problem of --suite {', '.join(suites)}")
+    kept = {suite: {name: asked[name] for name in asked if name in has} for suite, has in suites.items()}
+    return {suite: chosen for suite, chosen in kept.items() if chosen}
 
 
 def _device(name: str | None) -> str:
