@@ -42,6 +42,7 @@ class Options:
     force: str | None
     retry: str | None
     ritz: int
+    shard: tuple[int, int]
 
 
 def seeds(text: str) -> tuple[int, ...]:
@@ -65,6 +66,18 @@ def seeds(text: str) -> tuple[int, ...]:
             raise argparse.ArgumentTypeError(f"{short(text)} are more than {SEEDS} seeds: split them over commands")
         out |= dict.fromkeys(range(first, last + 1))
     return tuple(out)
+
+
+def shard(text: str) -> tuple[int, int]:
+    """A part of a plan, such as `2/8`: the second of eight.
+
+    >>> shard("2/8")
+    (2, 8)
+    """
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f"{short(text)} is no part of a plan: write 2/8 for the second of eight")
+    return int(match[1]), int(match[2])
 
 
 def whole(most: int) -> Callable[[str], int]:
@@ -117,6 +130,7 @@ def _parser() -> Parser:
     one("--steps", type=whole(10**9), metavar="N", help="budget: N gradients per player, in place of the preset's")
     one("--timeout", type=duration, default=math.inf, metavar="S", help="seconds for one cell")
     one("-j", "--jobs", type=whole(1000), metavar="N", help="cells at a time (CPU: as its cores allow, GPU: 1)")
+    one("--shard", type=shard, default=(1, 1), metavar="I/N", help="every N-th cell from the I-th on (1/1: all)")
     one("--threads", type=whole(1000), metavar="N", help="threads of one cell (1; with -j 1, OMP_NUM_THREADS)")
     one("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (cuda where there is one)")
     one("--data", metavar="NAME", help="data set for the problems that take one, or folder:PATH")

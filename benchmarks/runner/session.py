@@ -51,12 +51,14 @@ def plan_all(options: Options) -> list[Session]:
     data = _data(options, found)
     preset = options.preset if options.preset != "auto" else "gpu" if device.startswith("cuda") else "cpu"
     sizes = plan.Sizes(preset, data, options.steps, torch.device(device).type, options.threads)
-    out = []
-    for suite, chosen in _chosen(options, found).items():
-        cells = plan.cells(chosen.values(), specs, options.seeds, sizes)
-        out.append(Session(options, suite, device, chosen, cells))
-        record.check_schema(out[-1].home)
-    _check_plan(options, [cell for one in out for cell in one.cells], found)
+    suites = _chosen(options, found)
+    cells = {suite: plan.cells(chosen.values(), specs, options.seeds, sizes) for suite, chosen in suites.items()}
+    _check_plan(options, [cell for some in cells.values() for cell in some], found)
+    part, parts = options.shard
+    mine = {suite: own for suite, some in cells.items() if (own := some[part - 1 :: parts])}
+    out = [Session(options, suite, device, suites[suite], own) for suite, own in mine.items()]
+    for one in out:
+        record.check_schema(one.home)
     return out
 
 

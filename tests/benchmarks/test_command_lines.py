@@ -35,6 +35,7 @@ OPTIONS = [
     ("--Seeds 3", "no option"),
     ("--problems alone", "'--problems' is no option: did you mean --problem?"),
     ("alone", "'alone' is no option"),
+    *((f"{ALONE} --shard {part}", "write 2/8 for the second of eight") for part in ("0/2", "3/2", "2", "a/b")),
     (f"{ALONE} extra words", "'extra' is no option"),
     (f"{ALONE} -x", "'-x' is no option"),
     (f"{ALONE} --download=yes", "argument --download"),
