@@ -51,7 +51,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "gans-more": (
         *("sngan", "dcgan-r1", "nsgan-r1", "nsgan-r1r2", "nsgan-r1-approx", "lsgan-centred", "dragan"),
         *("roth", "ebgan", "fgan-*"),
-        *("began", "bayesian-gan", "sagan", "biggan", "r3gan"),
+        *("began", "bayesian-gan*", "sagan", "biggan", "r3gan"),
     ),
     "gans": ("gan", "nsgan", "dcgan", "lsgan", "wgan", "wgan-gp", "infogan", "cyclegan", "vae"),
 }
