@@ -43,6 +43,7 @@ class Options:
     retry: str | None
     ritz: int
     shard: tuple[int, int]
+    tuned: str | None = None
 
 
 def seeds(text: str) -> tuple[int, ...]:
@@ -104,14 +105,23 @@ def duration(text: str) -> float:
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
     """The options of a command line; exits with status 2 where they make no sense."""
-    values = _parser().read(arguments)
+    parser = Parser("benchmarks.run", description="Play game optimizers on benchmark problems.", allow_abbrev=False)
+    add(parser)
+    parser.add_argument(
+        "--tuned", action=Once, type=filled, metavar="FILE", help="play what benchmarks.tune chose, too"
+    )
+    return read(parser.read(arguments))
+
+
+def read(values: dict[str, Any]) -> Options:
+    """The options that a parser has read which `add` has told of them."""
     lists = {name: tuple(dict.fromkeys(value)) for name, value in values.items() if isinstance(value, list)}
     values |= {**lists, "results": Path(values["results"]), "threads": values["threads"] or _threads(values["jobs"])}
     return Options(**values)
 
 
-def _parser() -> Parser:
-    parser = Parser("benchmarks.run", description="Play game optimizers on benchmark problems.", allow_abbrev=False)
+def add(parser: Parser) -> None:
+    """Tell a parser of the options."""
 
     def one(*names: str, **how: Any) -> None:
         parser.add_argument(*names, action=Once, **{"type": filled, **how})
@@ -144,7 +154,6 @@ def _parser() -> Parser:
     one("--force", metavar="GLOB", help="play cells whose run id matches again from the start")
     one("--ritz", type=whole(1000), default=0, metavar="N", help="Ritz values of the game, N products an evaluation")
     one("--retry", choices=("failed",), help="play cells again that ended in error, oom or timeout")
-    return parser
 
 
 def _threads(jobs: int | None) -> int:
