@@ -58,11 +58,13 @@ def play(options: Options) -> int:
     from benchmarks.runner import session  # only now: it imports torch, while the server of the workers does
 
     sessions = session.plan_all(options)
+    if not sessions:
+        say("--shard {}/{}: the plan has fewer cells, nothing to do".format(*options.shard))
     if options.dry_run:
         for one in sessions:
             one.preview()
         return 0
-    return max([conclude(one, options) for one in sessions])
+    return max([conclude(one, options) for one in sessions], default=0)
 
 
 def conclude(session: Session, options: Options) -> int:

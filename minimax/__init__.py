@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from minimax import diagnostics, games, optimizers, penalties, projections, rules, schedules, testing, transforms
+from minimax.citing import citation
 from minimax.compiling import compiled
 from minimax.ensembles import Ensemble, ensemble
 from minimax.errors import GameError
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = ["Game", "zero_sum", "cooperative", "GameError"]
 __all__ += ["solve", "Solution", "iterate", "Iterate", "Limits", "Status", "ensemble", "Ensemble", "compiled"]
 __all__ += ["bind", "Trainer", "EMA"]
+__all__ += ["citation"]
 __all__ += ["GameOptimizer", "Ruled", "Wrapper", "Info", "Cost"]
 __all__ += ["diagnostics", "games", "optimizers", "penalties", "projections", "rules"]
 __all__ += ["schedules", "testing", "transforms"]

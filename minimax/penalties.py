@@ -57,23 +57,27 @@ def _functional_gradient(critic: Critic, x: Tensor) -> Tensor:
 
 
 def r1(critic: Critic, real: Tensor) -> Tensor:
-    """E|∇D(real)|²; R1 is γ/2 times this (Mescheder et al., 2018).
+    """E|∇D(real)|²; R1 is γ/2 times this.
 
     Example:
         >>> import torch
         >>> r1(lambda x: x @ torch.tensor([0.6, 0.8]), torch.randn(5, 2))
         tensor(1.)
+
+    Source: Mescheder, Geiger & Nowozin, Which Training Methods for GANs do actually Converge?, 2018.
     """
     return slopes(critic, real).mean()
 
 
 def r2(critic: Critic, fake: Tensor) -> Tensor:
-    """E|∇D(fake)|²; R2 is γ/2 times this (Mescheder et al., 2018). `fake` should not carry the generator's graph.
+    """E|∇D(fake)|²; R2 is γ/2 times this. `fake` should not carry the generator's graph.
 
     Example:
         >>> import torch
         >>> r2(lambda x: x @ torch.tensor([0.6, 0.8]), torch.randn(5, 2))
         tensor(1.)
+
+    Source: Mescheder, Geiger & Nowozin, Which Training Methods for GANs do actually Converge?, 2018.
     """
     return slopes(critic, fake).mean()
 
@@ -100,7 +104,7 @@ def between(real: Tensor, fake: Tensor, coefficient: Tensor) -> Tensor:
 
 
 def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, coefficient: Tensor) -> Tensor:
-    """E(|∇D(x̂)| - 1)² at x̂ between real and fake; WGAN-GP is λ times this (Gulrajani et al., 2017, λ = 10).
+    """E(|∇D(x̂)| - 1)² at x̂ between real and fake; WGAN-GP is λ times this (λ = 10).
 
     Args:
         critic: scores of samples.
@@ -115,6 +119,8 @@ def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, coefficient: Tensor) -> 
         >>> import torch
         >>> wgan_gp(lambda x: x @ torch.tensor([0.6, 0.8]), torch.ones(3, 2), torch.zeros(3, 2), torch.rand(3))
         tensor(0.)
+
+    Source: Gulrajani, Ahmed, Arjovsky, Dumoulin & Courville, Improved Training of Wasserstein GANs, 2017.
     """
     return _unit(slopes(critic, between(real, fake, coefficient)))
 
@@ -125,7 +131,7 @@ def _unit(squared: Tensor) -> Tensor:
 
 
 def zero_centered(critic: Critic, real: Tensor, fake: Tensor, coefficient: Tensor) -> Tensor:
-    """E|∇D(x̂)|² at x̂ between real and fake, the zero-centred interpolation penalty (Thanh-Tung et al., 2019).
+    """E|∇D(x̂)|² at x̂ between real and fake, the zero-centred interpolation penalty.
 
     Arguments and errors as for `wgan_gp`.
 
@@ -133,6 +139,9 @@ def zero_centered(critic: Critic, real: Tensor, fake: Tensor, coefficient: Tenso
         >>> import torch
         >>> zero_centered(lambda x: x @ torch.tensor([3.0, 4.0]), torch.ones(3, 2), torch.zeros(3, 2), torch.rand(3))
         tensor(25.)
+
+    Source: Thanh-Tung, Tran & Venkatesh, Improving Generalization and Stability of Generative Adversarial Networks,
+    2019.
     """
     return slopes(critic, between(real, fake, coefficient)).mean()
 

@@ -6,8 +6,10 @@ Whatever is drawn takes an explicit generator, so a draw is a function of `strea
 from benchmarks.data.densities import Grid as Grid
 from benchmarks.data.densities import Mixture as Mixture
 from benchmarks.data.densities import Ring as Ring
+from benchmarks.data.images import TUNING as TUNING
 from benchmarks.data.images import Images as Images
 from benchmarks.data.images import among as among
+from benchmarks.data.images import base as base
 from benchmarks.data.images import file as file
 from benchmarks.data.images import load as load
 from benchmarks.data.images import prepare as prepare

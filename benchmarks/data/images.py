@@ -20,6 +20,8 @@ from benchmarks.data.store import DataError
 from benchmarks.data.streams import Device
 
 IMAGES = ("digits", *decoding.MNIST_KINDS, "cifar10")
+TUNING = "-tuning"
+"""How the name of a set ends whose test images are some of the training images: choices must not see the others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,7 @@ def among(spec: str | None, known: Sequence[str], who: str) -> str:
     Raises:
         DataError: it is another one.
     """
-    if spec is not None and spec not in known:
+    if spec is not None and base(spec) not in known:
         raise DataError(f"--data {spec} does not fit {who}: choose {' or '.join(known)}, or leave it out.")
     return spec or known[0]
 
@@ -101,6 +103,7 @@ def prepare(spec: str, root: Path | str | None = None, download: bool = False) -
     Raises:
         DataError: the data are missing, in one sentence with the option that brings them.
     """
+    spec = base(spec)
     path = file(spec)
     if store.whole(path):
         return path
@@ -129,7 +132,25 @@ def load(spec: str, size: int | None = None, device: Device = "cpu") -> Images:
         top, classes = int(arrays["top"]), int(arrays["classes"])
     unit = {name: x.float().div_(top).mul_(2).sub_(1) for name, x in pixels.items()}
     images = {name: resize(x, size) if size else x for name, x in unit.items()}
-    return Images(path.stem, **images, **labels, classes=classes)
+    whole = Images(path.stem, **images, **labels, classes=classes)
+    return held_out(whole) if spec.endswith(TUNING) else whole
+
+
+def base(spec: str) -> str:
+    """The set that one for tuning is a part of; any other is its own.
+
+    >>> base("digits-tuning"), base("mnist")
+    ('digits', 'mnist')
+    """
+    return spec.removesuffix(TUNING)
+
+
+def held_out(images: Images) -> Images:
+    """The set for tuning: a quarter of the training images, at most as many as there were, are its test images."""
+    order = torch.randperm(len(images.train), generator=torch.Generator().manual_seed(0)).to(images.train.device)
+    test, train = order.tensor_split([min(len(images.test), len(order) // 4)])
+    x, labels = images.train, images.train_labels
+    return Images(images.name + TUNING, x[train], labels[train], x[test], labels[test], images.classes)
 
 
 def file(spec: str) -> Path:
@@ -138,6 +159,7 @@ def file(spec: str) -> Path:
     Raises:
         DataError: there is no such set, or no such folder.
     """
+    spec = base(spec)
     if spec.startswith("folder:"):
         return store.cache() / f"{folders.name(folders.located(spec))}.npz"
     if spec not in IMAGES and not spec.startswith(folders.PREFIX):

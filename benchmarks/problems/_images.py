@@ -57,7 +57,7 @@ class ImageProblem(Problem):
 
     def __init__(self, preset: str = "cpu", data: str | None = None, device: str | torch.device = "cpu") -> None:
         super().__init__(preset, data, device)
-        if self.data != self.datasets[0]:
+        if sets.base(str(self.data)) != self.datasets[0]:
             self.preset = self.presets.get(preset + LARGE, self.preset)
 
     @classmethod
@@ -181,7 +181,8 @@ class ImageGAN(ImageProblem):
     def drawn(self, generate: Generate, seed: int) -> dict[str, np.ndarray | Picture]:
         """Pictures of what a generator makes of a fixed noise."""
         samples = generate(self.noise(self.generator(seed, PICTURES), 64))
-        shown = {"samples": grid(samples), "interpolations": self.interpolated(generate, seed)}
+        shown: dict[str, np.ndarray | Picture] = {"samples": grid(samples)}
+        shown["interpolations"] = self.interpolated(generate, seed)
         if self.images.classes > 1:
             scored = generate(self.noise(self.generator(seed, EVALUATION), self.samples))
             shown["histogram"] = histogram(self.classifier.read(scored)[1])

@@ -47,6 +47,15 @@ def bins(train: Tensor, count: int = BINS) -> Tensor:
     return torch.from_numpy(centres).to(train)
 
 
+def filled(centres: Tensor, x: Tensor) -> Tensor:
+    """The share of rows in each cell, (count,): a row is in the cell of the nearest centre.
+
+    >>> filled(torch.tensor([[0.0], [10.0]]), torch.tensor([[1.0], [9.0], [2.0], [-5.0]]))
+    tensor([0.7500, 0.2500], dtype=torch.float64)
+    """
+    return torch.bincount(torch.cdist(x, centres).argmin(1), minlength=len(centres)).double() / len(x)
+
+
 def different_bins(centres: Tensor, x: Tensor, y: Tensor) -> float:
     """The share of cells that x and y fill differently, by a test of two proportions at 5 %; .05 for two alike.
 
@@ -56,7 +65,7 @@ def different_bins(centres: Tensor, x: Tensor, y: Tensor) -> float:
     """
     if not bool(y.isfinite().all()):
         return math.nan
-    p, q = (torch.bincount(torch.cdist(z, centres).argmin(1), minlength=len(centres)).double() / len(z) for z in (x, y))
+    p, q = filled(centres, x), filled(centres, y)
     pooled = (len(x) * p + len(y) * q) / (len(x) + len(y))
     deviation = (pooled * (1 - pooled) * (1 / len(x) + 1 / len(y))).sqrt()
     return float(((p - q).abs() > SIGNIFICANT * deviation).double().mean())

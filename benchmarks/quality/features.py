@@ -104,7 +104,7 @@ def prepare(spec: str) -> list[Path]:
     There are two, which differ in nothing but their seed: what one has by chance the other has not. A set without
     classes keeps random features, the advice of Naeem et al. 2020 for an unknown domain: `random64`.
     """
-    return [_prepared(spec, seed) for seed in SEEDS]
+    return [_prepared(data.base(spec), seed) for seed in SEEDS]
 
 
 def _prepared(spec: str, seed: int) -> Path:
@@ -129,12 +129,12 @@ def _prepared(spec: str, seed: int) -> Path:
 
 
 def load(spec: str, device: data.Device = "cpu", seed: int = 0) -> Features:
-    """Read the feature network of `spec` that was trained from a seed, 0 or 1.
+    """Read the feature network of `spec` that was trained from a seed, 0 or 1; a set for tuning has that of its whole.
 
     Raises:
         DataError: `prepare(spec)` has not run, or its file is damaged.
     """
-    content = _content(spec, seed)
+    content = _content(data.base(spec), seed)
     net = Classifier(*content["shape"])
     net.load_state_dict(content["state"])
     digest = _sha(*net.state_dict().values())

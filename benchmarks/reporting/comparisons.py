@@ -19,6 +19,8 @@ from benchmarks.reporting.statistics import LEAST
 
 BASELINES = ("alternating", "simultaneous")
 """What all others are compared with: the first of these that was played, else the first optimizer there is."""
+ROWS = ("tuned", "one-for-all")
+"""How the labels end that `benchmarks.tune` has chosen the settings of."""
 Scores: TypeAlias = Mapping[str, Mapping[str, np.ndarray]]
 """Scores of the seeds by problem and label."""
 
@@ -43,6 +45,29 @@ def baseline(labels: Iterable[str]) -> str:
     """The label that all others are compared with."""
     known = list(labels)
     return next((name for name in BASELINES if name in known), known[0])
+
+
+def against(label: str, base: str) -> str:
+    """What a label is compared with: the baseline, for a tuned row the baseline tuned in the same way.
+
+    >>> against("optimistic tuned", "alternating"), against("optimistic lr=1", "alternating")
+    ('alternating tuned', 'alternating')
+    """
+    row = label.rpartition(" ")[2]
+    return f"{base} {row}" if row in ROWS else base
+
+
+def tuning(labels: Iterable[str]) -> str:
+    """How the settings came about, in sentences."""
+    rows = [row for row in ROWS if any(label.rpartition(" ")[2] == row for label in labels)]
+    plain = "every optimizer plays at the settings of the problem's recipe, or at those in its name"
+    if not rows:
+        return f"Untuned: {plain}. This says how they do there, not how well they can do."
+    named = " and ".join(rows)
+    return (
+        f"Rows that end in {named} have been tuned alike for every optimizer, and are compared with the baseline tuned in "
+        f"the same way. In all others, which are untuned, {plain}."
+    )
 
 
 class Versus(NamedTuple):
@@ -90,24 +115,23 @@ def by_problem(found: Scores, base: str) -> list[Versus]:
     """Every label against the baseline on every problem, corrected for all of these comparisons together."""
     return versus(
         [
-            (label, [title], [mine], [each[base]])
+            (label, [title], [mine], [each[other]])
             for title, each in found.items()
-            if base in each
             for label, mine in each.items()
-            if label != base
+            if (other := against(label, base)) in each and label != other
         ]
     )
 
 
 def overall(found: Scores, base: str) -> list[Versus]:
     """Every common label against the baseline over all problems that both have been played on."""
-    labels = [label for label in common(found) if label != base]
-    shared = {label: [title for title, each in found.items() if {label, base} <= each.keys()] for label in labels}
+    pairs = [(label, against(label, base)) for label in common(found)]
+    shared = {pair: [title for title, each in found.items() if set(pair) <= each.keys()] for pair in pairs}
     return versus(
         [
-            (label, titles, [found[title][label] for title in titles], [found[title][base] for title in titles])
-            for label, titles in shared.items()
-            if titles
+            (label, titles, [found[title][label] for title in titles], [found[title][other] for title in titles])
+            for (label, other), titles in shared.items()
+            if titles and label != other
         ]
     )
 

@@ -199,8 +199,13 @@ def headed(figure: Figure, text: str) -> None:
 
 
 def fitted(text: str, inches: float, letters: int = 15) -> str:
-    """A text in lines that fit a width, at so many letters per inch."""
-    return "\n".join(wrap(text, max(12, int(letters * inches))))
+    """A text in lines that fit a width, at so many letters per inch; parameters come apart where one ends.
+
+    >>> print(fitted("alternating rule=adam;betas=(0.5,0.999)", 1.6))
+    alternating rule=adam;
+    betas=(0.5,0.999)
+    """
+    return "\n".join(wrap(text.replace(";", "; "), max(12, int(letters * inches))))
 
 
 def legend_below(figure: Figure, panels: Sequence[Axes]) -> None:

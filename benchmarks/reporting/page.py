@@ -10,7 +10,7 @@ import jinja2
 import pandas as pd
 
 from benchmarks.reporting import images, sheets, tables
-from benchmarks.reporting.comparisons import Compared, Versus
+from benchmarks.reporting.comparisons import Compared, Versus, tuning
 from benchmarks.reporting.statistics import LEAST
 from benchmarks.reporting.words import number, words
 
@@ -130,10 +130,7 @@ def _intro(found: tables.Tables) -> str:
 
 def answers(found: tables.Tables, told: Compared) -> Iterator[str]:
     """What a stranger should know after a minute, a sentence each."""
-    yield (
-        "Untuned: every optimizer plays at the settings of the problem's recipe, or at those in its name. This says "
-        "how they do there, not how well they can do."
-    )
+    yield tuning(found.runs.label)
     sure = [one for one in told.by_problem if one.seeds >= LEAST]
     if not sure:
         yield (

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks import record
-from benchmarks.reporting.comparisons import Compared
+from benchmarks.reporting.comparisons import Compared, tuning
 from benchmarks.reporting.figures import style
 from benchmarks.reporting.words import number, ranged, words
 
@@ -27,7 +27,7 @@ ABOUT = (
     "worst. Brackets hold 95 % intervals; round ones, of fewer than six seeds, the least and the greatest. P(beats "
     "baseline) is the probability that a run beats one of {base}; + and − mark what is better or worse: an interval "
     "beyond 1/2, P at least 3/4 (at most 1/4), and p at most .05 in an exact permutation test with Holm's correction "
-    "for {count} comparisons. Nothing was tuned."
+    "for {count} comparisons. {tuning}"
 )
 
 
@@ -70,7 +70,7 @@ def table(suite: str, told: Compared, summary: pd.DataFrame) -> str:
         )
         before = row["title"]
     frame = pd.DataFrame(rows, columns=HEADINGS)
-    about = ABOUT.format(base=told.base, count=len(told.by_problem))
+    about = ABOUT.format(base=told.base, count=len(told.by_problem), tuning=tuning(summary.label))
     how: Any = {"index": False, "escape": True, "longtable": True, "column_format": "llrrrll"}
     text = frame.to_latex(caption=_escaped(f"Suite {suite}. {about}"), label=f"tab:{_key(suite)}", **how)
     return _symbols(re.sub(r"\\caption\[\]\{.*\}", r"\\caption[]{(continued)}", text))

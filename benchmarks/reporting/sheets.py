@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks import record
 from benchmarks.reporting import statistics, superiority, tables
-from benchmarks.reporting.comparisons import Compared, Versus
+from benchmarks.reporting.comparisons import Compared, Versus, against
 from benchmarks.reporting.statistics import LEAST
 from benchmarks.reporting.words import number, ranged, words
 
@@ -197,7 +197,7 @@ def together(found: tables.Tables, told: Compared) -> Sheet:
     areas = dict(zip(told.costs.index, statistics.profile_score(costs), strict=True)) if costs.size else {}
     rows = []
     for label, group in found.runs.groupby("label", sort=False):
-        beats = chance(seen.get(str(label)), label == told.base)
+        beats = chance(seen.get(str(label)), label == against(str(label), told.base))
         held = Cell(f"{tables.held(group)} of {played(group)}", tables.held(group) / max(1, played(group)))
         rows.append((text(label), *beats, *_scored(scored.get(str(label))), numeric(areas.get(label, math.nan)), held))
     columns = (
@@ -238,7 +238,7 @@ def problem(title: str, found: tables.Tables, told: Compared, summary: pd.DataFr
                 numeric(row["median"], row["low"], row["high"], row["interval"])
                 if row["skipped"] < row["seeds"]
                 else Cell("skipped", math.nan),
-                *chance(seen.get(label), label == told.base),
+                *chance(seen.get(label), label == against(str(label), told.base)),
                 survived(runs),
                 text("; ".join(lost) or "–"),
                 share(int((spent.cost < math.inf).sum()), len(spent)),

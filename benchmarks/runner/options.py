@@ -42,6 +42,8 @@ class Options:
     force: str | None
     retry: str | None
     ritz: int
+    shard: tuple[int, int]
+    tuned: str | None = None
 
 
 def seeds(text: str) -> tuple[int, ...]:
@@ -65,6 +67,18 @@ def seeds(text: str) -> tuple[int, ...]:
             raise argparse.ArgumentTypeError(f"{short(text)} are more than {SEEDS} seeds: split them over commands")
         out |= dict.fromkeys(range(first, last + 1))
     return tuple(out)
+
+
+def shard(text: str) -> tuple[int, int]:
+    """A part of a plan, such as `2/8`: the second of eight.
+
+    >>> shard("2/8")
+    (2, 8)
+    """
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f"{short(text)} is no part of a plan: write 2/8 for the second of eight")
+    return int(match[1]), int(match[2])
 
 
 def whole(most: int) -> Callable[[str], int]:
@@ -91,14 +105,23 @@ def duration(text: str) -> float:
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
     """The options of a command line; exits with status 2 where they make no sense."""
-    values = _parser().read(arguments)
+    parser = Parser("benchmarks.run", description="Play game optimizers on benchmark problems.", allow_abbrev=False)
+    add(parser)
+    parser.add_argument(
+        "--tuned", action=Once, type=filled, metavar="FILE", help="play what benchmarks.tune chose, too"
+    )
+    return read(parser.read(arguments))
+
+
+def read(values: dict[str, Any]) -> Options:
+    """The options that a parser has read which `add` has told of them."""
     lists = {name: tuple(dict.fromkeys(value)) for name, value in values.items() if isinstance(value, list)}
     values |= {**lists, "results": Path(values["results"]), "threads": values["threads"] or _threads(values["jobs"])}
     return Options(**values)
 
 
-def _parser() -> Parser:
-    parser = Parser("benchmarks.run", description="Play game optimizers on benchmark problems.", allow_abbrev=False)
+def add(parser: Parser) -> None:
+    """Tell a parser of the options."""
 
     def one(*names: str, **how: Any) -> None:
         parser.add_argument(*names, action=Once, **{"type": filled, **how})
@@ -117,6 +140,7 @@ def _parser() -> Parser:
     one("--steps", type=whole(10**9), metavar="N", help="budget: N gradients per player, in place of the preset's")
     one("--timeout", type=duration, default=math.inf, metavar="S", help="seconds for one cell")
     one("-j", "--jobs", type=whole(1000), metavar="N", help="cells at a time (CPU: as its cores allow, GPU: 1)")
+    one("--shard", type=shard, default=(1, 1), metavar="I/N", help="every N-th cell from the I-th on (1/1: all)")
     one("--threads", type=whole(1000), metavar="N", help="threads of one cell (1; with -j 1, OMP_NUM_THREADS)")
     one("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (cuda where there is one)")
     one("--data", metavar="NAME", help="data set for the problems that take one, or folder:PATH")
@@ -130,7 +154,6 @@ def _parser() -> Parser:
     one("--force", metavar="GLOB", help="play cells whose run id matches again from the start")
     one("--ritz", type=whole(1000), default=0, metavar="N", help="Ritz values of the game, N products an evaluation")
     one("--retry", choices=("failed",), help="play cells again that ended in error, oom or timeout")
-    return parser
 
 
 def _threads(jobs: int | None) -> int:

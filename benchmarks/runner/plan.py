@@ -7,14 +7,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks import record
-from benchmarks.data import folders
+from benchmarks.data import base, folders
 from benchmarks.problem import Preset, Problem
 from benchmarks.problems import Found
 from benchmarks.record import Folder, UsageError
@@ -22,6 +22,9 @@ from benchmarks.runner import setup, spec
 from benchmarks.runner.setup import Setup
 from benchmarks.runner.spec import Spec
 from benchmarks.suites import OPTIMIZERS
+
+Tuned: TypeAlias = Mapping[tuple[str, str], Mapping[str, Spec]]
+"""By problem and optimizer, as it is spelled untuned: rows of tables, and the optimizer of each."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Cell:
         device: cpu or cuda; the two draw other random numbers.
         threads: torch's threads; they decide the order of sums, hence the last bits, and those move a GAN's score.
         version: the problem's.
+        row: what tables call the parameters instead, such as tuned: then the cell is played for that row alone.
     """
 
     problem: str
@@ -53,6 +57,7 @@ class Cell:
     device: str = "cpu"
     threads: int = 1
     version: int = 1
+    row: str = ""
 
     @property
     def seed(self) -> int:
@@ -71,9 +76,20 @@ class Cell:
         return f"{self.setup.optimizer}[{self.params}]" if self.params else self.setup.optimizer
 
     @property
+    def label(self) -> str:
+        """What tables say behind the optimizer's name."""
+        return self.row or self.params
+
+    @property
+    def shown(self) -> str:
+        """What the terminal calls the row."""
+        return f"{self.setup.optimizer} {self.row}" if self.row else self.spec
+
+    @property
     def identity(self) -> dict[str, Any]:
         """All that changes the numbers, and nothing else; which code and which torch played it stands in its row."""
-        return {
+        row = {"row": self.row} if self.row else {}
+        return row | {
             "schema": record.SCHEMA,
             "problem": self.problem,
             "version": self.version,
@@ -88,7 +104,7 @@ class Cell:
     @property
     def setting(self) -> dict[str, Any]:
         """What the cells of a problem have in common: its identity, less the optimizer and the seeds."""
-        return {name: value for name, value in self.identity.items() if name not in ("optimizer", "seeds")}
+        return {name: value for name, value in self.identity.items() if name not in ("optimizer", "seeds", "row")}
 
     @cached_property
     def run_id(self) -> str:
@@ -149,7 +165,9 @@ class Sizes:
         return problem.data, problem.preset if self.steps is None else replace(problem.preset, steps=self.steps)
 
 
-def cells(found: Iterable[Found], specs: Sequence[Spec], seeds: Sequence[int], sizes: Sizes) -> list[Cell]:
+def cells(
+    found: Iterable[Found], specs: Sequence[Spec], seeds: Sequence[int], sizes: Sizes, tuned: Tuned | None = None
+) -> list[Cell]:
     """All cells, in the order in which partial results are of most use: one seed of everything, then the next.
 
     Args:
@@ -157,18 +175,19 @@ def cells(found: Iterable[Found], specs: Sequence[Spec], seeds: Sequence[int], s
         specs: the optimizers, every one on every problem; none for every problem's own.
         seeds: the same for all.
         sizes: the budget.
+        tuned: what a search has chosen; every optimizer that it knows is played with that too.
 
     Raises:
         UsageError: a preset that a problem does not have, or parameters that do not fit its recipe.
     """
-    rows = [row for item in found if usable(item.kind, sizes.data) for row in _sweep(item, specs, sizes)]
+    rows = [row for item in found if usable(item.kind, sizes.data) for row in _sweep(item, specs, sizes, tuned or {})]
     unique = {cell.run_id: cell for seed in seeds for row in rows for cell in [replace(row, seeds=(seed,))]}
     return list(unique.values())
 
 
 def usable(kind: type[Problem], data: str | None) -> bool:
     """Whether a problem can use this data set, or needs none."""
-    return data is None or not kind.datasets or data in kind.datasets or data.startswith(folders.PREFIX)
+    return data is None or not kind.datasets or base(data) in kind.datasets or data.startswith(folders.PREFIX)
 
 
 def players(kind: type[Problem], data: str | None) -> int | None:
@@ -180,19 +199,27 @@ def players(kind: type[Problem], data: str | None) -> int | None:
         return None
 
 
-def _sweep(item: Found, specs: Sequence[Spec], sizes: Sizes) -> list[Cell]:
+def _sweep(item: Found, specs: Sequence[Spec], sizes: Sizes, tuned: Tuned) -> list[Cell]:
     kind = item.kind
     data, preset = sizes.of(kind)
     out = []
-    for one in specs or own(kind):
+    for row, one in _rows(kind, specs, tuned):
         try:
             resolved = setup.resolve(one, kind.recipe)
             setup.check(one, preset.steps, lambda: players(kind, data))
         except UsageError as error:
             raise UsageError(f"{kind.name}: {error}") from error
         what = Cell(kind.name, data, sizes.preset, preset, resolved, spec.show(dict(one.settings)), (), item.source)
-        out.append(replace(what, device=sizes.device, threads=sizes.threads, version=kind.version))
+        out.append(replace(what, device=sizes.device, threads=sizes.threads, version=kind.version, row=row))
     return out
+
+
+def _rows(kind: type[Problem], specs: Sequence[Spec], tuned: Tuned) -> Iterator[tuple[str, Spec]]:
+    """The optimizers of a problem, each as it is asked for and in the rows that a search adds."""
+    for one in specs or own(kind):
+        yield "", one
+        for row, chosen in tuned.get((kind.name, str(one)), {}).items():
+            yield f"{spec.show(dict(one.settings))} {row}".strip(), chosen
 
 
 def own(kind: type[Problem]) -> list[Spec]:
@@ -200,8 +227,13 @@ def own(kind: type[Problem]) -> list[Spec]:
     return [one for text in kind.optimizers or OPTIMIZERS for one in spec.parse(text)]
 
 
-def choose(found: Mapping[str, Found], patterns: Sequence[str]) -> dict[str, Found]:
+def choose(found: Mapping[str, Found], patterns: Sequence[str], what: str = "problem") -> dict[str, Found]:
     """The problems that match a name or pattern, in the patterns' order.
+
+    Args:
+        found: all there are.
+        patterns: names, or patterns of them.
+        what: they are called where a pattern matches none.
 
     Raises:
         UsageError: a pattern that matches none.
@@ -209,7 +241,7 @@ def choose(found: Mapping[str, Found], patterns: Sequence[str]) -> dict[str, Fou
     chosen: dict[str, Found] = {}
     for pattern in patterns:
         names = [name for name in found if fnmatchcase(name, pattern)]
-        for name in names or [spec.choose("problem", pattern, found)]:
+        for name in names or [spec.choose(what, pattern, found)]:
             chosen[name] = found[name]
     return chosen
 
@@ -252,7 +284,7 @@ def describe(cell: Cell, kind: type[Problem], planned: int) -> dict[str, Any]:
         "run_id": cell.run_id,
         "planned": planned,
         "title": cell.title,
-        "params": cell.params,
+        "params": cell.label,
         "preset": cell.preset,
         "metrics": [vars(metric) for metric in problem.metrics],
         "sizes_id": digest(cell.setting),

@@ -187,7 +187,7 @@ class Run:
             seen |= self.ritz()
         same = {
             **{"run_id": self.cell.run_id, "problem": self.cell.problem, "data": self.cell.data},
-            **{"optimizer": self.cell.setup.optimizer, "params": self.cell.params, "seed": self.cell.seed},
+            **{"optimizer": self.cell.setup.optimizer, "params": self.cell.label, "seed": self.cell.seed},
             **{"step": self.step, "samples": self.cost.samples, "train_time_s": self.seconds},
             **{"grad_evals": self.cost.gradients, "hvp_evals": self.cost.hvps, "units": self.rate.units(self.cost)},
         }

@@ -24,7 +24,7 @@ from benchmarks.data.folders import DataError
 from benchmarks.problem import Problem
 from benchmarks.problems import Found
 from benchmarks.record import Folder, UsageError
-from benchmarks.runner import plan, setup, spec, terminal
+from benchmarks.runner import plan, setup, spec, terminal, tuning
 from benchmarks.runner.engines import processes
 from benchmarks.runner.options import Options
 from benchmarks.runner.plan import Cell
@@ -44,21 +44,33 @@ def plan_all(options: Options) -> list[Session]:
     """
     for suite in options.suite or (CUSTOM,):
         _check_results(options.results, options.results / suite / "cells")
-    device = _device(options.device)
+    device = device_of(options.device)
     found = problems.discover(options.imports)
     optimizers.register(options.imports)
     specs = [one for text in options.optimizer for one in spec.parse(text)]
-    data = _data(options, found)
-    preset = options.preset if options.preset != "auto" else "gpu" if device.startswith("cuda") else "cpu"
-    sizes = plan.Sizes(preset, data, options.steps, torch.device(device).type, options.threads)
-    out = []
-    for suite in options.suite or (CUSTOM,):
-        chosen = _chosen(options, suite, found)
-        cells = plan.cells(chosen.values(), specs, options.seeds, sizes)
-        out.append(Session(options, suite, device, chosen, cells))
-        record.check_schema(out[-1].home)
-    _check_plan(options, [cell for one in out for cell in one.cells], found)
+    sizes = sizes_of(options, device, found)
+    suites = chosen(options, found)
+    tuned = _tuned(options)
+    cells = {suite: plan.cells(some.values(), specs, options.seeds, sizes, tuned) for suite, some in suites.items()}
+    _check_plan(options, [cell for some in cells.values() for cell in some], found)
+    part, parts = options.shard
+    mine = {suite: own for suite, some in cells.items() if (own := some[part - 1 :: parts])}
+    out = [Session(options, suite, device, suites[suite], own) for suite, own in mine.items()]
+    for one in out:
+        record.check_schema(one.home)
     return out
+
+
+def sizes_of(options: Options, device: str, found: dict[str, Found]) -> plan.Sizes:
+    """How long and large runs are."""
+    preset = options.preset if options.preset != "auto" else "gpu" if device.startswith("cuda") else "cpu"
+    data = _data(options, found)
+    return plan.Sizes(preset, data, options.steps, torch.device(device).type, options.threads)
+
+
+def _tuned(options: Options) -> plan.Tuned:
+    """What a search has chosen, if its file is named."""
+    return {} if options.tuned is None else tuning.choices(Path(options.tuned))
 
 
 def _check_plan(options: Options, cells: Sequence[Cell], found: dict[str, Found]) -> None:
@@ -69,6 +81,8 @@ def _check_plan(options: Options, cells: Sequence[Cell], found: dict[str, Found]
         raise UsageError(f"--data {options.data}: none of the problems can be played on it; choose others with -p.")
     if options.data is not None and not any(found[cell.problem].kind.datasets for cell in cells):
         raise UsageError(f"--data {options.data}: none of the problems takes data; leave it out.")
+    if options.tuned is not None and not any(cell.row for cell in cells):
+        raise UsageError(f"--tuned {options.tuned} knows none of these problems with these optimizers: leave it out.")
     if options.force is not None and not any(plan.matches(cell, options.force) for cell in cells):
         raise UsageError(f"--force {options.force!r} matches no run of this plan, such as {cells[0].run_id}.")
 
@@ -102,18 +116,26 @@ def _data(options: Options, found: dict[str, Found]) -> str | None:
         except DataError as error:
             raise UsageError(str(error)) from error
     known = {data for item in found.values() for data in item.kind.datasets}
-    return spec.choose("data set", options.data, known | {"folder:PATH"})
+    spec.choose("data set", sets.base(options.data), known | {"folder:PATH"})
+    return options.data
 
 
-def _chosen(options: Options, suite: str, found: dict[str, Found]) -> dict[str, Found]:
-    if suite != CUSTOM:
-        members = plan.choose(found, SUITES[suite])
-        return plan.choose(members, options.problem) if options.problem else members
-    own = set(map(imports.located, options.imports))
-    return plan.choose(found, options.problem or [name for name, item in found.items() if item.source in own])
+def chosen(options: Options, found: dict[str, Found]) -> dict[str, dict[str, Found]]:
+    """The problems asked for, by their suites; a suite that has none of them is left out."""
+    if not options.suite:
+        own = set(map(imports.located, options.imports))
+        names = [name for name, item in found.items() if item.source in own]
+        return {CUSTOM: plan.choose(found, options.problem or names)}
+    suites = {suite: plan.choose(found, SUITES[suite]) for suite in options.suite}
+    if not options.problem:
+        return suites
+    members = {name: item for suite in suites.values() for name, item in suite.items()}
+    asked = plan.choose(members, options.problem, f"problem of --suite {', '.join(suites)}")
+    kept = {suite: {name: asked[name] for name in asked if name in has} for suite, has in suites.items()}
+    return {suite: chosen for suite, chosen in kept.items() if chosen}
 
 
-def _device(name: str | None) -> str:
+def device_of(name: str | None) -> str:
     """The device asked for, if it can be played on: the CPU, or a CUDA device."""
     if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -187,7 +209,7 @@ class Session:
         todo = {cell.run_id for cell in self.todo()}
         walls: dict[str, list[float]] = {}
         for cell in self.cells:
-            say(f"{'to do' if cell.run_id in todo else 'done':6} {cell.run_id:50} {cell.title:20} {cell.spec}")
+            say(f"{'to do' if cell.run_id in todo else 'done':6} {cell.run_id:50} {cell.title:20} {cell.shown}")
             wall = (record.read_json(self.where[cell.run_id].status) or {}).get("wall_s")
             if wall is not None and cell.run_id not in todo:
                 walls.setdefault(cell.problem, []).append(wall)
@@ -299,13 +321,19 @@ class Session:
 
     def again(self, cell: Cell) -> str:
         """The command that plays one cell alone, from the start."""
+        if self.suite not in (CUSTOM, *SUITES):  # a search's, whose runs no other command plays
+            return f"the same command with --force {cell.run_id}"
         asked = self.options
-        words = ["python", "-m", "benchmarks.run", "-p", cell.problem, "-o", cell.spec, "--seeds", str(cell.seed)]
+        specs = list(asked.optimizer) if cell.row else [cell.spec]
+        words = ["python", "-m", "benchmarks.run", "-p", cell.problem, "--seeds", str(cell.seed)]
+        words += [word for one in specs for word in ("-o", one)]
         words += ["--suite", self.suite] if self.suite != CUSTOM else []
         words += ["--preset", cell.preset, "--device", self.device, "--threads", str(cell.threads)]
         words += ["--force", cell.run_id, "--results", str(asked.results)]
         words += [word for file in asked.imports for word in ("--import", file)]
-        for name, value in (("--data", asked.data), ("--data-root", asked.data_root), ("--steps", asked.steps)):
+        tuned = asked.tuned if cell.row else None
+        named = {"--tuned": tuned, "--data": asked.data, "--data-root": asked.data_root, "--steps": asked.steps}
+        for name, value in named.items():
             words += [name, str(value)] if value is not None else []
         return shlex.join(words)
 

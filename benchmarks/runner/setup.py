@@ -67,7 +67,7 @@ class Setup:
 
         def finished(rule: mm.Rule) -> mm.Rule:
             if self.decay:
-                rule = changed(rule, lambda one: _updated(one, {"lr": mm.schedules.linear(_rate(one), 0.0, steps)}))
+                rule = changed(rule, lambda one: _updated(one, {"lr": mm.schedules.linear(rate(one), 0.0, steps)}))
             return rule if self.clip is None else mm.clipped(rule, norm=self.clip)
 
         rules = tuple(map(finished, self.rule)) if isinstance(self.rule, tuple) else finished(self.rule)
@@ -112,7 +112,7 @@ def _quickened(rule: mm.Rule | tuple[mm.Rule, ...], factors: Sequence[float]) ->
     """One rule each, their rates multiplied by the factors."""
 
     def times(one: mm.Rule, factor: float) -> mm.Rule:
-        return changed(one, lambda inner: _updated(inner, {"lr": factor * _rate(inner)}))
+        return changed(one, lambda inner: _updated(inner, {"lr": factor * rate(inner)}))
 
     rules = rule if isinstance(rule, tuple) else (rule,) * len(factors)
     return tuple(times(one, factor) for one, factor in zip(rules, factors, strict=True))
@@ -166,7 +166,12 @@ def plain_rules(rule: mm.Rule) -> list[mm.Rule]:
     return [found for one in inside for found in plain_rules(one)] if inside else [rule]
 
 
-def _rate(rule: mm.Rule) -> float:
+def rate(rule: mm.Rule) -> float:
+    """The learning rate of a rule, if that is a number.
+
+    Raises:
+        ValueError: it is a schedule, or there is none.
+    """
     if not isinstance(rule, Rated) or not isinstance(rule.lr, float | int):
         raise ValueError(f"a rate that is lowered or multiplied has to be a number, got {rule}: leave decay out.")
     return rule.lr

@@ -112,7 +112,7 @@ class Board:
         """Title, optimizer, marks and a summary, optimizer by optimizer within each problem."""
         groups: dict[str, dict[str, list[Cell]]] = {}
         for cell in self.cells:
-            groups.setdefault(cell.title, {}).setdefault(cell.spec, []).append(cell)
+            groups.setdefault(cell.title, {}).setdefault(cell.shown, []).append(cell)
         for title, specs in groups.items():
             for name, cells in specs.items():
                 states = [self.states[cell.run_id] for cell in cells]

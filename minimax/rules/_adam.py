@@ -65,7 +65,7 @@ class Moments(Rated):
 
 @dataclass(frozen=True)
 class adam(Moments):
-    r"""Adam (Kingma & Ba, 2015) and AMSGrad (Reddi et al., 2018): d = -h m̂ / (√v̂ + ε), `torch.optim.Adam`.
+    r"""Adam and AMSGrad: d = -h m̂ / (√v̂ + ε), `torch.optim.Adam`.
 
     m ← β₁ m + (1-β₁) g,  v ← β₂ v + (1-β₂) g²,  m̂ = m/(1-β₁ᵗ), v̂ = v/(1-β₂ᵗ).  Every number may be a float, a tensor or
     a schedule step -> float. Memory: m, v (and the largest v with amsgrad), and the counter t, one per move.
@@ -82,6 +82,9 @@ class adam(Moments):
         >>> rule = adam(0.1)
         >>> rule.move([torch.tensor(1.0)], [torch.tensor(2.0)], rule.init([torch.tensor(1.0)]), torch.tensor(0))[0]
         [tensor(-0.1000)]
+
+    Source: Kingma & Ba, Adam: A Method for Stochastic Optimization, 2015; for AMSGrad Reddi, Kale & Kumar, On the
+    Convergence of Adam and Beyond, 2018.
     """
 
     def move(self, player: Vector, gradient: Vector, memory: Memory, step: Tensor) -> tuple[Vector, Memory]:

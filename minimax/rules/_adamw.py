@@ -14,7 +14,7 @@ from minimax.tree import Vector
 
 @dataclass(frozen=True)
 class adamw(Moments):
-    r"""Adam with decoupled weight decay (Loshchilov & Hutter, 2019): d = -h m̂ / (√v̂ + ε) - h w z, `torch.optim.AdamW`.
+    r"""Adam with decoupled weight decay: d = -h m̂ / (√v̂ + ε) - h w z, `torch.optim.AdamW`.
 
     z is where the gradient was taken, so extragradient's second half step decays z½. Everything else is as in `adam`,
     but for the decay that torch has by default. Memory: as `adam`.
@@ -31,6 +31,8 @@ class adamw(Moments):
         >>> rule, z = adamw(0.1, weight_decay=0.5), [torch.tensor(1.0)]
         >>> rule.move(z, [torch.tensor(2.0)], rule.init(z), torch.tensor(0))[0]  # -0.1 - 0.1 * 0.5 * 1
         [tensor(-0.1500)]
+
+    Source: Loshchilov & Hutter, Decoupled Weight Decay Regularization, 2019.
     """
 
     weight_decay: Hyperparameter = 0.01

@@ -16,7 +16,7 @@ from minimax.validation import hyperparameter
 
 @dataclass(frozen=True)
 class rmsprop(Rated):
-    r"""RMSprop (Tieleman & Hinton, 2012): s ← a s + (1-a) g², d = -h g / (√s + ε).
+    r"""RMSprop: s ← a s + (1-a) g², d = -h g / (√s + ε).
 
     Every number may be a float, a tensor or a schedule step -> float. Memory: one copy of the player.
 
@@ -30,6 +30,8 @@ class rmsprop(Rated):
         >>> rule = rmsprop(0.1, alpha=0.0)
         >>> rule.move([torch.tensor(1.0)], [torch.tensor(2.0)], rule.init([torch.tensor(1.0)]), torch.tensor(0))[0]
         [tensor(-0.1000)]
+
+    Source: Tieleman & Hinton, Lecture 6.5: RMSprop, Neural Networks for Machine Learning, 2012.
     """
 
     alpha: Hyperparameter = 0.99

@@ -175,6 +175,18 @@ def test_a_problem_has_optimizers_of_its_own(command, capsys):
     ]
 
 
+def test_a_problem_is_looked_for_in_all_suites_that_are_named(command, capsys):
+    suites = ("--suite", "games", "--suite", "games-more", "--suite", "mixtures")
+    assert (
+        run.main(command(*suites, "-p", "polar", "-p", "scsc", "-p", "ring8", "-o", "consensus", "--seeds", "0", "-n"))
+        == 0
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[3] for line in lines if line.startswith("to do")] == ["scsc", "polar", "ring8"]
+    assert run.main(command(*suites, "-p", "polar", "-o", "consensus", "--seeds", "0", "-n")) == 0
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["games-more"]
+
+
 def test_what_cannot_be_played_is_in_the_tables_and_no_failure(command, home, capsys):
     words = command("-p", "tiny-picky", "-p", "alone", "-o", "consensus", "-o", "stackelberg", "--seeds", "0")
     assert run.main(words) == 0

@@ -80,7 +80,7 @@ class Tiny(Problem):
 
     def pictures(self, view):
         points = torch.randn(16, 2, generator=self.generator(view.seed, -1)) * view.players[0].weight.detach()
-        pixels = np.full((4, 6), 100 + view.seed, dtype=np.uint8)
+        pixels = np.full((4, 6), 100 + view.seed % 100, dtype=np.uint8)
         return {"points": points.numpy(), "pixels": Picture(pixels, ("given", "found"), about="two rows")}
 
     def truths(self):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -10,8 +12,11 @@ from torch.nn.functional import softplus
 import minimax as mm
 from benchmarks.data import among
 from benchmarks.networks import MLPCritic, NormedGenerator, seeded
-from benchmarks.problem import Batch, Pictures, Recipe, View
-from benchmarks.problems._images import ImageGAN, presets
+from benchmarks.problem import Batch, Floor, Metric, Pictures, Recipe, View
+from benchmarks.problems._images import EVALUATION, ImageGAN, presets
+from benchmarks.quality.copies import filled
+from benchmarks.quality.image_scores import chosen
+from benchmarks.quality.modes import jsd
 
 DATA, VARIANCE = 1200, 1.0  # how many training images digits have; the variance of the prior
 
@@ -33,10 +38,14 @@ class BayesianGAN(ImageGAN):
     E softplus(-D(x)) + E softplus(D(G(z))) + |ψ|²/2N has the fakes of all generators; N is the number of images. So
     the temperature is 1/N. The kicks come in the batch. Samples are of all generators alike.
 
+    `jsd`: the Jensen-Shannon divergence in nats of how samples and test images fill cells of the training images; the
+    source's is of densities in two principal directions.
+
     Source: Saatchi & Wilson, Bayesian GAN, 2017.
     """
 
     name = "bayesian-gan"
+    version = 3
     datasets = ("digits",)
     presets = presets(1000, width=(8, 64, 128, 256), generators=(2, 10, 10, 10))
     optimizers = ("alternating", "simultaneous")
@@ -68,6 +77,27 @@ class BayesianGAN(ImageGAN):
     def game(self) -> mm.Game:
         return mm.Game(generator_loss, critic_loss)
 
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return *super().metrics, Metric("jsd", unit="nats", range=(0, math.log(2)))
+
+    @torch.no_grad()
+    def evaluate(self, view: View) -> dict[str, float]:
+        fake = view.players[0](self.noise(self.generator(view.seed, EVALUATION), self.samples))
+        return super().evaluate(view) | {"jsd": self.divergence(fake)}
+
+    def divergence(self, fake: Tensor) -> float:
+        """The Jensen-Shannon divergence of the cells' shares, nan where an image is not finite."""
+        read, scorer = self.scorer.read(fake), self.scorer
+        if not bool(read.pixels.isfinite().all()):
+            return math.nan
+        return jsd(*(filled(scorer.bins, pixels) for pixels in (scorer.real.pixels, read.pixels)))
+
+    def floors(self) -> Iterable[Floor]:
+        yield from super().floors()
+        fresh = self.images.train[chosen(len(self.images.train), self.samples)]
+        yield Floor("jsd", "training images", self.divergence(fresh))
+
     @torch.no_grad()
     def pictures(self, view: View) -> Pictures:
         """Each interpolation by one generator, the first."""
@@ -84,6 +114,16 @@ class BayesianGAN(ImageGAN):
             return torch.randn(shape, generator=stream, device=self.device)
 
         return {"kicks": [[draw(shape) for shape in shapes] for shapes in self.shapes]}
+
+
+class BayesianGAN1(BayesianGAN):
+    """Bayesian GAN with one generator, which the ten are to be read beside: the same steps, batches and temperature.
+
+    Source: Saatchi & Wilson, Bayesian GAN, 2017, who compare ten samples of the posterior with one.
+    """
+
+    name = "bayesian-gan-1"
+    presets = presets(1000, width=(8, 64, 128, 256), generators=(1, 1, 1, 1))
 
 
 class Ensemble(nn.ModuleList):

@@ -40,7 +40,7 @@ class BigGAN(AskedGAN):
     """
 
     name = "biggan"
-    presets = presets(500, width=(4, 24, 48, 96))
+    presets = presets(1500, width=(4, 24, 48, 96))
     # The source's rates are 5e-5 and 2e-4, with two critic steps.
     recipe: ClassVar[Recipe] = Recipe(
         (mm.adam(1e-3, betas=(0.0, 0.999)), mm.adam(4e-3, betas=(0.0, 0.999))), steps=(1, 2), order=(1, 0)

@@ -64,6 +64,30 @@ def test_the_digits_split_is_mixed(digits: Images) -> None:
     assert counts.min() >= 40
 
 
+def test_choices_see_training_images_alone(digits: Images) -> None:
+    """A set for tuning splits the training images; no test image of the whole is among them."""
+    tuning = data.load("digits-tuning")
+    assert tuning.name == "digits-tuning" and data.file("digits-tuning") == data.file("digits")
+    assert (len(tuning.train), len(tuning.test)) == (len(digits.train) - len(digits.train) // 4, len(digits.train) // 4)
+    whole, labels = torch.cat((tuning.train, tuning.test)), torch.cat((tuning.train_labels, tuning.test_labels))
+
+    def rows(x: torch.Tensor, y: torch.Tensor) -> list[list[float]]:
+        return sorted(torch.cat((x.flatten(1), y[:, None]), dim=1).tolist())
+
+    assert rows(whole, labels) == rows(digits.train, digits.train_labels)
+    assert torch.equal(tuning.test, data.load("digits-tuning").test)
+
+
+def test_a_problem_is_the_same_on_the_set_for_tuning(digits: Images) -> None:
+    from benchmarks.problems.gans.nsgan import NSGAN
+
+    NSGAN.prepare("digits-tuning", None, download=False)
+    whole, part = NSGAN("cpu"), NSGAN("cpu", "digits-tuning")
+    assert part.preset == whole.preset and part.title == "nsgan/digits-tuning"
+    assert part.classifier.digest == whole.classifier.digest and part.classifier.name == whole.classifier.name
+    assert all(metric.target is None for metric in part.metrics)
+
+
 def test_batches_are_pure_and_keep_labels_beside_their_images(digits: Images) -> None:
     one, labels = digits.batch(data.stream(0, 4), 32)
     two, _ = digits.batch(data.stream(0, 4), 32)

@@ -121,3 +121,16 @@ def test_a_generator_of_a_bayesian_gan_does_not_feel_the_others() -> None:
     loss = softplus(-d(g[0](part))).mean() + bayesian.prior(g[0])
     own = torch.autograd.grad(loss, list(g[0].parameters()))
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(alone, own, strict=True))
+
+
+def test_divergence_of_a_bayesian_gan_is_of_what_fills_the_cells() -> None:
+    """0 of the test images themselves, log 2 of what lies in other cells alone, nan of what is not finite."""
+    it = bayesian.BayesianGAN("cpu")
+    it.prepare(None, None, download=False)
+    test = it.images.test
+    index = bayesian.chosen(len(test), it.samples)
+    assert it.divergence(test[index]) == pytest.approx(0.0, abs=1e-12)
+    assert 0.5 < it.divergence(test[:1].expand(it.samples, -1, -1, -1)) <= math.log(2)
+    assert math.isnan(it.divergence(torch.full_like(test[index], math.nan)))
+    (floor,) = (each for each in it.floors() if each.metric == "jsd")
+    assert 0 < floor.value < 0.02

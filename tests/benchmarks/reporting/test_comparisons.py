@@ -61,6 +61,17 @@ def test_what_is_better_is_found_and_nothing_else(found):
     assert all(one.low <= one.better <= one.high for one in told.by_problem)
 
 
+def test_a_tuned_row_is_compared_with_the_baseline_tuned_alike():
+    """Not with an untuned one, beside which anything tuned looks good."""
+    values = {"alternating": 0.0, "sga": 0.0, "alternating tuned": 9.0, "sga tuned": 9.0, "sga one-for-all": 9.0}
+    each = {"p": {label: value + np.arange(10.0) for label, value in values.items()}}
+    for compared in (comparisons.by_problem, comparisons.overall):
+        told = compared(each, "alternating")
+        assert [(one.label, one.better) for one in told] == [("sga", 0.5), ("sga tuned", 0.5)]
+    assert comparisons.tuning(["sga", "sga lr=1"]).startswith("Untuned: ")
+    assert comparisons.tuning(values).startswith("Rows that end in tuned and one-for-all have been tuned alike")
+
+
 def test_over_all_problems_stand_only_those_who_played_them_all(found):
     each = {title: dict(known) for title, known in comparisons.scores(found.runs).items()}
     del each["two/d"]["optimistic"]

@@ -213,3 +213,27 @@ def test_the_identity_holds_device_and_threads():
         for device, threads in (("cpu", 1), ("cuda", 1), ("cpu", 2))
     }
     assert len(ids) == 3
+
+
+def test_the_parts_of_a_plan_make_the_whole(command, tmp_path, untold, capsys):
+    words = ("-p", "tiny", "-p", "alone", "-o", "extragradient", "--seeds", "0-1")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert run.main(command(*words, results=whole)) == 0
+    sizes = []
+    for part in ("1/3", "3/3", "2/3"):
+        assert run.main(command(*words, "--shard", part, results=parts)) == 0
+        sizes.append(len(cells(parts)))
+    assert sizes == [3, 5, 8]  # the first of three has one more of eight cells than the last
+
+    def played(home):
+        found = {}
+        for folder in cells(home):
+            rows, sound = record.read_rows(folder.curve)
+            assert sound and record.status_of(folder) == "ok"
+            found[folder.path.name] = [{name: row[name] for name in row if name != "train_time_s"} for row in rows]
+        return found
+
+    assert played(parts) == played(whole)
+    capsys.readouterr()
+    assert run.main(command(*words, "--shard", "9/9", results=parts)) == 0
+    assert "--shard 9/9: the plan has fewer cells, nothing to do" in capsys.readouterr().out
