@@ -65,8 +65,8 @@ def tuning(labels: Iterable[str]) -> str:
         return f"Untuned: {plain}. This says how they do there, not how well they can do."
     named = " and ".join(rows)
     return (
-        f"Rows that end in {named} have been tuned alike for every optimizer, and are compared with the baseline tuned in "
-        f"the same way. In all others, which are untuned, {plain}."
+        f"Rows that end in {named} have been tuned alike for every optimizer, and are compared with the baseline tuned "
+        f"in the same way. In all others, which are untuned, {plain}."
     )
 
 
