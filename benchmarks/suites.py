@@ -46,7 +46,9 @@ SUITES: dict[str, tuple[str, ...]] = {
         "distillation",
     ),
     "vaes": (
-        *("vae", "vae-split"),
+        *("vae", "vae-split", "vae-gaussian", "vae-gaussian-pixels", "vae-logistic", "iwae", "iwae-1", "iwae-50"),
+        *("cvae", "cvae-quadrant-1", "cvae-quadrant-2", "cvae-quadrant-3", "cvae-quadrant-hybrid"),
+        "td-vae",
         *("vae-linear", "vae-linear-full", "vae-linear-sampled", "beta-vae-linear", "beta-vae-linear-1"),
         "m2",
     ),

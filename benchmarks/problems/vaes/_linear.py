@@ -24,8 +24,8 @@ class Moments(NamedTuple):
         return Moments(self.mean.double(), self.covariance.double())
 
 
-class LinearEncoder(nn.Module):
-    """q(z|x) = N(Vx + c, LLᵀ), V (latent, d), with the same L for all x: lower triangular, or diagonal.
+class LinearNormal(nn.Module):
+    """z given x as N(Vx + c, LLᵀ), V (latent, d), with the same L for all x: lower triangular, or diagonal.
 
     The diagonal of L is the exponential of a parameter.
     """
@@ -44,6 +44,30 @@ class LinearEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x @ self.weight.T + self.bias
+
+    def at(self, x: Tensor, noise: Tensor) -> Tensor:
+        """A draw, where the noise is standard normal."""
+        return self(x) + noise @ self.root().T
+
+    def log(self, z: Tensor, x: Tensor) -> Tensor:
+        """log p(z|x), z (..., latent), x (..., d): (...)."""
+        return log_normal(z - self(x), self.root())
+
+    @torch.no_grad()
+    def set(self, weight: Tensor, covariance: Tensor) -> None:
+        """Make it N(Vx, covariance) of a V (latent, columns), where further columns are 0; for a full covariance."""
+        root = torch.linalg.cholesky(covariance)
+        self.weight.zero_()[:, : weight.shape[1]] = weight
+        self.bias.zero_()
+        self.log_std.copy_(root.diagonal().log())
+        if self.lower is not None:
+            self.lower.copy_(root.tril(-1))
+
+
+def log_normal(x: Tensor, root: Tensor) -> Tensor:
+    """log N(x; 0, LLᵀ), x (..., d), of a lower triangular L."""
+    inverse = torch.linalg.solve_triangular(root, torch.eye(len(root)).to(root), upper=False)
+    return -(LOG_2PI + (x @ inverse.T).square()).sum(-1) / 2 - root.diagonal().log().sum()
 
 
 class LinearDecoder(nn.Module):
@@ -65,23 +89,23 @@ class LinearDecoder(nn.Module):
 
 def coders(seed: int, d: int, latent: int, full: bool, noise: float | None = None) -> tuple[Any, ...]:
     """A new encoder and decoder."""
-    return seeded(seed, lambda: (LinearEncoder(d, latent, full), LinearDecoder(d, latent, noise)))
+    return seeded(seed, lambda: (LinearNormal(d, latent, full), LinearDecoder(d, latent, noise)))
 
 
-def squares(enc: LinearEncoder, dec: LinearDecoder, of: Moments) -> Tensor:
+def squares(enc: LinearNormal, dec: LinearDecoder, of: Moments) -> Tensor:
     """E|x - Wz - μ|², z ~ q(z|x), x ~ the data: tr(A C Aᵀ) + |A m - Wc - μ|² + |WL|², A = I - WV."""
     A = torch.eye(len(of.mean), dtype=of.mean.dtype, device=of.mean.device) - dec.weight @ enc.weight
     shift = A @ of.mean - dec(enc.bias)
     return ((A @ of.covariance) * A).sum() + shift.square().sum() + (dec.weight @ enc.root()).square().sum()
 
 
-def rates(enc: LinearEncoder, of: Moments) -> Tensor:
+def rates(enc: LinearNormal, of: Moments) -> Tensor:
     """E KL(q(z|x) ‖ N(0, I)), split by latents: ½[(Vm + c)² + diag(VCVᵀ + LLᵀ) - 1 - 2 log diag L], (latent,)."""
     second = enc(of.mean).square() + spread(enc, of) + enc.root().square().sum(1)
     return (second - 1) / 2 - enc.log_std
 
 
-def spread(enc: LinearEncoder, of: Moments) -> Tensor:
+def spread(enc: LinearNormal, of: Moments) -> Tensor:
     """Var_x E z_j, (latent,)."""
     return ((enc.weight @ of.covariance) * enc.weight).sum(1)
 
@@ -91,7 +115,7 @@ def nats(squares: Tensor, log_noise: Tensor, d: int) -> Tensor:
     return (d * (LOG_2PI + log_noise) + squares * (-log_noise).exp()) / 2
 
 
-def negative_elbo(enc: LinearEncoder, dec: LinearDecoder, of: Moments, β: float = 1.0) -> Tensor:
+def negative_elbo(enc: LinearNormal, dec: LinearDecoder, of: Moments, β: float = 1.0) -> Tensor:
     """-E log p(x|z) + β KL, exactly."""
     return nats(squares(enc, dec, of), dec.log_noise, len(of.mean)) + β * rates(enc, of).sum()
 
@@ -104,22 +128,20 @@ def surprise(dec: LinearDecoder, of: Moments) -> float:
 
 
 @torch.no_grad()
-def set_posterior(enc: LinearEncoder, dec: LinearDecoder) -> None:
+def set_posterior(enc: LinearNormal, dec: LinearDecoder) -> None:
     """Make q the exact posterior, (1 + WᵀW/s²)⁻¹ its covariance; with a diagonal L the nearest of that form to it."""
     W, noise = dec.weight, dec.log_noise.exp()
     precision = torch.eye(W.shape[1]).to(W) + W.T @ W / noise
     enc.weight.copy_(torch.linalg.solve(precision, W.T / noise))
     enc.bias.copy_(-enc.weight @ dec.bias)
-    if enc.lower is None:
-        enc.log_std.copy_(-precision.diagonal().log() / 2)
-        return
     root = torch.linalg.cholesky(torch.linalg.inv(precision))
-    enc.log_std.copy_(root.diagonal().log())
-    enc.lower.copy_(root.tril(-1))
+    enc.log_std.copy_(-precision.diagonal().log() / 2 if enc.lower is None else root.diagonal().log())
+    if enc.lower is not None:
+        enc.lower.copy_(root.tril(-1))
 
 
 @torch.no_grad()
-def set_decoder(enc: LinearEncoder, dec: LinearDecoder, of: Moments) -> None:
+def set_decoder(enc: LinearNormal, dec: LinearDecoder, of: Moments) -> None:
     """Make p(x|z) what explains the data best by the codes: regression of x on z, the noise what that leaves."""
     V, L, d = enc.weight, enc.root(), len(of.mean)
     second = V @ of.covariance @ V.T + L @ L.T
@@ -130,7 +152,7 @@ def set_decoder(enc: LinearEncoder, dec: LinearDecoder, of: Moments) -> None:
 
 
 @torch.no_grad()
-def set_optimum(enc: LinearEncoder, dec: LinearDecoder, best: PPCA) -> None:
+def set_optimum(enc: LinearNormal, dec: LinearDecoder, best: PPCA) -> None:
     """Make the decoder the principal components, and the encoder their posterior, whose covariance is diagonal."""
     dec.weight.copy_(best.axes)
     dec.bias.copy_(best.mean)

@@ -13,7 +13,7 @@ import minimax as mm
 from benchmarks.networks import seeded
 from benchmarks.problem import Floor, Metric, Preset, Problem, Recipe, View
 from benchmarks.problems.vaes import _linear
-from benchmarks.problems.vaes._linear import LinearDecoder, LinearEncoder, Moments
+from benchmarks.problems.vaes._linear import LinearDecoder, LinearNormal, Moments
 from benchmarks.quality.latents import ACTIVE
 
 VARIANCES = (4.0, 2.0, 1.0, 0.5, 0.25, 0.1)  # of the data along their axes
@@ -112,7 +112,7 @@ class LinearBetaVAE(Problem):
         return encoder, decoder
 
     def game(self) -> mm.Game:
-        def loss(encoder: LinearEncoder, decoder: LinearDecoder) -> Tensor:
+        def loss(encoder: LinearNormal, decoder: LinearDecoder) -> Tensor:
             return _linear.negative_elbo(encoder, decoder, self.moments, self.β)
 
         return mm.cooperative(loss, players=2)

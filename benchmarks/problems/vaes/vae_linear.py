@@ -13,7 +13,7 @@ import minimax as mm
 from benchmarks import data as sets
 from benchmarks.problem import Batch, Floor, Memory, Metric, Preset, Problem, Recipe, View
 from benchmarks.problems.vaes import _linear
-from benchmarks.problems.vaes._linear import LinearDecoder, LinearEncoder, Moments
+from benchmarks.problems.vaes._linear import LinearDecoder, LinearNormal, Moments
 from benchmarks.quality.latents import ACTIVE
 from benchmarks.quality.reference import PPCA, gaussian_nll, ppca_of
 
@@ -85,7 +85,7 @@ class LinearVAE(Problem):
         return encoder, decoder
 
     def game(self) -> mm.Game:
-        def loss(encoder: LinearEncoder, decoder: LinearDecoder) -> Tensor:
+        def loss(encoder: LinearNormal, decoder: LinearDecoder) -> Tensor:
             return _linear.negative_elbo(encoder, decoder, self.moments)
 
         return mm.cooperative(loss, players=2)
@@ -142,7 +142,7 @@ class SampledLinearVAE(LinearVAE):
     target = 0.05
 
     def game(self) -> mm.Game:
-        def loss(encoder: LinearEncoder, decoder: LinearDecoder, batch: Batch) -> Tensor:
+        def loss(encoder: LinearNormal, decoder: LinearDecoder, batch: Batch) -> Tensor:
             x = batch["real"]
             mean, root = encoder(x), encoder.root()
             back = decoder(mean + batch["noise"] @ root.T)

@@ -10,7 +10,7 @@ import minimax as mm
 from benchmarks.problems import _gaussian
 from benchmarks.problems.gans import gan
 from benchmarks.problems.vaes import _pictures, m2, vae
-from benchmarks.problems.vaes._variational import Parts, Seen, Variational
+from benchmarks.problems.vaes._variational import Parts, Seen, Variational, first
 from benchmarks.testing import play
 from minimax.diagnostics import rotation
 
@@ -24,10 +24,6 @@ def weights(it: Variational, parts: Parts, seen: Seen, draws: int, seed: int = 0
     """log p(x, z) - log q(z|x) at so many draws of z, (draws, n)."""
     likelihood, ratio, _ = it.weighed(parts, seen, draws, it.generator(seed, 0))
     return (likelihood + ratio).detach()
-
-
-def first(seen: Seen, count: int) -> Seen:
-    return Seen(*(each[:count] for each in seen))
 
 
 def test_vae_bounds() -> None:

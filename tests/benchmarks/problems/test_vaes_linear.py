@@ -13,7 +13,7 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 import minimax as mm
 from benchmarks.problem import View
 from benchmarks.problems.vaes import _linear
-from benchmarks.problems.vaes._linear import LinearDecoder, LinearEncoder, Moments
+from benchmarks.problems.vaes._linear import LinearDecoder, LinearNormal, Moments
 from benchmarks.problems.vaes.beta_vae_linear import LinearBetaVAE, LinearUnitVAE, reverse_water_filling
 from benchmarks.problems.vaes.vae_linear import FullLinearVAE, LinearVAE, SampledLinearVAE
 from benchmarks.quality.likelihood import estimate
@@ -33,7 +33,7 @@ def randn(stream: torch.Generator, *shape: int) -> Tensor:
     return torch.randn(shape, generator=stream, dtype=torch.float64)
 
 
-def coders(seed: int, d: int = 5, latent: int = 2, full: bool = True) -> tuple[LinearEncoder, LinearDecoder]:
+def coders(seed: int, d: int = 5, latent: int = 2, full: bool = True) -> tuple[LinearNormal, LinearDecoder]:
     """An encoder and a decoder in double precision with nothing at its start."""
     encoder, decoder = (player.double() for player in _linear.coders(seed, d, latent, full))
     stream = torch.Generator().manual_seed(seed)
@@ -88,14 +88,14 @@ def test_elbo_and_divergence_make_the_likelihood(seed: int) -> None:
     posterior = MultivariateNormal(at, precision_matrix=precision)
     kl = kl_divergence(MultivariateNormal(encoder(x), scale_tril=encoder.root()), posterior).mean()
     surprise = _linear.surprise(decoder, moments)
-    assert float(_linear.negative_elbo(encoder, decoder, moments) - kl) == pytest.approx(surprise)
+    assert (_linear.negative_elbo(encoder, decoder, moments) - kl).item() == pytest.approx(surprise)
     scale = decoder.weight @ decoder.weight.T + noise * torch.eye(5)
     assert -MultivariateNormal(decoder.bias, scale).log_prob(x).mean().item() == pytest.approx(surprise)
     _linear.set_posterior(encoder, decoder)
-    assert float(_linear.negative_elbo(encoder, decoder, moments)) == pytest.approx(surprise)
+    assert _linear.negative_elbo(encoder, decoder, moments).item() == pytest.approx(surprise)
     diagonal, _ = coders(seed, full=False)
     _linear.set_posterior(diagonal, decoder)
-    assert float(_linear.negative_elbo(diagonal, decoder, moments)) > surprise
+    assert _linear.negative_elbo(diagonal, decoder, moments).item() > surprise
 
 
 @given(SEEDS, st.integers(1, 4), st.booleans())
