@@ -60,9 +60,9 @@ class CVAE(Variational):
         known, asked = self.images.train_labels, self.tested.labels
         total = 0.0
         for label in asked.unique():
-            train, test = self.images.train[known == label], self.tested.real[asked == label]
-            rows = (x.gt(0).flatten(1).float() for x in (train, test))
-            total += len(test) * bernoulli_mixture_nll(*rows, components)
+            train, test = (x.gt(0).flatten(1).float() for x in (self.images.train, self.tested.real))
+            train, test = train[known == label], test[asked == label]
+            total += len(test) * bernoulli_mixture_nll(train, test, components)
         return total / len(asked)
 
 

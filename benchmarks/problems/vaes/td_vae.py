@@ -83,7 +83,9 @@ def kalman(system: System, x: Tensor) -> Filtered:
         logs.append(log_normal(x[:, k] - ahead, torch.linalg.cholesky(S)))
         gain = torch.linalg.solve(S, C @ P).T
         m, P = m + (x[:, k] - ahead) @ gain.T, P - gain @ C @ P
-        seen.append(ahead), scales.append(S), means.append(m)
+        seen.append(ahead)
+        scales.append(S)
+        means.append(m)
     return Filtered(torch.stack(logs, 1), torch.stack(seen, 1), torch.stack(scales), torch.stack(means, 1), P, gain)
 
 

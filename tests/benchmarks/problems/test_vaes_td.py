@@ -65,14 +65,14 @@ def test_at_the_filter_every_draw_costs_the_innovation() -> None:
     it, model, x, filtered = perfect()
     losses = [model.losses(x, it.noise(it.generator(seed, 0), 40)).detach() for seed in (1, 2)]
     torch.testing.assert_close(losses[0], losses[1], atol=1e-4, rtol=0)  # the gain has all but settled
-    torch.testing.assert_close(losses[0], -filtered.log[:, WARM:], atol=1e-3, rtol=0)
+    torch.testing.assert_close(losses[0], -filtered.log[:, WARM:], atol=1e-2, rtol=0)
     torch.testing.assert_close(model.belief(model.beliefs(x))[:, WARM:], filtered.mean[:, WARM:], atol=1e-3, rtol=0)
     scores = it.evaluate(View((model,), None, 0))
     assert abs(scores["gap"]) < 1e-4 and 0 <= scores["prediction_kl"] < 1e-5
 
 
 def test_at_the_filter_the_loss_has_no_slope() -> None:
-    """In mean: over 30,000 sequences the gradient is within its noise, and a wrong belief costs more."""
+    """In mean: over 3,000 sequences the gradient is within its noise, and a wrong belief costs more."""
     it, model, _, _ = perfect()
     x = it.system.drawn(it.generator(101, 0), 3000, it.length)
     noise = it.noise(it.generator(101, 1), 3000)
@@ -97,7 +97,7 @@ def test_the_divergence_is_that_of_torch(seed: int) -> None:
 
 
 def test_the_model_predicts_as_it_draws() -> None:
-    it, model, _, _ = perfect()
+    model = perfect()[1]
     with torch.no_grad():
         for leaf in model.parameters():
             leaf.add_(0.1 * torch.randn_like(leaf))
@@ -120,7 +120,6 @@ def test_rolled_out_means_are_powers_of_the_transition() -> None:
 
 def test_sequences_too_short_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TDVAE, "presets", {"smoke": Preset(3, 16, options={"length": 15, "horizon": 5})})
-    with pytest.raises(
-        ValueError, match=r"^length = 15: sequences take more than 10 steps to warm up, 5 to predict\.$"
-    ):
+    said = r"^length = 15: sequences take more than 10 steps to warm up, 5 to predict\.$"
+    with pytest.raises(ValueError, match=said):
         TDVAE("smoke")
