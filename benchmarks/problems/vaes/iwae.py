@@ -24,7 +24,7 @@ class IWAE(Variational):
 
     name = "iwae"
     K: ClassVar[int] = 5
-    presets = presets(1300)
+    presets = presets(2000)
 
     def extras(self, stream: torch.Generator, size: int) -> dict[str, Tensor]:
         return {"noise": self.noise(stream, whole(self.K), size)}
