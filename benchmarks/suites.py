@@ -45,7 +45,13 @@ SUITES: dict[str, tuple[str, ...]] = {
         "anogan",
         "distillation",
     ),
-    "vaes": ("vae", "m2"),
+    "vaes": (
+        *("vae", "vae-split", "vae-gaussian", "vae-gaussian-pixels", "vae-logistic", "iwae", "iwae-1", "iwae-50"),
+        *("cvae", "cvae-quadrant-1", "cvae-quadrant-2", "cvae-quadrant-3", "cvae-quadrant-hybrid"),
+        "td-vae",
+        *("vae-linear", "vae-linear-full", "vae-linear-sampled", "beta-vae-linear", "beta-vae-linear-1"),
+        "m2",
+    ),
     "adversarial": ("dann", "pgd"),
     "bilevel": ("hyperclean",),
     "gans-more": (
