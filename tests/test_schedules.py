@@ -123,6 +123,8 @@ PAIRS = {  # two values of a hyperparameter, where (0.2, 0.4) would be none or m
     "sga: eps": (0.1, -1e3),
     "sos: a": (0.01, 0.99),
     "sos: b": (0.01, 0.99),
+    "fast-optimistic: alpha": (3.0, 9.0),
+    "halpern: gamma": (1.1, 2.0),
 }
 
 
@@ -202,11 +204,14 @@ def test_every_hyperparameter_may_be_a_schedule(name: str, field: str) -> None:
         torch.testing.assert_close(found, usual, rtol=1e-9, atol=1e-9)
 
 
+RESTARTS = {"sufficient", "necessary", "artificial"}
+
+
 def test_what_is_no_hyperparameter_is_a_setting() -> None:
     """Where a run starts, when a solver stops, the constants of an inertia: all other numbers may follow the step."""
     fields = [(kind.name, field) for kind in BY_NAME.values() for field in dataclasses.fields(kind)]
     plain = {(name, field.name) for name, field in fields if str(field.type) in ("float", "float | None")}
-    assert {field for _, field in plain} <= {"tolerance", "stagnation", "spread", "longest", "phi", "variable", "power"}
+    assert {field for _, field in plain} <= {"tolerance", "stagnation", "spread", "longest", "phi", "variable", "power"} | RESTARTS
 
 
 def test_every_rule_has_been_asked() -> None:
