@@ -20,12 +20,12 @@ from minimax.validation import hyperparameter, whole
 
 @dataclass(frozen=True)
 class CurvatureExploitation(Ruled):
-    r"""Curvature exploitation (CESP): gradient play, and each player leaves by the direction its own loss falls most in.
+    r"""Curvature exploitation (CESP): z_i⁺ = z_i - h ξ_i + v_i, v_i along the most negative curvature of L_i in z_i.
 
-    z_i⁺ = z_i - h ξ_i + v_i. With λ < 0 the least eigenvalue of ∂_i∂_i L_i and e its unit eigenvector, v_i = λ / (2ρ)
-    sign(<e, ξ_i>) e; with λ ≥ 0 it is 0. Gradient play may settle where a player sits on a maximum of its own loss; here
-    only local Nash points are stationary (and a local minimax point that is none is left, see `FollowTheRidge`). The
-    eigenpair is Lanczos', from a start that is always the same.
+    With λ < 0 the least eigenvalue of ∂_i∂_i L_i and e its unit eigenvector, v_i = λ / (2ρ) sign(<e, ξ_i>) e; with λ ≥
+    0 it is 0. Gradient play may settle where a player sits on a maximum of its own loss; here only local Nash points
+    are stationary (so that a local minimax point that is none is left: see `FollowTheRidge`). The eigenpair is
+    Lanczos', from a start that is always the same.
 
     Cost per step: one gradient and k Hessian-vector products per player, k = `iterations` or its parameters if fewer.
     State: the rules' memories alone.

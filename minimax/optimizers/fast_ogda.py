@@ -11,7 +11,7 @@ from torch import Tensor
 
 from minimax import tree
 from minimax.linear_maps import Expansion, LinearMap, assembled
-from minimax.optimizer import Hyperparameter, Info, Ruled, State, constant, counted, moved, scaled
+from minimax.optimizer import Hyperparameter, Info, Ruled, State, counted, moved, scaled
 from minimax.oracle import Oracle
 from minimax.tree import Point
 from minimax.validation import hyperparameter

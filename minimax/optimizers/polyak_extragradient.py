@@ -24,8 +24,8 @@ class PolyakExtraGradient(Ruled):
 
     Cost per step: two gradients per player.
     State: the rules' memories alone, which both half steps update.
-    Differs from the paper: any rule moves: z⁺ = z + <F(w), w - z> / <F(w), d> d with d its displacement at F(w), so that
-    players of different rates project in the norm of these. Where F(w) = 0, z⁺ is w.
+    Differs from the paper: any rule moves: z⁺ = z + <F(w), w - z> / <F(w), d> d with d its displacement at F(w), so
+    that players of different rates project in the norm of these. Where F(w) = 0, z⁺ is w.
 
     Args:
         rule: one rule for all players, or a tuple with one each.

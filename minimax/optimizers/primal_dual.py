@@ -39,7 +39,8 @@ class PrimalDual(Ruled):
         >>> mm.solve(game, z, mm.PrimalDual(mm.sgd(0.5)), steps=2).players
         (tensor(0.7500), tensor(0.7500))
 
-    Source: Chambolle & Pock, A First-Order Primal-Dual Algorithm for Convex Problems with Applications to Imaging, 2011.
+    Source: Chambolle & Pock, A First-Order Primal-Dual Algorithm for Convex Problems with Applications to Imaging,
+    2011.
     """
 
     theta: Hyperparameter = 1.0

@@ -23,7 +23,7 @@ class Restarted(Wrapper):
 
     Better is the smaller natural residual r(z) = |z - P(z - F(z))|. After n steps of a round that began at residual r_0
     the candidate z_c starts a new one if r(z_c) ≤ `sufficient` r_0; or r(z_c) ≤ `necessary` r_0 but grows; or n has
-    reached the share `artificial` of all steps. Averages converge as 1/k; with restarts it is linearly on sharp games, as
+    reached the share `artificial` of all steps. Averages converge as 1/k, but with restarts linearly on sharp games, as
     matrix games and linear programs are. Around `PrimalDual` this is the heart of PDLP.
 
     Cost per step: that of the inner optimizer, and two gradients per player. Memory: two copies of the players.

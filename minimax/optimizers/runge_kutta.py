@@ -54,8 +54,8 @@ class RungeKutta(Ruled):
         >>> opt.step(game, z, opt.init(game, z))[0]  # near cos 1 and sin 1
         (tensor(0.5417), tensor(0.8333))
 
-    Source: Kutta, 1901; Qin et al., Training Generative Adversarial Networks by Solving Ordinary Differential Equations,
-    2020.
+    Source: Kutta, 1901; Qin et al., Training Generative Adversarial Networks by Solving Ordinary Differential
+    Equations, 2020.
     """
 
     stages: int = 4
