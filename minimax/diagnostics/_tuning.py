@@ -104,7 +104,7 @@ def _cross(eigenvalues: Eigenvalues) -> tuple[NDArray[np.complex128], float, flo
     rounding = 1e-7 * float(np.abs(λ).max())  # of double eigenvalues
     if left <= rounding:
         raise ValueError(
-            f"every eigenvalue must have a positive real part, got {left:.6g} at least: momentum alone does not "
+            f"every eigenvalue must have a positive real part, got {left + 0.0:.6g} at least: momentum alone does not "
             "converge there; play ExtraGradient or OptimisticGDA by diagnostics.stable_step."
         )
     c = (left + right) / 2
@@ -112,7 +112,7 @@ def _cross(eigenvalues: Eigenvalues) -> tuple[NDArray[np.complex128], float, flo
     if off.max() > rounding:
         stray = complex(λ[off.argmax()])
         raise ValueError(
-            f"eigenvalues must lie on a cross of the reals and a line across them, got {stray:.6g}, which is on neither "
-            f"arm through {c:.6g}: no closed form is best there."
+            f"eigenvalues must lie on a cross of the reals and a line across them, got {stray:.6g}, which is on "
+            f"neither arm through {c:.6g}: no closed form is best there."
         )
     return λ, c, (right - left) / 2, float(np.abs(λ.imag).max())

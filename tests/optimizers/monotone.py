@@ -7,7 +7,9 @@ import minimax as mm
 from minimax.projections import box
 
 
-def saddle(seed: int, constrained: bool, *, rotation: bool = False) -> tuple[mm.Game, tuple[Tensor, ...], Tensor, float]:
+def saddle(
+    seed: int, constrained: bool, *, rotation: bool = False
+) -> tuple[mm.Game, tuple[Tensor, ...], Tensor, float]:
     """A quadratic game of 3 and 2 numbers, its start, its solution, and L; in [-1, 1]⁵ if constrained.
 
     With constraints a pull of the opposite sign is added where the solution lies on the border, so that it binds.

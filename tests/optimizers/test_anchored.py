@@ -134,7 +134,7 @@ def test_halpern_with_projections(float64: torch.dtype) -> None:
 def test_contracting_halpern_is_within_its_bound(seed: int, γ: float) -> None:
     """T = Q/γ with Q orthogonal, and the best known rate |z_k - T z_k| ≤ (1 + 1/γ)|z_0 - z*| / Σ_{i≤k} γⁱ.
 
-    T is a step of simultaneous play with h = 1 on the field (I - Q/γ) z, of which only the last player's part is a loss.
+    T is a step of simultaneous play with h = 1 on the field (I - Q/γ) z, which no loss has.
     """
     Q = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(seed)))[0]
     game = mm.Game(lambda z: z @ (z - Q @ z / γ).detach())
@@ -150,17 +150,15 @@ def test_contracting_halpern_is_within_its_bound(seed: int, γ: float) -> None:
 
 
 def test_halpern_of_gamma_one_is_halpern(float64: torch.dtype) -> None:
-    """And the worst case is met: a rotation by 1/γ against the anchor, in one dimension z ↦ -z/γ."""
-    game, start = mm.Game(lambda z: z * z.detach() * (1 + 1 / 1.2)), (torch.tensor(1.0),)
-    inner = mm.SimultaneousGDA(mm.sgd(1.0))
-    one = mm.solve(game, start, mm.Halpern(inner, gamma=torch.tensor(1.0)), steps=30).players
-    torch.testing.assert_close(one, mm.solve(game, start, mm.Halpern(inner), steps=30).players, rtol=0, atol=1e-14)
-    z, state, optimizer = start, None, mm.Halpern(inner, gamma=1.2)
-    state = optimizer.init(game, z)
-    for k in range(20):
-        bound = (1 + 1 / 1.2) / sum(1.2**i for i in range(k + 1))
-        assert abs(float(z[0]) * (1 + 1 / 1.2)) == pytest.approx(bound, rel=1e-9)
-        z, state, _ = optimizer.step(game, z, state)
+    closed, inner = games.scsc(), mm.ExtraGradient(mm.sgd(0.05))
+    ends = [
+        mm.solve(closed.game, closed.start, optimizer, steps=30).players
+        for optimizer in (mm.Halpern(inner, gamma=torch.tensor(1.0)), mm.Halpern(inner))
+    ]
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-14)
+    at = mm.diagnostics.expand(closed.game, closed.equilibrium)
+    assert mm.Halpern(inner).linear(at).sublinear and not mm.Halpern(inner, gamma=1.3).linear(at).sublinear
+    assert mm.Halpern(inner, gamma=1.001).linear(at).factor(at) == pytest.approx(1.001**-2)
 
 
 @pytest.mark.parametrize("kind", [mm.ExtraAnchoredGradient, mm.FastExtraGradient])

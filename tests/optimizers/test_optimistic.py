@@ -125,5 +125,7 @@ def test_half_steps_of_the_past_with_exploration_are_general_optimism(float64: t
 def test_no_optimism_is_simultaneous_play(float64: torch.dtype) -> None:
     game, z, _, _ = saddle(2, constrained=True)
     rule = mm.adam(0.05)
-    ends = [path(optimizer, game, z, 10) for optimizer in (mm.OptimisticGDA(rule, optimism=0.0), mm.SimultaneousGDA(rule))]
+    ends = [
+        path(optimizer, game, z, 10) for optimizer in (mm.OptimisticGDA(rule, optimism=0.0), mm.SimultaneousGDA(rule))
+    ]
     assert torch.equal(*ends)

@@ -25,7 +25,10 @@ def test_by_hand() -> None:
 @given(st.floats(0.05, 1.5), st.floats(0.05, 1.5), st.floats(0.0, 1.5), st.floats(0.2, 3.0))
 def test_its_step_has_the_roots_of_the_paper(τ: float, ς: float, θ: float, σ: float) -> None:
     """r² - (2 - (1 + θ) p) r + 1 - θp, p = τςσ²: every coordinate follows that recurrence from the second step on."""
-    p, z = τ * ς * σ**2, path(mm.PrimalDual((mm.sgd(τ), mm.sgd(ς)), theta=θ), mm.zero_sum(lambda x, y: σ * x * y), START, 6)
+    p, z = (
+        τ * ς * σ**2,
+        path(mm.PrimalDual((mm.sgd(τ), mm.sgd(ς)), theta=θ), mm.zero_sum(lambda x, y: σ * x * y), START, 6),
+    )
     expected = (2 - (1 + θ) * p) * z[1:-1] - (1 - θ * p) * z[:-2]
     torch.testing.assert_close(z[2:], expected, rtol=1e-9, atol=1e-9 * float(z.abs().max()))
 
@@ -71,14 +74,16 @@ def test_restarts_are_linear_where_means_are_not(seed: int) -> None:
 
 
 def test_a_linear_program() -> None:
-    """min cᵀx, Ax = b, x ≥ 0 as min over x, max over y of cᵀx - yᵀ(Ax - b); far off its residual has no sign to lose."""
+    """min cᵀx, Ax = b, x ≥ 0 as min over x, max over y of cᵀx - yᵀ(Ax - b)."""
     draw = torch.Generator().manual_seed(100)
     A, x, y, s = (torch.rand(*shape, generator=draw) for shape in ((4, 8), (8,), (4,), (8,)))
     s = torch.where(torch.arange(8) < 4, 0, s)
     b, c = A @ torch.where(torch.arange(8) < 4, x, 0), A.T @ y + s
     game = mm.zero_sum(lambda x, y: c @ x - y @ (A @ x - b), constraints=(mm.projections.box(0, np.inf), None))
     h = 0.95 / float(torch.linalg.matrix_norm(A, 2))
-    found = mm.solve(game, (torch.zeros(8), torch.zeros(4)), mm.Restarted(mm.PrimalDual(mm.sgd(h))), steps=2500, every=2500)
+    found = mm.solve(
+        game, (torch.zeros(8), torch.zeros(4)), mm.Restarted(mm.PrimalDual(mm.sgd(h))), steps=2500, every=2500
+    )
     expected = linprog(c.numpy(), A_eq=A.numpy(), b_eq=b.numpy())
     np.testing.assert_allclose(found.answer[0], expected.x, atol=1e-6)
 
@@ -117,7 +122,7 @@ def test_restarts_by_hand(seed: int, shares: tuple[float, float, float]) -> None
 
 def test_errors() -> None:
     inner = mm.PrimalDual(mm.sgd(0.1))
-    with pytest.raises(ValueError, match="necessary must be a finite number > 0.5 and < 1, got 0.5"):
+    with pytest.raises(ValueError, match=r"necessary must be a finite number > 0.5 and < 1, got 0.5"):
         mm.Restarted(inner, sufficient=0.5, necessary=0.5)
     with pytest.raises(ValueError, match="artificial must be a finite number > 0 and <= 1, got 0"):
         mm.Restarted(inner, artificial=0)

@@ -36,7 +36,7 @@ def test_is_optimistic_play_where_the_field_is_affine(seed: int, constrained: bo
 
 
 def test_is_not_optimistic_play_elsewhere() -> None:
-    """On x⁴/4 from 1, h = .1: .9, and then .9 - .1 (2·.9 - 1)³ = .8488, where optimistic play has .9 - .1 (2·.729 - 1)."""
+    """On x⁴/4 from 1, h = .1: .9, and then .9 - .1 (2·.9 - 1)³; optimistic play has .9 - .1 (2·.729 - 1)."""
     game, z = mm.Game(lambda x: x**4 / 4), (torch.tensor(1.0),)
     assert path(mm.ProjectedReflectedGradient(mm.sgd(0.1)), game, z, 2)[2].item() == pytest.approx(0.8488, abs=1e-14)
     assert path(mm.OptimisticGDA(mm.sgd(0.1)), game, z, 2)[2].item() == pytest.approx(0.8542, abs=1e-14)

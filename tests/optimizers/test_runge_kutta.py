@@ -28,7 +28,9 @@ def test_by_hand() -> None:
 def test_update_map(trajectory, stages: int, mu: float, sigma: float, h: float) -> None:
     z = trajectory(mm.RungeKutta(mm.sgd(h), stages=stages), games.scsc(mu, sigma), 5)
     x = h * (mu - 1j * sigma)
-    np.testing.assert_allclose(z[1:] / z[:-1], sum((-x) ** k / math.factorial(k) for k in range(stages + 1)), rtol=1e-10)
+    np.testing.assert_allclose(
+        z[1:] / z[:-1], sum((-x) ** k / math.factorial(k) for k in range(stages + 1)), rtol=1e-10
+    )
 
 
 @pytest.mark.parametrize("stages, order", [(1, 1), (2, 2), (3, 3), (4, 4)])
