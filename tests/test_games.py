@@ -260,10 +260,10 @@ def test_polar_game_by_extragradient(h: float, radius: float) -> None:
 @pytest.mark.parametrize(("kind", "radius"), [(mm.SimultaneousGDA, 0.7), (mm.ExtraGradient, 1.6)])
 def test_almost_bilinear_play_circles_at_root_four_thirds(kind: type[mm.GameOptimizer], radius: float) -> None:
     """Whatever the method, if its steps are small against ε."""
-    ε, h = 0.4, 0.03
+    ε, h = 0.4, 0.02
     closed, start = games.almost_bilinear(ε), (torch.tensor(radius), torch.tensor(0.0))
     steps = mm.iterate(closed.game, start, kind(mm.sgd(h)))
-    seen = [float(closed.distance(it.players)) for it in islice(steps, 600)]
+    seen = [float(closed.distance(it.players)) for it in islice(steps, 1200)]
     turn = round(2 * math.pi / h)
     assert np.sqrt(np.mean(np.square(seen[-turn:]))) == pytest.approx((4 / 3) ** 0.5, rel=0.05)
 

@@ -124,6 +124,6 @@ def test_fixed_is_an_optimistic_step_without_constraints(float64: torch.dtype, Ï
 @pytest.mark.parametrize("seed", range(3))
 def test_fixed_solves_what_is_constrained(float64: torch.dtype, seed: int) -> None:
     game, z, solution, L = saddle(seed, constrained=True)
-    end = path(mm.GoldenRatio(mm.sgd(0.99 * GOLDEN / (2 * L)), phi=GOLDEN, fixed=True), game, z, 400)[-1]
+    end = path(mm.GoldenRatio(mm.sgd(0.99 * GOLDEN / (2 * L)), phi=GOLDEN, fixed=True), game, z, 800)[-1]
     torch.testing.assert_close(end, solution, rtol=0, atol=1e-2)
     assert set(mm.GoldenRatio(mm.sgd(0.1), fixed=True).init(game, z)) == {"rules", "step", "mean"}

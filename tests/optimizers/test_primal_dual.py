@@ -67,10 +67,10 @@ def test_restarts_are_linear_where_means_are_not(seed: int) -> None:
     start = (torch.full((5,), 1 / 5), torch.full((7,), 1 / 7))
     inner = mm.PrimalDual(mm.sgd(0.9 / closed.lipschitz))
     gaps = [
-        duality_gap(closed.game, mm.solve(closed.game, start, optimizer, steps=500, every=500).answer).total
+        duality_gap(closed.game, mm.solve(closed.game, start, optimizer, steps=800, every=800).answer).total
         for optimizer in (mm.Restarted(inner), mm.Averaging(inner))
     ]
-    assert gaps[0] < 1e-5 and gaps[1] > 1e-3
+    assert gaps[0] < 1e-7 and gaps[1] > 1e-4
 
 
 def test_a_linear_program() -> None:

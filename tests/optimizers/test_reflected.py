@@ -46,8 +46,8 @@ def test_is_not_optimistic_play_elsewhere() -> None:
 def test_reflected_play_solves_matrix_games(seed: int) -> None:
     closed = games.matrix_game(torch.randn(4, 6, generator=torch.Generator().manual_seed(seed)))
     optimizer = mm.ProjectedReflectedGradient(mm.sgd(0.41 / closed.lipschitz))
-    end = mm.solve(closed.game, closed.start, optimizer, steps=1500, every=1500).players
-    assert mm.diagnostics.duality_gap(closed.game, end).total < 1e-5
+    end = mm.solve(closed.game, closed.start, optimizer, steps=4000, every=4000).players
+    assert mm.diagnostics.duality_gap(closed.game, end).total < 1e-6
 
 
 def test_accelerated_by_hand() -> None:
@@ -77,9 +77,9 @@ def test_accelerated_as_the_paper_writes_it(seed: int, constrained: bool) -> Non
 def test_accelerated_play_falls_as_one_over_k_to_a_constant_that_is_known(h: float) -> None:
     """k h |F(z_k)| → |z_0 - z*| for hσ < 1/√3, on several σ together too."""
     closed = games.bilinear(torch.diag(torch.tensor([1.0, 0.7, 0.5])))
-    z = path(mm.AcceleratedReflectedGradient(mm.sgd(h)), closed.game, closed.start, 1500)
+    z = path(mm.AcceleratedReflectedGradient(mm.sgd(h)), closed.game, closed.start, 4000)
     F = torch.cat(closed.game.field((z[-1][:3], z[-1][3:])))
-    assert 1500 * h * F.norm().item() == pytest.approx(6**0.5, rel=0.02)
+    assert 4000 * h * F.norm().item() == pytest.approx(6**0.5, rel=0.01)
 
 
 def test_accelerated_play_beyond_its_threshold() -> None:
@@ -92,8 +92,8 @@ def test_accelerated_play_solves_what_is_constrained_at_its_rate(seed: int) -> N
     """The residual |z - P(z - hF)| / h times k stays bounded."""
     game, z, solution, L = saddle(seed, constrained=True, rotation=True)
     h = 1 / (12**0.5 * L) * 0.99
-    points = path(mm.AcceleratedReflectedGradient(mm.sgd(h)), game, z, 600)
-    for k in (10, 100, 600):
+    points = path(mm.AcceleratedReflectedGradient(mm.sgd(h)), game, z, 1500)
+    for k in (10, 100, 1500):
         w = points[k]
         residual = (w - BOX(w - h * torch.cat(game.field((w[:3], w[3:]))))).norm() / h
         assert k * residual <= 12 * (points[0] - solution).norm() / h + 1e-9
