@@ -92,7 +92,7 @@ def test_values_of_matrix_games(seed: int) -> None:
     closed = games.matrix_game(torch.tensor(np.random.default_rng(seed).standard_normal((5, 7))))
     value = float(closed.game.losses(closed.equilibrium)[0])
     optimizer = mm.Averaging(mm.AlternatingGDA(regret_matching(plus=True, predictive=True)), power=1.0)
-    found = mm.solve(closed.game, (even(5), even(7)), optimizer, steps=300, every=300).answer
+    found = mm.solve(closed.game, (even(5), even(7)), optimizer, steps=400, every=400).answer
     gap = duality_gap(closed.game, found).total
     assert gap < 2e-3 and abs(float(closed.game.losses(found)[0]) - value) <= gap + 1e-12
 
