@@ -170,3 +170,38 @@ def gcr(
 
 def _done(rr: Tensor, size: Tensor, tolerance: float) -> bool:
     return not tree.transformed() and bool(rr <= tolerance**2 * size)
+
+
+def least(apply: Map, like: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
+    """The least eigenvalue of a symmetric B and a unit vector of it, by Lanczos' method from a start without chance.
+
+    Costs one call of `apply` per iteration, and as many copies of x; exact with as many iterations as x has numbers.
+
+    Args:
+        apply: x -> B x.
+        like: a tensor like x.
+        iterations: at most so many.
+
+    Example:
+        >>> least(lambda x: torch.tensor([2.0, -1.0, 3.0]) * x, torch.zeros(3), 10)
+        (tensor(-1.), tensor([0., 1., 0.]))
+
+    Source: Lanczos, An iteration method for the solution of the eigenvalue problem, 1950.
+    """
+    count = min(iterations, len(like))
+    start = 1 + (torch.arange(1, len(like) + 1, dtype=torch.float64) * 2.4).sin() / 2  # of every eigenvector a share
+    q = start.to(like)
+    basis, images = [q / q.norm()], []
+    for _ in range(count):
+        images.append(apply(basis[-1]))
+        w = images[-1]
+        for _ in range(2):  # Gram-Schmidt twice is as good as orthogonal
+            w = w - torch.stack(basis).T @ (torch.stack(basis) @ w)
+        size = w.norm()
+        fresh = size > 64 * torch.finfo(w.dtype).eps * images[-1].norm()  # else the space is invariant: 0 from here on
+        basis.append(torch.where(fresh, w / torch.where(fresh, size, 1), 0))
+    V = torch.stack(basis[:-1])
+    H = V @ torch.stack(images).T
+    beyond = (1 + H.abs().sum()) * (V == 0).all(1)  # what is not there must not be the least
+    λ, U = torch.linalg.eigh((H + H.T) / 2 + torch.diag(beyond))
+    return λ[0], U[:, 0] @ V

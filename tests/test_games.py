@@ -59,6 +59,10 @@ ALL: dict[str, Callable[[], ClosedForm]] = {
     "Dirac-LSGAN signed": lambda: games.dirac_lsgan(-1.0, 1.0, 0.0),
     "Dirac-LSGAN lopsided": lambda: games.dirac_lsgan(0.2, 0.9, 0.4),
     "Forsaken": games.forsaken,
+    "almost bilinear": games.almost_bilinear,
+    "almost bilinear, the circle repels": lambda: games.almost_bilinear(-0.3),
+    "false rest": games.false_rest,
+    "minimax, not Nash": games.minimax_not_nash,
     "polar game": games.polar,
     "covariance GAN": games.covariance_gan,
     "covariance GAN in 5-D": lambda: games.covariance_gan(5),
@@ -251,6 +255,25 @@ def test_polar_game_by_extragradient(h: float, radius: float) -> None:
     players = (torch.tensor(1.2), torch.tensor(0.0))
     end = mm.solve(closed.game, players, mm.ExtraGradient(mm.sgd(h)), steps=1000, every=1000).players
     assert float(closed.distance(end)) == pytest.approx(radius, abs=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "radius"), [(mm.SimultaneousGDA, 0.7), (mm.ExtraGradient, 1.6)])
+def test_almost_bilinear_play_circles_at_root_four_thirds(kind: type[mm.GameOptimizer], radius: float) -> None:
+    """Whatever the method, if its steps are small against ε."""
+    ε, h = 0.4, 0.02
+    closed, start = games.almost_bilinear(ε), (torch.tensor(radius), torch.tensor(0.0))
+    steps = mm.iterate(closed.game, start, kind(mm.sgd(h)))
+    seen = [float(closed.distance(it.players)) for it in islice(steps, 1200)]
+    turn = round(2 * math.pi / h)
+    assert np.sqrt(np.mean(np.square(seen[-turn:]))) == pytest.approx((4 / 3) ** 0.5, rel=0.05)
+
+
+def test_where_play_comes_to_rest_at_a_false_point() -> None:
+    """Small steps are drawn to (0, 0), no local minimax; the equilibrium is a local Nash point."""
+    closed = games.false_rest()
+    kinds = [mm.diagnostics.classify(closed.game, z).kind for z in (closed.equilibrium, (closed.start[0] * 0,) * 2)]
+    assert kinds == ["local Nash", "stable, not Nash"]
+    assert [float(z) for z in closed.equilibrium] == pytest.approx([-2 - 2**0.5, 2 + 2**0.5], abs=1e-14)
 
 
 def test_dirac_value_at_the_equilibrium() -> None:

@@ -34,6 +34,13 @@ CASES: dict[str, mm.GameOptimizer] = {
     "nested lookahead": mm.Lookahead(mm.Lookahead(mm.PastExtraGradient(RATES), k=2, alpha=0.7), k=4, alpha=0.3),
     "average around lookahead": mm.Averaging(mm.Lookahead(mm.SimultaneousGDA(RATES), k=2), power=1.0),
     "compiled": mm.compiled(mm.ExtraGradient(RATES)),
+    "extragradient with momentum": mm.ExtraGradient(RATES, explore=2.0, momentum=-0.3),
+    "more optimism": mm.OptimisticGDA(RATES, optimism=2.0),
+    "fixed golden ratio": mm.GoldenRatio(RATES, fixed=True),
+    "Heun": mm.RungeKutta(RATES, stages=2),
+    "third order": mm.RungeKutta(RATES, stages=3),
+    "primal-dual, halfway": mm.PrimalDual(RATES, theta=0.5),
+    "contracting": mm.Halpern(mm.OptimisticGDA(RATES), gamma=1.1),
 }
 
 
@@ -45,7 +52,7 @@ def zero_sum() -> Expansion:
 def test_play_follows_the_declared_map(case: str) -> None:
     if case != "compiled":
         CHECKS["linear"](CASES[case])
-    if not case.startswith(("golden", "anderson", "k-beam")):
+    if not case.startswith(("golden", "anderson", "k-beam", "polyak", "restarted")):
         assert isinstance(CASES[case].linear(zero_sum()), LinearMap)
 
 

@@ -123,6 +123,9 @@ PAIRS = {  # two values of a hyperparameter, where (0.2, 0.4) would be none or m
     "sga: eps": (0.1, -1e3),
     "sos: a": (0.01, 0.99),
     "sos: b": (0.01, 0.99),
+    "fast-optimistic: alpha": (3.0, 9.0),
+    "cesp: rho": (5.0, 10.0),
+    "halpern: gamma": (1.1, 2.0),
 }
 
 
@@ -157,8 +160,16 @@ def tandem(x: torch.Tensor, y: torch.Tensor, batch: dict) -> tuple[torch.Tensor,
     return both - 2 * x.sum(), both - 2 * y.sum()
 
 
+def hilly(x: torch.Tensor, y: torch.Tensor, batch: dict) -> torch.Tensor:
+    """Where players find negative curvature in their own losses."""
+    return loss(x, y, batch) - 3 * x.square().sum()
+
+
+GAMES = {mm.SOS: mm.Game(tandem), mm.CurvatureExploitation: mm.zero_sum(hilly)}
+
+
 def run(optimizer: mm.GameOptimizer, first: int, last: int, z: object, state: object = None) -> tuple:
-    game = mm.Game(tandem) if isinstance(optimizer, mm.SOS) else mm.zero_sum(loss)
+    game = GAMES.get(type(optimizer), mm.zero_sum(loss))
     state = optimizer.init(game, z) if state is None else state
     for k in range(first, last):
         batches = [stream(100 * k + j) for j in range(optimizer.draws)]
@@ -202,16 +213,28 @@ def test_every_hyperparameter_may_be_a_schedule(name: str, field: str) -> None:
         torch.testing.assert_close(found, usual, rtol=1e-9, atol=1e-9)
 
 
+RESTARTS = {"sufficient", "necessary", "artificial"}
+
+
 def test_what_is_no_hyperparameter_is_a_setting() -> None:
     """Where a run starts, when a solver stops, the constants of an inertia: all other numbers may follow the step."""
     fields = [(kind.name, field) for kind in BY_NAME.values() for field in dataclasses.fields(kind)]
     plain = {(name, field.name) for name, field in fields if str(field.type) in ("float", "float | None")}
-    assert {field for _, field in plain} <= {"tolerance", "stagnation", "spread", "longest", "phi", "variable", "power"}
+    assert {field for _, field in plain} <= {
+        "tolerance",
+        "stagnation",
+        "spread",
+        "longest",
+        "phi",
+        "variable",
+        "power",
+    } | RESTARTS
 
 
 def test_every_rule_has_been_asked() -> None:
     """So that a new rule's hyperparameters are not forgotten."""
-    known = {type(rule) for rule in RULES.values()} | {rules.split, rules.Rated, rules.Rule}
+    none = {rules.split, rules.regret_matching, rules.Rated, rules.Rule}  # they have no hyperparameters
+    known = {type(rule) for rule in RULES.values()} | none
     assert known == {kind for kind in vars(rules).values() if isinstance(kind, type) and issubclass(kind, rules.Rule)}
 
 

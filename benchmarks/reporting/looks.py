@@ -13,9 +13,11 @@ NAMES = (
     *("anderson-mixing", "averaging", "cgd", "extra-anchored-gradient", "fast-extragradient", "follow-the-ridge"),
     *("golden-ratio", "halpern", "hamiltonian", "jare", "k-beam", "lola", "lookahead", "policy-prediction"),
     *("nagarajan-kolter", "past-extragradient", "sga", "sos", "stackelberg", "svre", "unrolled"),
+    *("forward-backward-forward", "projected-reflected", "accelerated-reflected", "fast-optimistic"),
+    *("polyak-extragradient", "primal-dual", "restarted", "runge-kutta", "cesp"),
 )
 """Optimizers in the order in which they were given their looks: append, never insert, and old figures keep theirs."""
-DASHES = ((), (4, 1.5), (1, 1), (5, 1, 1, 1, 1, 1))
+DASHES = ((), (4, 1.5), (1, 1), (3, 1, 1, 1), (5, 1, 1, 1, 1, 1))
 """Of the first ten names, of the next, and so on; the last are of all other optimizers, whose colour is a hash."""
 MARKERS = ("o", "s", "^", "D", "v", "p", "P", "<", "h", ">", "d", "8", "*")  # less the X, which means diverged
 

@@ -1,4 +1,4 @@
-"""What a game is like at a point: spectrum, rotation, kind of equilibrium, gaps, stable step sizes.
+"""What a game is like at a point: spectrum, rotation, kind of equilibrium, gaps, stable step sizes, best parameters.
 
 Functions of (game, players, batch). Up to 512 parameters the Jacobian is written out and the answers are exact; beyond,
 only products with it are taken.
@@ -12,8 +12,15 @@ from minimax.diagnostics._report import Report, report
 from minimax.diagnostics._rotation import Alignment, PathAngle, Rotation, Split, alignment, path_angle, rotation, split
 from minimax.diagnostics._spectrum import Spectrum, jacobian, operator, spectrum
 from minimax.diagnostics._stability import stable_step
+from minimax.diagnostics._tuning import (
+    ExtragradientParameters,
+    MomentumParameters,
+    extragradient_parameters,
+    momentum_parameters,
+)
 
 __all__ = ["report", "Report", "classify", "Equilibrium", "duality_gap", "Gap", "stable_step"]
 __all__ += ["spectrum", "Spectrum", "jacobian", "operator", "expand"]
+__all__ += ["momentum_parameters", "MomentumParameters", "extragradient_parameters", "ExtragradientParameters"]
 __all__ += ["rotation", "Rotation", "split", "Split", "alignment", "Alignment", "path_angle", "PathAngle"]
 __all__ += ["draw", "draw_paths", "draw_phase", "draw_run", "draw_spectrum"]

@@ -23,6 +23,8 @@ from minimax.games.gans import linear_quadratic_gan as linear_quadratic_gan
 from minimax.games.general_sum import cooperative as cooperative
 from minimax.games.general_sum import cyclic as cyclic
 from minimax.games.general_sum import tandem as tandem
+from minimax.games.landmarks import almost_bilinear as almost_bilinear
+from minimax.games.landmarks import false_rest as false_rest
 from minimax.games.landmarks import forsaken as forsaken
 from minimax.games.landmarks import polar as polar
 from minimax.games.matrices import bilinear as bilinear
@@ -32,6 +34,7 @@ from minimax.games.matrices import noisy_bilinear as noisy_bilinear
 from minimax.games.matrices import rock_paper_scissors as rock_paper_scissors
 from minimax.games.poker import kuhn_poker as kuhn_poker
 from minimax.games.saddles import hidden_minimax as hidden_minimax
+from minimax.games.saddles import minimax_not_nash as minimax_not_nash
 from minimax.games.saddles import monkey_saddle as monkey_saddle
 from minimax.games.saddles import quadratic as quadratic
 from minimax.games.saddles import rotated_saddle as rotated_saddle

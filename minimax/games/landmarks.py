@@ -1,4 +1,4 @@
-"""Two numbers, one equilibrium, and cycles around it that swallow methods which are sound near it."""
+"""Two numbers: cycles that swallow methods which are sound near the equilibrium, and points that draw the wrong way."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from minimax import projections
 from minimax.game import Game, zero_sum
 from minimax.games.closed_form import ClosedForm, largest
+from minimax.validation import real
 
 
 def forsaken() -> ClosedForm:
@@ -77,4 +78,55 @@ def polar() -> ClosedForm:
         equilibrium=(torch.tensor(0.0), torch.tensor(0.0)),
         eigenvalues=(9 / 16 + 1j, 9 / 16 - 1j),
         lipschitz=math.hypot(9 / 16, 1),
+    )
+
+
+def almost_bilinear(epsilon: float = 0.01) -> ClosedForm:
+    """xy + ε(y²/2 - y⁴/4): play with small steps circles at the radius √(4/3), for every ε > 0, and never comes home.
+
+    At (0, 0) f is convex in y, and the eigenvalues -ε/2 ± √(ε²/4 - 1) repel. Further out -y⁴ draws in.
+
+    Args:
+        epsilon: ε, of any sign; with ε < 0 the circle repels and the equilibrium attracts.
+
+    Example:
+        >>> almost_bilinear(0.0).eigenvalues
+        (1j, -1j)
+
+    Source: Hsieh, Mertikopoulos & Cevher, The Limits of Min-Max Optimization Algorithms, 2021, example 5.1.
+    """
+    real("epsilon", epsilon)
+    ε, root = epsilon, sqrt(epsilon**2 / 4 - 1)
+    return ClosedForm(
+        name="almost bilinear",
+        game=zero_sum(lambda x, y: x * y + ε * (y**2 / 2 - y**4 / 4)),
+        start=(torch.tensor(1.0), torch.tensor(1.0)),
+        equilibrium=(torch.tensor(0.0), torch.tensor(0.0)),
+        eigenvalues=(-ε / 2 + root, -ε / 2 - root),
+        lipschitz=largest([[0.0, 1.0], [-1.0, -ε]]),
+    )
+
+
+def false_rest() -> ClosedForm:
+    """2x² + y² + 4xy + 4y³/3 - y⁴/4: gradient play from (.1, .1) rests at (0, 0), where y sits in a minimum of f.
+
+    There f_yy = 2, and the eigenvalues 1 ± √7 i attract. The equilibrium is (-2 - √2, 2 + √2), where f is convex in x
+    and concave in y, with the eigenvalues 4.83 ± 3.91i: `CurvatureExploitation` and `FollowTheRidge` come to it.
+
+    Example:
+        >>> [round(float(z), 4) for z in false_rest().equilibrium]
+        [-3.4142, 3.4142]
+
+    Source: Adolphs et al., Local Saddle Point Optimization: A Curvature Exploitation Approach, 2019, section 6.1.
+    """
+    y = 2 + math.sqrt(2)
+    q = -(2 + 8 * y - 3 * y**2)
+    root = sqrt((4 - q) ** 2 / 4 - 16)
+    return ClosedForm(
+        name="false rest",
+        game=zero_sum(lambda x, y: 2 * x**2 + y**2 + 4 * x * y + 4 * y**3 / 3 - y**4 / 4),
+        start=(torch.tensor(0.1), torch.tensor(0.1)),
+        equilibrium=(torch.tensor(-y), torch.tensor(y)),
+        eigenvalues=((4 + q) / 2 + root, (4 + q) / 2 - root),
+        lipschitz=largest([[4.0, 4.0], [-4.0, q]]),
     )

@@ -67,6 +67,20 @@ def hidden_minimax() -> ClosedForm:
     return quadratic(-6.0, 4.0, 2.0, name="hidden minimax")
 
 
+def minimax_not_nash() -> ClosedForm:
+    """-x² + 5xy - y²: (0, 0) is a local minimax and no Nash point, as x alone would leave; eigenvalues ±√21 i.
+
+    max_y f = 21x²/4: minimal at 0, where x meets the best answers to it.
+
+    Example:
+        >>> [round(value.imag, 4) for value in minimax_not_nash().eigenvalues]
+        [4.5826, -4.5826]
+
+    Source: Jin, Netrapalli & Jordan, What is Local Optimality in Nonconvex-Nonconcave Minimax Optimization?, 2020.
+    """
+    return quadratic(-2.0, 5.0, 2.0, name="minimax, not Nash")
+
+
 def spurious_point() -> ClosedForm:
     """3x² + y² + 4xy: (0, 0) is no local minimax, as y sits in a minimum, but gradient play is drawn to it (2, 2).
 

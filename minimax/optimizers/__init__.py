@@ -3,15 +3,19 @@
 from typing import TYPE_CHECKING
 
 from minimax.optimizer import GameOptimizer
+from minimax.optimizers.accelerated_reflected import AcceleratedReflectedGradient as AcceleratedReflectedGradient
 from minimax.optimizers.alternating import AlternatingGDA as AlternatingGDA
 from minimax.optimizers.anderson_mixing import AndersonMixing as AndersonMixing
 from minimax.optimizers.averaging import Averaging as Averaging
+from minimax.optimizers.cesp import CurvatureExploitation as CurvatureExploitation
 from minimax.optimizers.cgd import CompetitiveGradientDescent as CompetitiveGradientDescent
 from minimax.optimizers.consensus import ConsensusOptimization as ConsensusOptimization
 from minimax.optimizers.extra_anchored_gradient import ExtraAnchoredGradient as ExtraAnchoredGradient
 from minimax.optimizers.extragradient import ExtraGradient as ExtraGradient
 from minimax.optimizers.fast_extragradient import FastExtraGradient as FastExtraGradient
+from minimax.optimizers.fast_ogda import FastOGDA as FastOGDA
 from minimax.optimizers.follow_the_ridge import FollowTheRidge as FollowTheRidge
+from minimax.optimizers.forward_backward_forward import ForwardBackwardForward as ForwardBackwardForward
 from minimax.optimizers.golden_ratio import GoldenRatio as GoldenRatio
 from minimax.optimizers.halpern import Halpern as Halpern
 from minimax.optimizers.hamiltonian import HamiltonianDescent as HamiltonianDescent
@@ -23,6 +27,11 @@ from minimax.optimizers.nagarajan_kolter import NagarajanKolter as NagarajanKolt
 from minimax.optimizers.optimistic import OptimisticGDA as OptimisticGDA
 from minimax.optimizers.past_extragradient import PastExtraGradient as PastExtraGradient
 from minimax.optimizers.policy_prediction import PolicyPrediction as PolicyPrediction
+from minimax.optimizers.polyak_extragradient import PolyakExtraGradient as PolyakExtraGradient
+from minimax.optimizers.primal_dual import PrimalDual as PrimalDual
+from minimax.optimizers.projected_reflected import ProjectedReflectedGradient as ProjectedReflectedGradient
+from minimax.optimizers.restarted import Restarted as Restarted
+from minimax.optimizers.runge_kutta import RungeKutta as RungeKutta
 from minimax.optimizers.sga import SymplecticGradientAdjustment as SymplecticGradientAdjustment
 from minimax.optimizers.simultaneous import SimultaneousGDA as SimultaneousGDA
 from minimax.optimizers.sos import SOS as SOS

@@ -1,4 +1,4 @@
-"""The adaptive golden ratio algorithm: no step size."""
+"""The golden ratio algorithm, which needs no step size, or has a fixed one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from minimax import tree
+from minimax.linear_maps import Expansion, LinearMap, assembled
 from minimax.optimizer import Info, Ruled, State, counted, moved, scaled
+from minimax.optimizers._golden import fresh, next_size
 from minimax.oracle import Oracle
 from minimax.tree import Point
-from minimax.validation import real
+from minimax.validation import flag, real
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,19 @@ class GoldenRatio(Ruled):
     exploration that measures L, for λ_1 = φ/(2L): from there on every small sgd rate plays alike. With other rules this
     is a heuristic that tunes their rate.
 
-    Cost per step: one gradient per player. Memory: three copies of the players.
+    `fixed` keeps λ_k = 1 (GRAAL), for h ≤ φ/(2L): without projections z⁺ = z - h (F(z) - F(z₋)/φ), optimistic play of
+    b = 1/(φ-1) at h (φ-1)/φ. Golden φ converges on bilinear games for hσ < √(3 - φ), fastest at hσ = 1: by 1/√φ a step.
+
+    Cost per step: one gradient per player. Memory: three copies of the players, fixed one.
     State: `mean` z̄_{k-1}, `past` z_{k-1}, `past_move` the rule's move there, `λ` λ_{k-1}, `θ` θ_{k-1}; the rules'
-    memories.
+    memories. Fixed: `mean` and the rules' memories.
     Differs from the paper: the rule's first move finds λ_1.
 
     Args:
         rule: one rule for all players, or a tuple with one each.
         phi: φ in (1, (1 + √5)/2].
         longest: the largest λ_k, in units of the rule's rate.
+        fixed: keep to the rule's rate.
 
     Raises:
         ValueError: a phi out of its range, or a longest that is not above 0.
@@ -50,6 +57,7 @@ class GoldenRatio(Ruled):
 
     phi: float = 1.5
     longest: float = 1e6
+    fixed: bool = False
 
     name: ClassVar[str] = "golden-ratio"
     combines: ClassVar[bool] = True
@@ -58,42 +66,29 @@ class GoldenRatio(Ruled):
         super().__post_init__()
         real("phi", self.phi, above=1, at_most=(1 + 5**0.5) / 2)
         real("longest", self.longest, above=0, finite=False)
+        flag("fixed", self.fixed)
 
     @property
     def adaptive(self) -> bool:
-        return True
+        return not self.fixed
 
     def start(self, z: Point, device: torch.device) -> State:
-        one = torch.ones((), dtype=tree.precision(tree.join(z)), device=device)
-        zeros = [tree.zeros(vector) for vector in z]
-        return {"mean": zeros, "past": zeros, "past_move": zeros, "λ": one, "θ": one}
+        return {"mean": [tree.zeros(vector) for vector in z]} | ({} if self.fixed else fresh(z, device))
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         ξ, losses = game.field(z, batches[0])
         d, state = self.directions(z, ξ, state)
-        λ, θ = self._step_size(z, d, state)
-        mean = [
-            tree.where(state["step"] < 2, z_i, tree.lerp(z̄, z_i, (self.phi - 1) / self.phi))
-            for z_i, z̄ in zip(z, state["mean"], strict=True)
-        ]
-        new = moved(game, tuple(mean), scaled(λ, d))
-        past = [tree.clone(vector) for vector in z]  # z may be the modules' own memory
-        state = state | {"mean": mean, "past": past, "past_move": list(d), "λ": λ, "θ": θ}
-        return new, counted(state), Info(losses, ξ)
+        begins, weight = state["step"] < (1 if self.fixed else 2), (self.phi - 1) / self.phi
+        means = zip(state["mean"], z, strict=True)
+        mean = [tree.where(begins, z_i, tree.lerp(z̄, z_i, weight)) for z̄, z_i in means]
+        state = state | {"mean": mean}
+        if not self.fixed:
+            λ, θ = next_size(z, d, state, self.phi, self.longest)
+            past = [tree.clone(vector) for vector in z]  # z may be the modules' own memory
+            state, d = state | {"past": past, "past_move": list(d), "λ": λ, "θ": θ}, scaled(λ, d)
+        return moved(game, tuple(mean), d), counted(state), Info(losses, ξ)
 
-    def _step_size(self, z: Point, d: Point, state: State) -> tuple[torch.Tensor, torch.Tensor]:
-        """λ_k and θ_k; for k = 0 they are 1, for k = 1 λ is φ/(2L)."""
-        φ, λ, θ = self.phi, state["λ"], state["θ"]
-        Δz = _distance(z, state["past"], λ.dtype)
-        ΔF = _distance(d, state["past_move"], λ.dtype)
-        inverse_L = torch.where(ΔF > 0, Δz / ΔF, torch.inf)
-        k = state["step"].to(λ.device)
-        grown = torch.minimum((1 / φ + 1 / φ**2) * λ, φ * θ / (4 * λ) * inverse_L**2)
-        new = torch.where(k == 0, 1.0, torch.where(k == 1, φ / 2 * inverse_L, grown)).clamp(max=self.longest)
-        return new, torch.where(k < 2, 1.0, φ * new / λ)
-
-
-def _distance(z: Sequence[tree.Vector], w: Sequence[tree.Vector], dtype: torch.dtype) -> torch.Tensor:
-    """|z - w|, in a dtype wide enough for the squares."""
-    Δ = tree.sub(tree.join(tuple(z)), tree.join(tuple(w)))
-    return tree.norm(Δ if {leaf.dtype for leaf in Δ} == {dtype} else [leaf.to(dtype) for leaf in Δ])
+    def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
+        eye, old = at.eye, at.eye / self.phi  # of z and its mean so far
+        rows = [[eye - old - D @ at.J, old], [eye - old, old]]
+        return LinearMap(assembled(rows), start=torch.cat([eye, eye]))

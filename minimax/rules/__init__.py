@@ -12,6 +12,7 @@ from minimax.rules._clipped import clipped as clipped
 from minimax.rules._entropic import entropic as entropic
 from minimax.rules._from_torch import from_torch as from_torch
 from minimax.rules._muon import muon as muon
+from minimax.rules._regret_matching import regret_matching as regret_matching
 from minimax.rules._rmsprop import rmsprop as rmsprop
 from minimax.rules._sgd import sgd as sgd
 from minimax.rules._sghmc import sghmc as sghmc

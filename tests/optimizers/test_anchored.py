@@ -128,6 +128,39 @@ def test_halpern_with_projections(float64: torch.dtype) -> None:
         assert bool((players[0] >= 0).all() and (players[0] <= 1).all())
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("γ", [1.0001, 1.05, 1.5])
+@pytest.mark.parametrize("seed", range(3))
+def test_contracting_halpern_is_within_its_bound(seed: int, γ: float) -> None:
+    """T = Q/γ with Q orthogonal, and the best known rate |z_k - T z_k| ≤ (1 + 1/γ)|z_0 - z*| / Σ_{i≤k} γⁱ.
+
+    T is a step of simultaneous play with h = 1 on the field (I - Q/γ) z, which no loss has.
+    """
+    Q = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(seed)))[0]
+    game = mm.Game(lambda z: z @ (z - Q @ z / γ).detach())
+    players, optimizer = (torch.ones(4),), mm.Halpern(mm.SimultaneousGDA(mm.sgd(1.0)), gamma=γ)
+    state, weight, φ, expected = optimizer.init(game, players), 0.0, 1.0, players[0]
+    for k in range(60):
+        weight += γ**k
+        assert (players[0] - Q @ players[0] / γ).norm() <= (1 + 1 / γ) * 2 / weight + 1e-12
+        φ = 1 + γ**2 * φ
+        expected = (1 - 1 / φ) * Q @ expected / γ + torch.ones(4) / φ
+        players, state, _ = optimizer.step(game, players, state)
+        torch.testing.assert_close(players[0], expected, rtol=0, atol=1e-12)
+
+
+def test_halpern_of_gamma_one_is_halpern(float64: torch.dtype) -> None:
+    closed, inner = games.scsc(), mm.ExtraGradient(mm.sgd(0.05))
+    ends = [
+        mm.solve(closed.game, closed.start, optimizer, steps=30).players
+        for optimizer in (mm.Halpern(inner, gamma=torch.tensor(1.0)), mm.Halpern(inner))
+    ]
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-14)
+    at = mm.diagnostics.expand(closed.game, closed.equilibrium)
+    assert mm.Halpern(inner).linear(at).sublinear and not mm.Halpern(inner, gamma=1.3).linear(at).sublinear
+    assert mm.Halpern(inner, gamma=1.001).linear(at).factor(at) == pytest.approx(1.001**-2)
+
+
 @pytest.mark.parametrize("kind", [mm.ExtraAnchoredGradient, mm.FastExtraGradient])
 def test_projects_half_steps(float64: torch.dtype, kind: type[mm.Ruled]) -> None:
     """Losses are never asked outside the box."""

@@ -30,6 +30,9 @@ VARIANTS = {
     "variable anchor": mm.ExtraAnchoredGradient(mm.sgd(0.05), variable=0.6),
     "comonotone": mm.FastExtraGradient(mm.sgd(0.05), rho=-0.2),
     "snapshot of two": mm.SVRE(mm.adam(0.01), iterations=2, snapshot=2),
+    "extragradient with momentum": mm.ExtraGradient(mm.adam(0.01), momentum=-0.3),
+    "fixed golden ratio": mm.GoldenRatio(mm.sgd(0.05), fixed=True),
+    "contracting": mm.Halpern(mm.ExtraGradient(mm.sgd(0.05)), gamma=1.1),
     "moves of a beam": mm.KBeam(mm.adam(0.01), candidates=3, steps=2),
 }
 # Compiling takes seconds, up to a minute where a solver is unrolled: once per optimizer, not once per rule.

@@ -4,6 +4,7 @@ import torch
 
 import minimax as mm
 from minimax import games
+from tests.optimizers.monotone import path, saddle
 
 STEPS = 250
 
@@ -108,3 +109,52 @@ def test_solves_matrix_games(float64: torch.dtype, make) -> None:
     closed = make()
     solution = mm.solve(closed.game, closed.start, mm.ExtraGradient(mm.sgd(0.5 / closed.lipschitz)), steps=1000)
     assert float(closed.distance(solution.players)) < 1e-8
+
+
+@pytest.mark.parametrize("ρ", [0.6, 1.0, 3.0])
+def test_range_of_exploration(ρ: float) -> None:
+    """On bilinear games ρ > ½ and s² < (2ρ - 1)/ρ²; the midpoint rule never converges."""
+    closed = games.bilinear()
+    at = mm.diagnostics.expand(closed.game, closed.equilibrium)
+    factor = lambda s, ρ=ρ: mm.ExtraGradient(mm.sgd(s), explore=ρ).linear(at).factor(at)
+    limit = (2 * ρ - 1) ** 0.5 / ρ
+    assert factor(0.999 * limit) < 1 < factor(1.001 * limit)
+    assert min(factor(s, 0.5) for s in (0.01, 0.1, 0.5)) > 1
+
+
+@pytest.mark.parametrize("a, b", [(2 * 2**0.5, -1.0), (3.0, -0.5), (1.0, -0.7)])
+def test_eg_plus_converges_exactly_where_the_weak_minty_constant_allows(a: float, b: float) -> None:
+    """On axy + b/2 (x² - y²), L² = a² + b², with γ = 1/L: iff α < 1 - 2c, c = -b/L."""
+    L = float(np.hypot(a, b))
+    closed = games.quadratic(b, a, b)
+    at = mm.diagnostics.expand(closed.game, closed.equilibrium)
+    factor = lambda α: mm.ExtraGradient(mm.sgd(α / L), explore=1 / α).linear(at).factor(at)
+    limit = 1 + 2 * b / L
+    if limit > 0:
+        assert factor(0.99 * limit) < 1
+    assert factor(max(1.01 * limit, 0.05)) > 1
+    if b == -1.0:
+        assert factor(0.3) == pytest.approx(0.986576, abs=1e-6) and factor(1.0) == pytest.approx(5 / 3)
+
+
+def test_momentum_by_hand(float64: torch.dtype) -> None:
+    game, z = games.bilinear().game, (torch.ones(1), torch.zeros(1))
+    found = path(mm.ExtraGradient(mm.sgd(0.5), momentum=-0.1), game, z, 3)[1:]
+    np.testing.assert_allclose(found, [(0.75, 0.5), (0.3375, 0.7), (-0.055625, 0.67375)], atol=1e-15)
+
+
+@pytest.mark.parametrize("m", [-0.4, 0.3])
+def test_momentum_goes_on_from_the_last_point(float64: torch.dtype, m: float) -> None:
+    """z⁺ = P(z - hF(w) + m (z - z₋)), w = P(z - γF(z)), in a box."""
+    game, z, _, L = saddle(6, constrained=True)
+    h, γ, P = 0.3 / L, 0.6 / L, mm.projections.box(-1, 1)
+    F = lambda w: torch.cat(game.field((w[:3], w[3:])))
+    points = path(mm.ExtraGradient(mm.sgd(h), explore=γ / h, momentum=m), game, z, 20)
+    for k in range(20):
+        w, past = points[k], points[max(k - 1, 0)]
+        torch.testing.assert_close(points[k + 1], P(w - h * F(P(w - γ * F(w))) + m * (w - past)), rtol=0, atol=1e-12)
+
+
+def test_momentum_of_multiplicative_weights_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"momentum adds to a move, which .*entropic.* allows not: leave it 0"):
+        mm.ExtraGradient(mm.entropic(0.1), momentum=0.1)

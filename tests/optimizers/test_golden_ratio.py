@@ -4,6 +4,7 @@ import torch
 
 import minimax as mm
 from minimax import games
+from tests.optimizers.monotone import path, saddle
 
 
 def by_hand(F, z: np.ndarray, h: float, steps: int, φ: float = 1.5, project=lambda z: z) -> list[np.ndarray]:
@@ -86,3 +87,43 @@ def test_stays_at_an_equilibrium(float64: torch.dtype) -> None:
 def test_errors() -> None:
     with pytest.raises(ValueError, match=r"phi must be a finite number > 1 and <= 1.61803"):
         mm.GoldenRatio(mm.sgd(0.1), phi=1.7)
+
+
+GOLDEN = (1 + 5**0.5) / 2
+
+
+def test_fixed_by_hand(float64: torch.dtype) -> None:
+    game, z = games.bilinear().game, (torch.ones(1), torch.zeros(1))
+    found = path(mm.GoldenRatio(mm.sgd(0.5), fixed=True), game, z, 3)[1:]
+    np.testing.assert_allclose(found, [(1, 0.5), (0.75, 0.666667), (0.583333, 0.708333)], atol=5e-7)
+
+
+@pytest.mark.parametrize("φ, limit", [(GOLDEN, (3 - GOLDEN) ** 0.5), (1.5, 1.35**0.5)])
+def test_fixed_range_and_best_step(φ: float, limit: float) -> None:
+    closed = games.bilinear()
+    at = mm.diagnostics.expand(closed.game, closed.equilibrium)
+    factor = lambda s: mm.GoldenRatio(mm.sgd(s), phi=φ, fixed=True).linear(at).factor(at)
+    assert factor(0.999 * limit) < 1 < factor(1.001 * limit)
+    assert factor(1.0) == pytest.approx(φ**-0.5) and min(factor(0.99), factor(1.01)) > φ**-0.5
+
+
+@pytest.mark.parametrize("φ", [1.2, 1.5, GOLDEN])
+def test_fixed_is_an_optimistic_step_without_constraints(float64: torch.dtype, φ: float) -> None:
+    """z⁺ = z - h (F - F₋/φ), the first one plain: b = 1/(φ - 1) at h (φ - 1)/φ from two points on."""
+    game, z, _, L = saddle(3, constrained=False)
+    h, F = 0.5 / L, lambda w: torch.cat(game.field((w[:3], w[3:])))
+    points = path(mm.GoldenRatio(mm.sgd(h), phi=φ, fixed=True), game, z, 20)
+    torch.testing.assert_close(points[1], points[0] - h * F(points[0]))
+    b, rate = 1 / (φ - 1), h * (φ - 1) / φ
+    for k in range(1, 20):
+        step = h * (F(points[k]) - F(points[k - 1]) / φ)
+        torch.testing.assert_close(step, rate * ((1 + b) * F(points[k]) - b * F(points[k - 1])), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(points[k + 1], points[k] - step, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_fixed_solves_what_is_constrained(float64: torch.dtype, seed: int) -> None:
+    game, z, solution, L = saddle(seed, constrained=True)
+    end = path(mm.GoldenRatio(mm.sgd(0.99 * GOLDEN / (2 * L)), phi=GOLDEN, fixed=True), game, z, 800)[-1]
+    torch.testing.assert_close(end, solution, rtol=0, atol=1e-2)
+    assert set(mm.GoldenRatio(mm.sgd(0.1), fixed=True).init(game, z)) == {"rules", "step", "mean"}

@@ -84,3 +84,52 @@ def test_under_vmap_and_compile() -> None:
         one = optimizer.step(closed.game, tuple(s[k] for s in starts), state)[0]
         torch.testing.assert_close(tuple(s[k] for s in many), one)
         torch.testing.assert_close(compiled(tuple(s[k] for s in starts)), one)
+
+
+@pytest.mark.parametrize("make, unit", [(games.matching_pennies, 1.0), (games.rock_paper_scissors, 3**0.5)])
+@pytest.mark.parametrize("s", [0.1, 0.3, 0.45])
+def test_optimistic_weights_have_the_rate_of_optimistic_play(make, unit: float, s: float) -> None:
+    """Near the equilibrium they are it in the metric diag(z) - zzᵀ: s = h for pennies, h/√3 for rock-paper-scissors."""
+    closed = make()
+    z = tuple(e + 1e-7 * v for e, v in zip(closed.equilibrium, centred(closed.equilibrium), strict=True))
+    optimizer = mm.SimultaneousGDA(mm.entropic(s * unit, optimism=1.0))
+    far = [closed.distance(z)]
+    state = optimizer.init(closed.game, z)
+    for _ in range(120):
+        z, state, _ = optimizer.step(closed.game, z, state)
+        far.append(closed.distance(z))
+    rate = math.sqrt((1 + math.sqrt(1 - 4 * s**2)) / 2)
+    assert float(far[60] / far[40]) == pytest.approx(rate**20, rel=0.1 if s < 0.2 else 1e-3)
+
+
+def centred(z: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
+    draw = torch.Generator().manual_seed(100)
+    return [v - v.mean() for v in (torch.randn(len(part), generator=draw) for part in z)]
+
+
+def test_optimistic_weights_by_hand_and_their_last_iterate() -> None:
+    """z⁺ ∝ z exp(-h (2g - g₋)), the first plain: it solves what plain weights leave, whose KL to z* grows each step."""
+    closed, h = games.rock_paper_scissors(), 0.3
+    A = torch.tensor([[0.0, 1.0, -1.0], [-1.0, 0.0, 1.0], [1.0, -1.0, 0.0]])
+    start = x, y = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.5, 0.3])
+    optimizer = mm.SimultaneousGDA(mm.entropic(h, optimism=1.0))
+    z, state, past = start, optimizer.init(closed.game, start), (A @ y, -A.T @ x)
+    for _ in range(30):
+        g = (A @ y, -A.T @ x)
+        x, y = ((v.log() - h * (2 * g_i - p)).softmax(-1) for v, g_i, p in zip((x, y), g, past, strict=True))
+        past = g
+        z, state, _ = optimizer.step(closed.game, z, state)
+        torch.testing.assert_close(z, (x, y), rtol=0, atol=1e-12)
+    end = mm.solve(mm.zero_sum(closed.game.functions[0]), start, optimizer, steps=2000, every=2000).players
+    assert closed.distance(end) < 1e-6
+
+
+@pytest.mark.parametrize("h", [0.05, 0.3, 1.0])
+def test_plain_weights_move_away_from_an_inner_equilibrium_with_every_step(h: float) -> None:
+    closed, optimizer = games.matching_pennies(), mm.SimultaneousGDA(mm.entropic(h))
+    z, far = (torch.tensor([0.6, 0.4]), torch.tensor([0.3, 0.7])), []
+    state = optimizer.init(closed.game, z)
+    for _ in range(40):
+        far.append(sum(float((e * (e / v).log()).sum()) for e, v in zip(closed.equilibrium, z, strict=True)))
+        z, state, _ = optimizer.step(closed.game, z, state)
+    assert bool((np.diff(far) > 0).all())

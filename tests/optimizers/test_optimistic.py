@@ -4,6 +4,7 @@ import torch
 
 import minimax as mm
 from minimax import games
+from tests.optimizers.monotone import path, saddle
 
 STEPS = 250
 
@@ -90,3 +91,41 @@ def test_survives_reused_gradient_buffers(float64: torch.dtype, rule: mm.Rule) -
             players, state, _ = optimizer.step(game, players, state, torch.tensor(g))
         ends.append(float(players[0]))
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("b", [0.6, 1.0, 2.0])
+def test_range_of_optimism(b: float) -> None:
+    """b > ½ converges for s < √((2b - 1)/(2b + 1))/b on bilinear games, b ≤ ½ never."""
+    closed = games.bilinear()
+    at = mm.diagnostics.expand(closed.game, closed.equilibrium)
+    factor = lambda s, b=b: mm.OptimisticGDA(mm.sgd(s), optimism=b).linear(at).factor(at)
+    limit = ((2 * b - 1) / (2 * b + 1)) ** 0.5 / b
+    assert factor(0.999 * limit) < 1 < factor(1.001 * limit)
+    assert min(factor(s, 0.5) for s in (0.01, 0.1, 0.5)) > 1, "Adams-Bashforth"
+
+
+@pytest.mark.parametrize("b", [0.3, 1.0, 2.5])
+def test_half_steps_of_the_past_with_exploration_are_general_optimism(float64: torch.dtype, b: float) -> None:
+    """z½ of `PastExtraGradient(explore=b)` are its iterates, from a plain first step of length 1 - not b - on."""
+    game, z, _, L = saddle(1, constrained=False)
+    rule = mm.sgd(0.2 / L)
+    z_k = path(mm.PastExtraGradient(rule, explore=b), game, z, 20)
+    half = z_k[1:] + b * (z_k[1:] - z_k[:-1])
+    again = [half[0], half[1]]
+    F = lambda w: torch.cat(game.field((w[:3], w[3:])))
+    for _ in range(17):
+        again.append(again[-1] - 0.2 / L * ((1 + b) * F(again[-1]) - b * F(again[-2])))
+    torch.testing.assert_close(half[:-1], torch.stack(again), rtol=1e-10, atol=1e-10)
+    general = path(mm.OptimisticGDA(rule, optimism=b), game, z, 20)
+    for k in range(1, 20):
+        step = general[k] - 0.2 / L * ((1 + b) * F(general[k]) - b * F(general[k - 1]))
+        torch.testing.assert_close(general[k + 1], step, rtol=1e-10, atol=1e-10)
+
+
+def test_no_optimism_is_simultaneous_play(float64: torch.dtype) -> None:
+    game, z, _, _ = saddle(2, constrained=True)
+    rule = mm.adam(0.05)
+    ends = [
+        path(optimizer, game, z, 10) for optimizer in (mm.OptimisticGDA(rule, optimism=0.0), mm.SimultaneousGDA(rule))
+    ]
+    assert torch.equal(*ends)
