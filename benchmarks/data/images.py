@@ -95,8 +95,8 @@ def prepare(spec: str, root: Path | str | None = None, download: bool = False) -
     """Decode the image set `spec` into the cache once and return the file; call it in the parent only.
 
     `spec` is `digits`, `mini-sprites` (labels are the shapes), `mnist`, `fashion-mnist`, `cifar10` or `folder:PATH`
-    (labels are the first level of subfolders), whose stem is then a name for what the folder holds now. `root` is a data root in torchvision's
-    layout, by default `data` in the cache folder.
+    (labels are the first level of subfolders), whose stem is then a name for what the folder holds now. `root` is a
+    data root in torchvision's layout, by default `data` in the cache folder.
 
     Raises:
         DataError: the data are missing, in one sentence with the option that brings them.
