@@ -47,6 +47,8 @@ SUITES: dict[str, tuple[str, ...]] = {
     ),
     "vaes": (
         *("vae", "vae-split"),
+        *("beta-vae", "beta-vae-capacity", "factor-vae"),
+        *("vq-vae", "vq-vae-ema"),
         "m2",
     ),
     "adversarial": ("dann", "pgd"),

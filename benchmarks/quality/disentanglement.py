@@ -137,7 +137,7 @@ def concentration(importance: Array) -> float:
 
     rows, total = importance.sum(1), importance.sum()
     weights = rows / total if total > 0 else np.full(len(rows), 1 / len(rows))
-    return float(np.sum(weights * (1 - entropy(importance + 1e-11, base=importance.shape[1], axis=1))))
+    return max(0.0, float(np.sum(weights * (1 - entropy(importance + 1e-11, base=importance.shape[1], axis=1)))))
 
 
 def factor_score(codes: Tensor, factors: Tensor) -> float:
