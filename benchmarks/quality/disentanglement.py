@@ -2,7 +2,8 @@
 
 Codes are (n, numbers), the means of q(z|x) as a rule; factors, (n, factors), are integers. The rows stand for the
 population, best as all combinations of the factors; disentanglement_lib draws 10,000 rows at random to learn from and
-5,000 to test on. No score depends on the order of the numbers, on their scale or on their sign.
+5,000 to test on. No score depends on the order of the numbers or on their sign, nor, but for what counts as idle in
+codes with the prior N(0, I), on their scale.
 
 Source: Locatello et al., Challenging Common Assumptions in the Unsupervised Learning of Disentangled Representations,
 2019, and its program disentanglement_lib.
@@ -28,7 +29,7 @@ BINS = 20
 TRAIN = 2 / 3  # of the rows; the others are tested on
 VOTES, GROUP = (3000, 2000), 64  # to learn from and to test on, and the rows that cast one
 TREES = 20
-IDLE = 0.06  # of the largest deviation: a number that varies less says nothing, and gets no vote
+IDLE = 0.06  # the deviation, beside a prior's 1, below which a number says nothing
 METRICS = tuple(
     Metric(name, "higher", range=(0, 1))
     for name in ("mig", "sap", "dci_disentanglement", "dci_completeness", "dci_informativeness", "factor_score")
@@ -36,12 +37,12 @@ METRICS = tuple(
 
 
 def scores(codes: Tensor, factors: Tensor) -> dict[str, float]:
-    """Every score by its name; nan where a code is not finite."""
+    """Every score by its name, of codes whose prior is N(0, I); nan where a code is not finite."""
     if not bool(codes.isfinite().all()):
         return {metric.name: math.nan for metric in METRICS}
     told = {f"dci_{name}": value for name, value in dci(codes, factors).items()}
     found = {"mig": mig(codes, factors), "sap": sap(codes, factors), **told}
-    return {**found, "factor_score": factor_score(codes, factors)}
+    return {**found, "factor_score": factor_score(codes, factors, IDLE)}
 
 
 def declared(headline: str = "") -> Sequence[Metric]:
@@ -140,21 +141,20 @@ def concentration(importance: Array) -> float:
     return max(0.0, float(np.sum(weights * (1 - entropy(importance + 1e-11, base=importance.shape[1], axis=1)))))
 
 
-def factor_score(codes: Tensor, factors: Tensor) -> float:
+def factor_score(codes: Tensor, factors: Tensor, idle: float = 0.0) -> float:
     """FactorVAE's score: how often the number that varies least among 64 rows tells which factor they have in common.
 
     Each group of rows votes for the number with the least variance, relative to that of all rows; a number stands for
     the factor that most of its 3,000 votes were cast under, and 2,000 more are tested; in disentanglement_lib 10,000
-    and 5,000. A number that varies hardly at all gets none: its deviation is below .06 of the largest one, where
-    disentanglement_lib's limit is absolute.
+    and 5,000. A number with a deviation of at most `idle` gets no vote; there, constants get them all.
 
     Source: Kim & Mnih, Disentangling by Factorising, 2018.
     """
     z, v = _read(codes, factors)
     deviation = z.std(0)
-    if deviation.max() == 0:
+    active = deviation > idle
+    if not active.any():
         return 0.0
-    active = deviation >= IDLE * deviation.max()
     z, stream = z[:, active] / deviation[active], np.random.default_rng(0)
     learned, tested = (_votes(z, v, count, stream) for count in VOTES)
     return float(tested[learned.argmax(0), np.arange(z.shape[1])].sum() / tested.sum())

@@ -182,9 +182,9 @@ class VQVAEMoving(VQVAE):
 
     The codebook is a player that holds how often each word is said, N, and the sum of the vectors that say it, m; the
     vectors are m / N. Descent of rate 1 - γ on ½ Σ(N - n)² + ½ Σ|m - s|², n and s those of the batch, is the moving
-    average, γ = .95 at first and, as rates decay, 1 at the end; .99 in the source. A word whose N fell below .1 (1 - γ),
-    a tenth of what one vector adds to it, starts at a vector of the next batch; at first all are on that brink. Any
-    method plays this, as losses only read what is averaged.
+    average, γ = .95 at first and, as rates decay, 1 at the end; .99 in the source. A word whose N fell below
+    .1 (1 - γ), a tenth of what one vector adds to it, starts at a vector of the next batch; at first all are on that
+    brink. Any method plays this, as losses only read what is averaged.
 
     Source: van den Oord, Vinyals & Kavukcuoglu, 2017, appendix A; restarts: Dhariwal et al., Jukebox, 2020.
     """
