@@ -15,6 +15,7 @@ FACTORS = {"x": 7, "y": 7, "size": 3, "shape": 3, "orientation": 4}
 SIDE = 16  # pixels
 TOP = 16  # the greatest grey value: a pixel counts how many of its 4 x 4 points lie in the shape
 RADII = 2.25, 5.0  # of the circle around the smallest shape and the largest one, in pixels
+EDGE = 1e-9  # what lies on an outline is outside, however sines are rounded
 TURN = math.pi / 8  # from one orientation to the next: even a square looks different in all four
 
 
@@ -51,14 +52,14 @@ def corner() -> Tensor:
 
 def square(u: Tensor, v: Tensor) -> Tensor:
     """Whether points lie in the square in the unit circle."""
-    return torch.maximum(u.abs(), v.abs()) < math.sqrt(0.5)
+    return torch.maximum(u.abs(), v.abs()) < math.sqrt(0.5) - EDGE
 
 
 def ellipse(u: Tensor, v: Tensor) -> Tensor:
     """Whether points lie in the ellipse of half axes 1 and 1/2."""
-    return u.square() + 4 * v.square() < 1
+    return u.square() + 4 * v.square() < 1 - EDGE
 
 
 def triangle(u: Tensor, v: Tensor) -> Tensor:
     """Whether points lie in the equilateral triangle in the unit circle that points along u."""
-    return torch.maximum(-u, 0.5 * u + math.sqrt(0.75) * v.abs()) < 0.5
+    return torch.maximum(-u, 0.5 * u + math.sqrt(0.75) * v.abs()) < 0.5 - EDGE
