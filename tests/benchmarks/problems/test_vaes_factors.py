@@ -47,7 +47,7 @@ def test_capacity_grows_and_is_aimed_at_from_both_sides() -> None:
     assert grown == pytest.approx([0, 7.5, 15, 15])
     small = beta_vae.CapacityVAE("smoke")
     parts, batch, distortion, rate = terms(small)
-    for capacity in (0.0, float(rate), 3 * float(rate)):
+    for capacity in (0.0, rate.item(), 3 * rate.item()):
         loss = small.loss(parts, {**batch, "capacity": torch.tensor(capacity)})
         torch.testing.assert_close(loss, distortion + 30 * abs(rate - capacity))
     assert float(small.batch(100, 1)["capacity"]) == pytest.approx(15 / (0.75 * small.preset.steps))
@@ -60,7 +60,7 @@ def test_factor_vae_weighs_what_the_critic_says() -> None:
     elbo = -(terms.distortion + terms.rate.sum(-1)).mean()
     told = [it.coder_loss(coder, lambda z, bias=bias: bias + critic(z), batch) for bias in (0.0, 1.0)]
     torch.testing.assert_close(told[0], -elbo + 6 * critic(terms.z).mean())
-    assert float(told[1] - told[0]) == pytest.approx(6, abs=1e-3)
+    assert (told[1] - told[0]).item() == pytest.approx(6, abs=1e-3)
 
 
 def test_the_critics_loss_does_not_move_the_encoder() -> None:
@@ -117,7 +117,7 @@ def test_the_best_critic_is_the_logarithm_of_the_ratio(correlation: float) -> No
     noise = torch.randn(2, 100_000, 2, dtype=F64)
     z = torch.stack((noise[0, :, 0], r * noise[0, :, 0] + math.sqrt(rest) * noise[0, :, 1]), dim=1)
     ratio = Quadratic(best)(z).detach()
-    joint = torch.distributions.MultivariateNormal(torch.zeros(2, dtype=F64), torch.tensor([[1, r], [r, 1]]).double())
+    joint = torch.distributions.MultivariateNormal(torch.zeros(2, dtype=F64), torch.tensor([[1, r], [r, 1]], dtype=F64))
     torch.testing.assert_close(ratio, joint.log_prob(z) - torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(1))
     critic = Quadratic(torch.zeros(4, dtype=F64))
     optimizer = torch.optim.LBFGS(critic.parameters(), max_iter=50, line_search_fn="strong_wolfe")
