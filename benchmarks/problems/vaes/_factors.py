@@ -29,7 +29,6 @@ class Factored(Variational):
     is; those of principal components are what no network was needed for.
     """
 
-    version = 1
     datasets = ("mini-sprites",)
     presets = presets(4000, latent=(6, 10, 10, 10), draws=(4, 50, 50, 500))
     recipe: ClassVar[Recipe] = Recipe(adam(2e-3), decay=True)
@@ -72,7 +71,7 @@ class Factored(Variational):
         middle, scale = (counts - 1) / 2, (counts.square() - 1).div(12).sqrt()  # of the values of each
         width = self.option["latent"] - len(counts)
 
-        def coded(x: Tensor) -> tuple[Tensor, Tensor]:
+        def coded(x: Tensor) -> Any:
             found = self.factors[(x.flatten(1) @ self.every.flatten(1).T).argmax(1)]
             told = pad((found - middle) / scale, (0, width))
             return told, pad(torch.full_like(found, -8, dtype=told.dtype), (0, width))

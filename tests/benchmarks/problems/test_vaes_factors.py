@@ -130,7 +130,7 @@ def test_the_best_critic_is_the_logarithm_of_the_ratio(correlation: float) -> No
 
     optimizer.step(loss)
     torch.testing.assert_close(critic.weight.detach(), best, atol=0.04, rtol=0)
-    assert float(critic(z).mean()) == pytest.approx(-math.log(rest) / 2, abs=0.02)
+    assert critic(z).mean().item() == pytest.approx(-math.log(rest) / 2, abs=0.02)
 
 
 def test_sprites_alone_have_known_factors() -> None:
