@@ -60,5 +60,5 @@ def divergence(mean: Tensor, log_var: Tensor) -> Tensor:
 
 
 def bernoulli(logits: Tensor, x: Tensor) -> Tensor:
-    """log p(x|z) of pixels x = ±1, summed over the last three axes: log σ(x · logit)."""
-    return logsigmoid(x * logits).sum((-3, -2, -1))
+    """log p(x|z) of pixels x = ±1, (batch, ...), summed over all axes but the first: log σ(x · logit)."""
+    return logsigmoid(x * logits).flatten(1).sum(1)

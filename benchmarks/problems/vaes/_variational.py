@@ -77,6 +77,11 @@ class Seen(NamedTuple):
     labels: Tensor
 
 
+def first(seen: Seen, count: int) -> Seen:
+    """The first images of all."""
+    return Seen(*(each[:count] for each in seen))
+
+
 class Variational(ImageProblem):
     """A model p(x|z) p(z) of images with a posterior q(z|x), which minimise -E_q log p(x|z) + KL(q(z|x) ‖ p(z)).
 
@@ -173,7 +178,11 @@ class Variational(ImageProblem):
     def batch(self, seed: int, draw: int, memory: Memory = None) -> Batch:
         stream, size = self.generator(seed, draw), self.preset.batch
         seen = self.seen(*self.images.batch(stream, size))
-        return {"real": seen.real, "given": seen.given, "noise": self.noise(stream, size)}
+        return {"real": seen.real, "given": seen.given, **self.extras(stream, size)}
+
+    def extras(self, stream: torch.Generator, size: int) -> dict[str, Tensor]:
+        """What the loss wants drawn beside images."""
+        return {"noise": self.noise(stream, size)}
 
     # ------------------------------------------------------------------------------------------------- the evaluation
 
@@ -206,8 +215,7 @@ class Variational(ImageProblem):
     @property
     def coded(self) -> Iterator[Metric]:
         """What becomes of the codes."""
-        collapse = {"gate": 0.5, "flag": "posterior collapsed"}
-        yield Metric("active", "higher", "units", (0, self.option["latent"]), **collapse)
+        yield Metric("active", "higher", "units", (0, self.option["latent"]), gate=0.5, flag="posterior collapsed")
         yield Metric("latent_mmd")
         yield Metric("kid_reconstructed", unit=self.classifier.name)
         if self.scorer.enough:
@@ -293,13 +301,14 @@ class Variational(ImageProblem):
 
     def floors(self) -> Iterable[Floor]:
         yield from super().floors()
-        train, test, latent = self.images.train, self.tested.real, self.option["latent"]
+        test, given, _ = self.tested
+        train, latent = self.seen(self.images.train, self.images.train_labels).real, self.option["latent"]
         yield from (Floor("nll", *each) for each in self.likelihood.trivial(train, test, latent))
         for what, back in (("mean", train.mean(0)), ("pca", principal(train, test, latent))):
             yield Floor("error", what, float((test - back).square().mean()))
         one, two = self.noise(self.generator(0, EVALUATION), 2, len(test))
         yield Floor("latent_mmd", "prior", latents.mmd(one, two))
-        back = self.classifier(principal(train, test, latent))
+        back = self.classifier(self.whole(principal(train, test, latent), given))
         yield Floor("kid_reconstructed", "pca", distances.kid(self.scorer.real.features, back))
 
     # -------------------------------------------------------------------------------------------------------- pictures
@@ -325,4 +334,5 @@ class Variational(ImageProblem):
         }
 
     def truths(self) -> Pictures:
-        return {"samples": grid(self.images.batch(self.generator(0, PICTURES), 64)[0])}
+        x, given, _ = first(self.tested, 64)
+        return {"samples": grid(self.whole(x, given))}

@@ -10,7 +10,7 @@ import minimax as mm
 from benchmarks.problems import _gaussian
 from benchmarks.problems.gans import gan
 from benchmarks.problems.vaes import _pictures, m2, vae
-from benchmarks.problems.vaes._variational import Parts, Seen, Variational
+from benchmarks.problems.vaes._variational import Parts, Seen, Variational, first
 from benchmarks.testing import play
 from minimax.diagnostics import rotation
 
@@ -24,10 +24,6 @@ def weights(it: Variational, parts: Parts, seen: Seen, draws: int, seed: int = 0
     """log p(x, z) - log q(z|x) at so many draws of z, (draws, n)."""
     likelihood, ratio, _ = it.weighed(parts, seen, draws, it.generator(seed, 0))
     return (likelihood + ratio).detach()
-
-
-def first(seen: Seen, count: int) -> Seen:
-    return Seen(*(each[:count] for each in seen))
 
 
 def test_vae_bounds() -> None:
@@ -93,12 +89,11 @@ def test_simultaneous_play_of_two_is_descent_of_one() -> None:
     ends = {}
     for kind in (vae.VAE, vae.SplitVAE):
         for optimizer in (mm.SimultaneousGDA, mm.SymplecticGradientAdjustment, mm.AlternatingGDA):
-            ends[kind.name, optimizer] = joined(play(kind("smoke"), optimizer(mm.sgd(1e-3)), 5).players)
+            ends[kind.name, optimizer] = joined(play(kind("smoke"), optimizer(mm.sgd(1e-2)), 5).players)
     joint = ends["vae", mm.SimultaneousGDA]
-    away = {optimizer: float((end - joint).norm()) for (_, optimizer), end in ends.items()}  # of two players
-    moved = float((joint - joined(vae.VAE("smoke").players(0))).norm())
-    assert away[mm.SimultaneousGDA] < 1e-4 * moved and away[mm.SymplecticGradientAdjustment] < 1e-4 * moved
-    assert away[mm.AlternatingGDA] > 1e-3 * moved
+    assert torch.equal(ends["vae-split", mm.SimultaneousGDA], joint)
+    assert torch.equal(ends["vae-split", mm.SymplecticGradientAdjustment], joint)
+    assert not torch.equal(ends["vae-split", mm.AlternatingGDA], joint)
 
 
 def test_the_map_shows_a_class_where_its_codes_are() -> None:
@@ -136,7 +131,7 @@ def test_vae_sees_binary_images() -> None:
 
 def test_vae_states_its_target() -> None:
     headline = vae.VAE("cpu").headline
-    assert (headline.name, headline.unit, headline.aim) == ("nll", "nats", "<= 17.9")
+    assert (headline.name, headline.unit, headline.aim) == ("nll", "nats", "<= 17.4")
 
 
 def test_m2_best_classifier_is_the_softmax_of_the_bounds() -> None:
