@@ -34,9 +34,9 @@ class VQVAE(ImageProblem):
 
     `sse`: of test images with pixels in [0, 1], Σ(x - Dec(e))² an image. `bits` a pixel of what a code of this kind
     takes: the words, by a prior fitted to those of the training images (`words_nll`, in nats an image), and then the
-    errors of Dec(e) in grey values, by how often each occurs at that pixel in training images.
-    `perplexity` of the words in all training images; `dead` are those that none of them has. The other scores are of
-    samples: words by that prior, decoded.
+    errors of Dec(e) in grey values, by how often each occurs at that pixel in training images. `perplexity` of the
+    words in all training images; `dead` are those that none of them has, and here nothing brings them back. The other
+    scores are of samples: words by that prior, decoded.
 
     Source: van den Oord, Vinyals & Kavukcuoglu, Neural Discrete Representation Learning, 2017; the prior there is a
     PixelCNN.
