@@ -48,6 +48,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "vaes": (
         *("vae", "vae-split", "vae-gaussian", "vae-gaussian-pixels", "vae-logistic", "iwae", "iwae-1", "iwae-50"),
         *("cvae", "cvae-quadrant-1", "cvae-quadrant-2", "cvae-quadrant-3", "cvae-quadrant-hybrid"),
+        *("beta-vae", "beta-vae-capacity", "factor-vae", "vq-vae", "vq-vae-ema"),
         "td-vae",
         *("vae-linear", "vae-linear-full", "vae-linear-sampled", "beta-vae-linear", "beta-vae-linear-1"),
         "m2",

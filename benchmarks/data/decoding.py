@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.data import folders
+from benchmarks.data import folders, sprites
 from benchmarks.data.store import DataError
 
 Array: TypeAlias = NDArray[Any]
@@ -31,7 +31,9 @@ def decoded(spec: str, root: Path, download: bool) -> dict[str, Any]:
     """
     if spec.startswith("folder:"):
         return _folder(folders.located(spec))
-    return _digits() if spec == "digits" else _torchvision(spec, root, download)
+    if spec in DRAWN:
+        return DRAWN[spec]()
+    return _torchvision(spec, root, download)
 
 
 def picture(path: Path, size: int) -> NDArray[np.uint8]:
@@ -74,6 +76,16 @@ def _arrays(
 def _digits() -> dict[str, Any]:
     digits = import_module("sklearn.datasets").load_digits()
     return _split(digits.images[:, None], digits.target, train=1200, top=16, classes=10)
+
+
+def _sprites() -> dict[str, Any]:
+    values = sprites.factors()
+    pixels, shapes = sprites.drawn(values).numpy(), values[:, list(sprites.FACTORS).index("shape")].numpy()
+    return _split(pixels, shapes, train=3 * len(pixels) // 4, top=sprites.TOP, classes=sprites.FACTORS["shape"])
+
+
+DRAWN = {"digits": _digits, "mini-sprites": _sprites}
+"""What needs no files."""
 
 
 def _torchvision(spec: str, root: Path, download: bool) -> dict[str, Any]:

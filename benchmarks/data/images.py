@@ -19,7 +19,7 @@ from benchmarks.data import decoding, folders, store
 from benchmarks.data.store import DataError
 from benchmarks.data.streams import Device
 
-IMAGES = ("digits", *decoding.MNIST_KINDS, "cifar10")
+IMAGES = (*decoding.DRAWN, *decoding.MNIST_KINDS, "cifar10")
 TUNING = "-tuning"
 """How the name of a set ends whose test images are some of the training images: choices must not see the others."""
 
@@ -96,9 +96,9 @@ def among(spec: str | None, known: Sequence[str], who: str) -> str:
 def prepare(spec: str, root: Path | str | None = None, download: bool = False) -> Path:
     """Decode the image set `spec` into the cache once and return the file; call it in the parent only.
 
-    `spec` is `digits`, `mnist`, `fashion-mnist`, `cifar10` or `folder:PATH` (labels are the first level of
-    subfolders), whose stem is then a name for what the folder holds now. `root` is a data root in torchvision's
-    layout, by default `data` in the cache folder.
+    `spec` is `digits`, `mini-sprites` (labels are the shapes), `mnist`, `fashion-mnist`, `cifar10` or `folder:PATH`
+    (labels are the first level of subfolders), whose stem is then a name for what the folder holds now. `root` is a
+    data root in torchvision's layout, by default `data` in the cache folder.
 
     Raises:
         DataError: the data are missing, in one sentence with the option that brings them.

@@ -38,7 +38,10 @@ class Recipe:
 
 SEEDS = {0: "", 1: "b"}
 """What the name of a feature space ends in, by the seed of its classifier."""
-RECIPES = {"digits": Recipe(epochs=30, batch=64, rate=2e-3, width=32)}
+RECIPES = {
+    "digits": Recipe(epochs=30, batch=64, rate=2e-3, width=32),
+    "mini-sprites": Recipe(epochs=12, batch=32, turn=0, zoom=0),  # whose turns and sizes are all there
+}
 
 
 class Classifier(nn.Module):

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, linear, logsigmoid
+from torch.nn.functional import cross_entropy, fold, linear, logsigmoid, unfold
+
+PATCHED = 2000  # images whose patches are clustered
 
 
 def k_means(train: Tensor, test: Tensor, clusters: int, rounds: int = 50) -> Tensor:
@@ -23,6 +25,21 @@ def k_means(train: Tensor, test: Tensor, clusters: int, rounds: int = 50) -> Ten
         near = torch.cdist(train, centres).argmin(1)
         centres = torch.stack([train[near == k].mean(0) if (near == k).any() else centres[k] for k in range(clusters)])
     return torch.cdist(test, centres).argmin(1)
+
+
+def k_means_of_patches(train: Tensor, test: Tensor, side: int, clusters: int) -> Tensor:
+    """Test images (n, channels, height, width), each patch of so many pixels a side replaced by its cluster's centre.
+
+    >>> x = torch.tensor([[[[0.0, 1.0], [0.0, 1.0]]]])
+    >>> torch.equal(k_means_of_patches(x, x, 1, 2), x)
+    True
+    """
+    from sklearn.cluster import KMeans
+
+    known, asked = (unfold(x, side, stride=side).mT for x in (train[:PATCHED], test))  # (n, patches, pixels)
+    found = KMeans(clusters, n_init=1, random_state=0).fit(known.flatten(0, 1).cpu().numpy())
+    centres = torch.as_tensor(found.cluster_centers_).to(test)
+    return fold(centres[torch.cdist(asked, centres).argmin(-1)].mT, test.shape[-2:], side, stride=side)
 
 
 def logistic(train: Tensor, labels: Tensor, test: Tensor, classes: int, rounds: int = 100) -> Tensor:

@@ -1,23 +1,22 @@
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad, jvp
-from torch.nn.functional import linear, one_hot
+from torch.func import grad
+from torch.nn.functional import linear
 
 import minimax as mm
 from benchmarks.networks import MLP, MLPCritic, seeded
 from benchmarks.problem import Batch, Floor, Memory, Metric, Pictures, Recipe, View
+from benchmarks.problems._codes import COMMITMENT, chain, counts, missed, nearest, perplexity, straight
 from benchmarks.problems._images import EVALUATION, PICTURES, ImageProblem, compared, grid, presets
 from benchmarks.problems._principal import principal
 from benchmarks.problems.hybrids._aae import distance, fooled, verdict
 
 SIZE = 4  # numbers in a vector of the codebook
-COMMITMENT = 0.25
 SHARE = 0.8  # how long the critic's push at the decoder's last layer is beside that of the reconstruction
 SMALL = 1e-4  # what keeps the weight finite where the critic does not push
 
@@ -75,22 +74,19 @@ class Tokeniser(ImageProblem):
     @property
     def metrics(self) -> Sequence[Metric]:
         leading = Metric("reconstruction", range=(0, 4), headline=True)
-        perplexity = Metric("perplexity", "higher", "words", (1, self.option["words"]))
-        return self.aimed(
-            leading, perplexity, Metric("dead", unit="words", range=(0, self.option["words"])), *self.scored()
-        )
+        words = self.option["words"]
+        varied, dead = Metric("perplexity", "higher", "words", (1, words)), Metric("dead", "lower", "words", (0, words))
+        return self.aimed(leading, varied, dead, *self.scored())
 
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:
         encoder, codebook, decoder = view.players[:3]
         x = self.images.test
         words = nearest(encoder(x), codebook)
-        share = counts(words.flatten(), len(codebook)) / words.numel()
-        entropy = -float(torch.special.xlogy(share, share).sum())
         return {
             "reconstruction": float((x - decoder(codebook[words])).square().mean()),
-            "perplexity": min(math.exp(entropy), len(codebook)),
-            "dead": float((share == 0).sum()),
+            "perplexity": perplexity(words, len(codebook)),
+            "dead": float((counts(words.flatten(), len(codebook)) == 0).sum()),
             **self.score(decoder(codebook[self.written(view, EVALUATION, self.samples)])),
         }
 
@@ -144,30 +140,6 @@ class Decoder(nn.Module):
         return self.drawn(self.body(vectors), self.last.weight)
 
 
-def nearest(z: Tensor, codebook: Tensor) -> Tensor:
-    """The index of the vector of the codebook (words, n) that is nearest to each of (..., n)."""
-    return (z.unsqueeze(-2) - codebook).square().sum(-1).argmin(-1)
-
-
-def missed(z: Tensor, codebook: Tensor) -> Tensor:
-    """E|z - e|², summed over the positions and their numbers."""
-    return (z - codebook[nearest(z, codebook)]).flatten(1).square().sum(1).mean()
-
-
-def counts(words: Tensor, total: int) -> Tensor:
-    """How often each of so many words is said."""
-    return torch.bincount(words, minlength=total).double()
-
-
-def chain(words: Tensor, total: int, count: int, stream: torch.Generator) -> Tensor:
-    """So many rows of words, each drawn given the one before it, as often as in `words`, (rows, positions)."""
-    rows = [torch.multinomial(counts(words[:, 0], total), count, replacement=True, generator=stream)]
-    for before, now in zip(words.T[:-1], words.T[1:], strict=True):
-        pairs = one_hot(before, total).double().T @ one_hot(now, total).double()  # (total, total)
-        rows.append(torch.multinomial(pairs[rows[-1]], 1, generator=stream)[:, 0])
-    return torch.stack(rows, dim=1)
-
-
 def encoder_loss(enc: nn.Module, book: Tensor, dec: nn.Module, d: nn.Module, w: Tensor, batch: Batch) -> Tensor:
     """R(e) + ⟨∇R(e), z - e⟩ + .25 E|z - e|², of which the slope in z is ∇R(e) + .5 (z - e).
 
@@ -175,8 +147,7 @@ def encoder_loss(enc: nn.Module, book: Tensor, dec: nn.Module, d: nn.Module, w: 
     """
     z = enc(batch["real"])
     e = book[nearest(z, book)]
-    first_order = jvp(lambda e: distance(batch["real"], dec(e)), (e,), (z - e,))
-    return sum(first_order) + COMMITMENT * missed(z, book)
+    return straight(lambda e: distance(batch["real"], dec(e)), z, e) + COMMITMENT * missed(z, book)
 
 
 def codebook_loss(enc: nn.Module, book: Tensor, dec: nn.Module, d: nn.Module, w: Tensor, batch: Batch) -> Tensor:

@@ -98,7 +98,7 @@ class Variational(ImageProblem):
     """
 
     version = 3
-    datasets = ("digits", "mnist", "fashion-mnist")
+    datasets: ClassVar[tuple[str, ...]] = ("digits", "mnist", "fashion-mnist")
     recipe: ClassVar[Recipe] = Recipe(mm.adam(3e-3), decay=True)
     likelihood: ClassVar[Likelihood] = Bernoulli()
     split: ClassVar[bool] = False

@@ -9,7 +9,7 @@ from benchmarks.testing import CHECKS, check_problem
 
 KINDS = {name: found.kind for name, found in discover().items()}
 UNKNOWN = {
-    *("dann", "monkey-saddle", "pgd", "spurious-point", "tokeniser"),
+    *("dann", "monkey-saddle", "pgd", "spurious-point", "tokeniser", "vq-vae", "vq-vae-ema"),
     *("vae", "vae-split", "vae-gaussian", "vae-gaussian-pixels", "vae-logistic", "iwae", "iwae-1", "iwae-50"),
     *("cvae", "cvae-quadrant-1", "cvae-quadrant-2", "cvae-quadrant-3", "cvae-quadrant-hybrid"),
 }
