@@ -13,6 +13,7 @@ NAMES = (
     *("anderson-mixing", "averaging", "cgd", "extra-anchored-gradient", "fast-extragradient", "follow-the-ridge"),
     *("golden-ratio", "halpern", "hamiltonian", "jare", "k-beam", "lola", "lookahead", "policy-prediction"),
     *("nagarajan-kolter", "past-extragradient", "sga", "sos", "stackelberg", "svre", "unrolled"),
+    *("value-function", "bome", "mehra-hamm"),
 )
 """Optimizers in the order in which they were given their looks: append, never insert, and old figures keep theirs."""
 DASHES = ((), (4, 1.5), (1, 1), (5, 1, 1, 1, 1, 1))

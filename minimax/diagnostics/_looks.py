@@ -15,6 +15,7 @@ NAMES = (
     *("anderson-mixing", "averaging", "cgd", "extra-anchored-gradient", "fast-extragradient", "follow-the-ridge"),
     *("golden-ratio", "halpern", "hamiltonian", "jare", "k-beam", "lola", "lookahead", "policy-prediction"),
     *("nagarajan-kolter", "past-extragradient", "sga", "sos", "stackelberg", "svre", "unrolled"),
+    *("value-function", "bome", "mehra-hamm"),
 )
 """In the order in which they were given their looks: append, never insert, and old figures keep theirs.
 

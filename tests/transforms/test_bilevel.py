@@ -14,7 +14,7 @@ from minimax.transforms import accumulate, best_response, bilevel
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-LEADS = {"stackelberg", "unrolled", "lola", "sos"}
+LEADS = {"stackelberg", "unrolled", "lola", "sos", "value-function", "bome", "mehra-hamm"}
 
 
 @functools.cache

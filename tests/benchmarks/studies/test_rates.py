@@ -17,10 +17,10 @@ from minimax.optimizers import BY_NAME
 
 FIRST = ("simultaneous", "alternating", "extragradient", "averaging", "svre", "k-beam", "lookahead")
 SECOND = ("consensus", "hamiltonian", "jare", "sga", "policy-prediction", "sos", "cgd", "nagarajan-kolter", "lola")
-LEADER = ("unrolled", "follow-the-ridge", "stackelberg")
+LEADER = ("unrolled", "follow-the-ridge", "stackelberg", "value-function", "mehra-hamm")
 ANCHORED = ("halpern", "extra-anchored-gradient", "fast-extragradient")
 MEMORY = ("optimistic", "past-extragradient")
-ADAPTIVE = ("golden-ratio", "anderson-mixing")
+ADAPTIVE = ("golden-ratio", "anderson-mixing", "bome")
 H = 0.01
 
 pytestmark = pytest.mark.usefixtures("float64")
