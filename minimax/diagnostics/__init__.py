@@ -4,6 +4,7 @@ Functions of (game, players, batch). Up to 512 parameters the Jacobian is writte
 only products with it are taken.
 """
 
+from minimax.diagnostics._certificate import KKT, Certificate, certificate
 from minimax.diagnostics._equilibrium import Equilibrium, classify
 from minimax.diagnostics._expansion import expand
 from minimax.diagnostics._gaps import Gap, duality_gap
@@ -14,6 +15,7 @@ from minimax.diagnostics._spectrum import Spectrum, jacobian, operator, spectrum
 from minimax.diagnostics._stability import stable_step
 
 __all__ = ["report", "Report", "classify", "Equilibrium", "duality_gap", "Gap", "stable_step"]
+__all__ += ["certificate", "Certificate", "KKT"]
 __all__ += ["spectrum", "Spectrum", "jacobian", "operator", "expand"]
 __all__ += ["rotation", "Rotation", "split", "Split", "alignment", "Alignment", "path_angle", "PathAngle"]
 __all__ += ["draw", "draw_paths", "draw_phase", "draw_run", "draw_spectrum"]
