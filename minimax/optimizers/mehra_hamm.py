@@ -33,6 +33,7 @@ class MehraHamm(Ruled):
     State: the rules' memories alone.
     Differs from the paper: y's direction is divided by γ, so that a γ that grows leaves its steps as they are; both
     move once a step; no multipliers.
+    Constraints: where one binds at a solution of the game, play does not rest there.
 
     Args:
         rule: one rule for both players, or a tuple with one each.

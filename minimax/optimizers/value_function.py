@@ -26,8 +26,8 @@ class ValueFunction(Ruled):
     w, a copy of the follower, answers first: K moves along ∂_y L_2(x, w). Then x moves along ∂_x L_1 + γ (∂_x L_2(x, y)
     - ∂_x L_2(x, w)) and y along ∂_y L_2 + ∂_y L_1/γ. With a Moreau envelope the minimum is that of L_2(x, w) + |w -
     y|²/2m, one even where L_2 is not convex: w moves along (w - y)/m too, and y along (w - y)/m. At rest the leader's
-    direction is the hypergradient but for O(1/γ): in quadratic games -BᵀH⁻¹C (C + γM)⁻¹ ∂_y L_1 at y*, H = ∂_y² L_2, B
-    = -∂_y∂_x L_2, C = ∂_y² L_1 and M = H, or mH² (I + mH)⁻¹ with the envelope.
+    direction is the hypergradient but for O(1/γ): in quadratic games -BᵀH⁻¹C (C + γM)⁻¹ ∂_y L_1 at y*, where H = ∂_y²
+    L_2, B = -∂_y∂_x L_2, C = ∂_y² L_1 and M = H, or mH² (I + mH)⁻¹.
 
     Cost per step: 5 + K gradients. What L_2 is above its least value is `Info.extra["gap"]`.
     State: `answer`, w; its rule's memory; the rules' memories.
@@ -46,12 +46,11 @@ class ValueFunction(Ruled):
     Example:
         >>> import torch, minimax as mm
         >>> game = mm.transforms.bilevel(lambda x, y: (y - 1) ** 2, lambda x, y: (y - 2 * x) ** 2)
-        >>> z, rules = (torch.tensor(0.0), torch.tensor(0.0)), (mm.sgd(0.02), mm.sgd(0.4))
-        >>> mm.solve(game, z, mm.ValueFunction(rules), steps=200).players
+        >>> z, opt = (torch.tensor(0.0), torch.tensor(0.0)), mm.ValueFunction((mm.sgd(0.02), mm.sgd(0.4)))
+        >>> mm.solve(game, z, opt, steps=200).players
         (tensor(0.5000), tensor(1.0000))
 
-    Source: Kwon et al., A Fully First-Order Method for Stochastic Bilevel Optimization, 2023; Liu et al., Moreau
-    Envelope for Nonconvex Bi-Level Optimization, 2024.
+    Source: Kwon et al., A Fully First-Order Method for Stochastic Bilevel Optimization, 2023; envelope: Liu et al.
     """
 
     gamma: Hyperparameter = 10.0
@@ -68,8 +67,8 @@ class ValueFunction(Ruled):
         hyperparameter("moreau", 1.0 if self.moreau is None else self.moreau, above=0)
 
     def begin(self, z: Point, names: Names) -> State:
-        w = tree.clone(z[-1])
-        return super().begin(z, names) | {"answer": w, "memory": self.rules(len(z))[-1].init(w, names[-1])}
+        memory = self.rules(len(z))[-1].init(z[-1], names[-1])
+        return super().begin(z, names) | {"answer": tree.clone(z[-1]), "memory": memory}
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         two(self.name, z)
@@ -93,9 +92,9 @@ class ValueFunction(Ruled):
         w, one = slice(n, n + len(pull)), torch.eye(n + len(pull)).to(J)
         F = 0 * one  # what x, y and w move along
         F[w, x], F[w, y], F[w, w] = J[y, x], -pull, J[y, y] + pull
-        F[x, :n], F[y, :n] = f[x], J[y] + f[y] / γ
-        F[x, y], F[x, w] = f[x, y] + γ * g[x, y], -γ * g[x, y]
-        F[y, y], F[y, w] = F[y, y] - pull, pull
+        F[x, :n], F[x, w] = f[x], -γ * g[x, y]
+        F[y, :n], F[y, w] = J[y] + f[y] / γ, pull
+        F[x, y], F[y, y] = F[x, y] + γ * g[x, y], F[y, y] - pull
         seen = torch.linalg.matrix_power(one - torch.cat([0 * one[:n], D[y, y] @ F[w]]), self.steps)
         seen[:n] -= D @ F[:n] @ seen
         return LinearMap(seen, start=torch.cat([at.eye, at.eye[y]]))

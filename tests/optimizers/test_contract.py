@@ -32,7 +32,7 @@ VARIANTS = {
     "snapshot of two": mm.SVRE(mm.adam(0.01), iterations=2, snapshot=2),
     "moves of a beam": mm.KBeam(mm.adam(0.01), candidates=3, steps=2),
     "a series": mm.StackelbergGradient(mm.sgd(0.05), neumann=0.3, steps=2),
-    "a series' term": mm.StackelbergGradient(mm.sgd(0.05), neumann=0.3, draw=lambda b: b.square().mean() % 1),
+    "a series' term": mm.StackelbergGradient(mm.sgd(0.05), neumann=0.3, draw=lambda b: torch.tensor(0.6)),
     "truncated": mm.Unrolled(mm.adam(0.01), truncate=2, warm=True),
     "truncated, inner": mm.Unrolled(mm.sgd(0.05), truncate=2, inner=mm.adam(0.05), warm=True),
     "an envelope": mm.ValueFunction(mm.adam(0.01), moreau=0.7, steps=2),
