@@ -26,7 +26,7 @@ class MamlDigits(Problem):
     other images of each class; the classes' order changes from task to task, so that nothing is known before the
     first step.
 
-    Source: Finn, Abbeel & Levine, Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks, 2017, for the task.
+    Source: Finn, Abbeel & Levine, Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks, 2017.
     """
 
     name = "maml-digits"
