@@ -133,10 +133,12 @@ class Solving(Implicit):
     def inverse(self, B: Tensor) -> Tensor:
         """The matrix of `solution`."""
         if self.neumann is None:
-            return torch.linalg.pinv(B)
+            exact: Tensor = torch.linalg.pinv(B)
+            return exact
         step = torch.eye(len(B), dtype=B.dtype) - constant(self.neumann) * B
-        powers = [torch.linalg.matrix_power(step, k) for k in range(self.iterations)]
-        return constant(self.neumann) * torch.stack(powers).sum(0)
+        powers = torch.stack([torch.linalg.matrix_power(step, k) for k in range(self.iterations)])
+        series: Tensor = constant(self.neumann) * powers.sum(0)
+        return series
 
     def unsolvable(self, at: Expansion) -> str:
         if self.neumann is None:

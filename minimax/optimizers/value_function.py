@@ -46,8 +46,8 @@ class ValueFunction(Ruled):
     Example:
         >>> import torch, minimax as mm
         >>> game = mm.transforms.bilevel(lambda x, y: (y - 1) ** 2, lambda x, y: (y - 2 * x) ** 2)
-        >>> z, opt = (torch.tensor(0.0), torch.tensor(0.0)), mm.ValueFunction((mm.sgd(0.02), mm.sgd(0.4)))
-        >>> mm.solve(game, z, opt, steps=200).players
+        >>> z, opt = (torch.tensor(0.0), torch.tensor(0.0)), mm.ValueFunction((mm.sgd(5e-3), mm.sgd(0.2)))
+        >>> mm.solve(game, z, opt, steps=500).players
         (tensor(0.5000), tensor(1.0000))
 
     Source: Kwon et al., A Fully First-Order Method for Stochastic Bilevel Optimization, 2023; envelope: Liu et al.
@@ -76,8 +76,8 @@ class ValueFunction(Ruled):
         pull = 0.0 if self.moreau is None else 1 / self.at(self.moreau, state)
         for _ in range(self.steps):
             g = tree.axpy(pull, tree.sub(w, y), game.gradient((x, w), 1, batch)[0])
-            d, m = self.rules(2)[1].move(w, g, m, state["step"])
-            w = game.project(1, tree.add(w, d))
+            move, m = self.rules(2)[1].move(w, g, m, state["step"])
+            w = game.project(1, tree.add(w, move))
         f, q, gap, losses = slopes(game, z, w, batch)
         ξ = (tree.axpy(γ, q[0], f[0]), tree.axpy(1 / γ, f[1], tree.axpy(pull, tree.sub(w, y), q[1])))
         d, state = self.directions(z, ξ, state)

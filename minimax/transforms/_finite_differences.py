@@ -40,7 +40,7 @@ def finite_differences(game: Game, radius: float = 0.01) -> Game:
     Example:
         >>> import torch, minimax as mm
         >>> game = mm.zero_sum(lambda x, y: x**2 / 2 + 2 * x * y - y**2 / 2)
-        >>> z, opt = (torch.tensor(1.0), torch.tensor(2.0)), mm.StackelbergGradient(mm.sgd(0.1))
+        >>> z, opt = (torch.tensor(1.0), torch.tensor(1.0)), mm.StackelbergGradient(mm.sgd(0.1))
         >>> opt.step(mm.transforms.finite_differences(game), z, opt.init(game, z))[2].cost
         Cost(gradients=6, hvps=0, samples=0)
 

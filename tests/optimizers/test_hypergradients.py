@@ -230,7 +230,7 @@ def test_the_solution_is_found(name: str) -> None:
     end = mm.solve(it.game, (torch.ones(2), torch.zeros(2)), optimizer, steps=300, limits=mm.Limits(tolerance=0))
     exact = name in ("cg", "several moves")
     torch.testing.assert_close(end.players[0], torch.tensor([0.0, -2.0]), rtol=0, atol=1e-5 if exact else 0.3)
-    assert float(it.game.losses(end.players)[0]) == pytest.approx(0.4, abs=1e-7 if exact else 0.03)
+    assert float(it.game.losses(end.players)[0]) == pytest.approx(0.4, abs=1e-7 if exact else 0.06)
 
 
 def test_damping_is_what_a_damped_penalty_sees() -> None:
@@ -274,8 +274,9 @@ def test_a_follower_at_no_minimum_is_told_and_how_to_damp() -> None:
     for optimizer in (implicit(), implicit(neumann=0.3, iterations=40)):
         (bent,) = optimizer.step(game, z, optimizer.init(game, z))[2].extra["bent"].reshape(1)
         assert 0 < float(bent) <= 0.3 + 1e-12 and (optimizer.neumann is None or float(bent) > 0.299)
-        ends = mm.solve(game, z, optimizer, steps=1).status, *mm.ensemble(game, optimizer, [z] * 2, steps=1).statuses
-        assert all(re.search(said, str(status)) for status in ends)
+        assert re.search(said, str(mm.solve(game, z, optimizer, steps=1).status))
+    together = mm.ensemble(game, implicit(iterations=2), [z] * 2, steps=1)
+    assert all(re.search(said, str(status)) for status in together.statuses)
     assert "minimum" not in str(mm.solve(game, z, implicit(damping=0.5), steps=1).status)
 
 

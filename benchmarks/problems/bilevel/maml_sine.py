@@ -36,7 +36,7 @@ class MamlSine(Problem):
     """
 
     name = "maml-sine"
-    optimizers = ("simultaneous",)
+    optimizers: ClassVar[tuple[str, ...]] = ("simultaneous",)
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(3, 4, evaluations=1, samples=8, options={"width": 8}),
         **dict.fromkeys(("cpu", "gpu"), Preset(10_000, 25, evaluations=10, samples=200, options={"width": 40})),

@@ -33,7 +33,11 @@ class Ridge(Problem):
     name = "ridge"
     weights: ClassVar[int] = 1
     """How many weights λ there are."""
-    optimizers = ("stackelberg[iterations=20;steps=5]", "unrolled[steps=20]", "value-function[lr=0.3;steps=5]")
+    optimizers: ClassVar[tuple[str, ...]] = (
+        "stackelberg[iterations=20;steps=5]",
+        "unrolled[steps=20]",
+        "value-function[lr=0.3;steps=5]",
+    )
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(3, evaluations=1),
         **dict.fromkeys(("cpu", "gpu"), Preset(20_000, evaluations=20)),
