@@ -35,12 +35,12 @@ class PoisonDigits(Problem):
     """
 
     name = "poison-digits"
-    optimizers = ("stackelberg[iterations=10;steps=5]", "unrolled[steps=10]")
+    optimizers = ("stackelberg[iterations=30;steps=10]", "unrolled[steps=10]")
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(3, evaluations=1),
-        **dict.fromkeys(("cpu", "gpu"), Preset(30_000, evaluations=10)),
+        **dict.fromkeys(("cpu", "gpu"), Preset(15_000, evaluations=10)),
     }
-    recipe: ClassVar[Recipe] = Recipe((mm.adam(0.05), mm.sgd(0.15)), decay=True)
+    recipe: ClassVar[Recipe] = Recipe((mm.adam(0.1), mm.sgd(0.15)), decay=True)
     metrics = (
         Metric("value", "higher", range=(0, math.inf), headline=True, target=0.424),
         Metric("accuracy", "lower", range=(0, 1)),
