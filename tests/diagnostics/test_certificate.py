@@ -82,7 +82,7 @@ def test_kinds() -> None:
     saddle = certificate(game, at(0.0, 0.0), steps=0)
     assert saddle.holds and saddle.equilibrium.kind == "local minimax" and saddle.equilibrium.own == (-2.0, 2.0)
     beside = certificate(game, at(1e-6, 0.0), radius=0.5)
-    assert beside.gap.gains == pytest.approx((0.25, 0.0), abs=1e-5) and "a lower bound" in str(beside)
+    assert beside.gap.gains == pytest.approx((0.25, 0.0), abs=1e-5)
     lost = certificate(CESP, at(1.0, 0.0), steps=0)
     assert not lost.holds and lost.equilibrium.kind == "not stationary" and lost.residual == pytest.approx(32**0.5)
 
