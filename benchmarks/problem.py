@@ -165,6 +165,8 @@ class Problem(ABC):
     """What it is played by where `--optimizer` does not say, as that spells them; empty for what suites are."""
     skips: ClassVar[Mapping[str, str]] = {}
     """Optimizers that make no sense here, each with the sentence that says why."""
+    leaves_out: ClassVar[str] = ""
+    """What the gradients of its losses leave out on purpose, in words: how an answer moves, say. Empty: nothing."""
 
     def __init__(self, preset: str = "cpu", data: str | None = None, device: str | torch.device = "cpu") -> None:
         self.preset = self.presets[preset]

@@ -54,7 +54,11 @@ SUITES: dict[str, tuple[str, ...]] = {
         "m2",
     ),
     "adversarial": ("dann", "pgd"),
-    "bilevel": ("hyperclean",),
+    "bilevel": (
+        *("ridge", "ridge-features", "hyperclean", "poison-ridge", "poison-digits"),
+        *("maml-sine", "maml-sine-first-order", "reptile-sine", "imaml-sine", "maml-digits"),
+        *("cournot-leader", "bertrand-leader", "point-of-view"),
+    ),
     "gans-more": (
         *("sngan", "dcgan-r1", "nsgan-r1", "nsgan-r1r2", "nsgan-r1-approx", "lsgan-centred", "dragan"),
         *("roth", "ebgan", "fgan-*"),

@@ -251,7 +251,7 @@ def _stepper(game: Game, optimizer: GameOptimizer) -> Callable[..., Any]:
             players, state, info = _with(optimizer, hyper).step(game.holding(held), players, state, drawn)
         field, size = _norm(info.gradients), _norm(players)
         norm = field if info.constraints is None else _norm(info.natural)
-        missing = [info.extra["missed"]] if "missed" in info.extra else []
+        missing = [info.extra[name] for name in ("missed", "bent") if name in info.extra]
         finite = size + field + tree.total(info.losses)
         return players, info.buffers, state, Seen(info.losses, norm, missing), size, finite
 

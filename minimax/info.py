@@ -48,8 +48,8 @@ class Info:
         cost: what the step spent.
         buffers: of the players' modules, as the step left them.
         extra: what an optimizer tells of itself by name; methods that solve a linear system tell its relative
-            `residual`, the `iterations` taken, and `missed`, the residual once more where it is far off the tolerance,
-            else 0.
+            `residual`, the `iterations` taken, `missed`, the residual once more where it is far off the tolerance, else
+            0, and `bent`, how far below 0 a curvature was that should have been positive.
         point: where each player stood when its gradient was measured; empty where no player is constrained.
         constraints: those of the game.
     """

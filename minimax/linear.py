@@ -29,17 +29,20 @@ class Solved(NamedTuple):
         x: the solution.
         residual: the norm of b - B x over that of b, or of what rounding may have added to it, if this is more.
         iterations: how many it took.
+        bent: how far below 0 the curvature <p, B p>/<p, p> fell along a direction p; None where nobody looked.
     """
 
     x: Tensor
     residual: Tensor
     iterations: Tensor
+    bent: Tensor | None = None
 
     def told(self, tolerance: float) -> dict[str, Tensor]:
         """What `Info.extra` tells of the solve. Far off is a residual above √tolerance (or the square root of ε)."""
         far = self.residual > max(tolerance, torch.finfo(self.residual.dtype).eps) ** 0.5
         missed = torch.where(far, self.residual, 0)
-        return {"residual": self.residual, "iterations": self.iterations, "missed": missed}
+        bent = torch.zeros_like(missed) if self.bent is None else self.bent
+        return {"residual": self.residual, "iterations": self.iterations, "missed": missed, "bent": bent}
 
 
 def ravel(x: Vector) -> Tensor:
@@ -64,6 +67,25 @@ def reciprocal(a: Any) -> Any:
 def inner(x: Tensor, y: Tensor, weight: Any = 1) -> Tensor:
     """<x, y> with the weight inside the sum."""
     return torch.dot(x, y) if isinstance(weight, int) and weight == 1 else torch.dot(weight * x, y)
+
+
+class Curvature:
+    """The least and the largest curvature <p, B p>/<p, p> met on the way to a solution."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.least = self.most = torch.zeros_like(like)
+
+    def seen(self, pBp: Tensor, pp: Tensor) -> None:
+        """One direction more; 0/0 after convergence counts as nothing."""
+        curvature = pBp * reciprocal(pp)
+        self.least = torch.minimum(self.least, curvature)
+        self.most = torch.maximum(self.most, curvature.abs())
+
+    @property
+    def bent(self) -> Tensor:
+        """How far below 0 it fell; nothing if by no more than rounding."""
+        noise = torch.finfo(self.most.dtype).eps ** 0.5 * self.most
+        return torch.where(self.least < -noise, -self.least, 0)
 
 
 def cg(
@@ -101,7 +123,7 @@ def cg(
     """
     tolerance = max(tolerance, torch.finfo(r.dtype).eps)  # further on the squares underflow, and 1/0 is a NaN
     p, rr, taken = r, inner(r, r, weight), size.new_zeros((), dtype=torch.int64)
-    begin, b, peak, rounding = x, r, rr, torch.finfo(rr.dtype).eps ** 2
+    begin, b, peak, rounding, curvature = x, r, rr, torch.finfo(rr.dtype).eps ** 2, Curvature(rr)
     again = (lambda x: (x, b - apply(x - begin))) if afresh is None else afresh
     for _ in range(iterations):
         if _done(rr, size, tolerance):
@@ -115,12 +137,53 @@ def cg(
         going = ~(rr <= tolerance**2 * size)  # a NaN goes on, and spreads to x
         full = p if lift is None else lift(p)
         Bp = apply(full)
-        α = torch.where(going, rr * reciprocal(inner(p, Bp, weight)), 0)
+        pBp = inner(p, Bp, weight)
+        curvature.seen(torch.where(going, pBp, 0), inner(p, p, weight))
+        α = torch.where(going, rr * reciprocal(pBp), 0)
         x, r = x + α * full, r - α * Bp
         new = inner(r, r, weight)
         p = r + torch.where(going, new * reciprocal(rr), 0) * p
         rr, taken, peak = new, taken + going, torch.maximum(peak, new)
-    return Solved(x, (torch.maximum(rr, rounding * peak) * reciprocal(size)).sqrt(), taken)
+    return Solved(x, (torch.maximum(rr, rounding * peak) * reciprocal(size)).sqrt(), taken, curvature.bent)
+
+
+def neumann(apply: Map, b: Tensor, step: Any, terms: int) -> Solved:
+    """The Neumann series x = a Σ_{k<K} (I - aB)ᵏ b, for B with eigenvalues in (0, 2/a); its residual is (I - aB)ᴷ b.
+
+    Costs one call of `apply` per term and two copies of b.
+
+    Args:
+        apply: x -> B x.
+        b: the right side.
+        step: a > 0.
+        terms: K.
+
+    Example:
+        >>> neumann(lambda p: torch.tensor([2.0, 1.0]) * p, torch.tensor([4.0, 3.0]), 0.5, 2).x
+        tensor([2.0000, 2.2500])
+    """
+    x, r, size, curvature = 0 * b, b, inner(b, b), Curvature(inner(b, b))
+    for _ in range(terms):
+        Br = apply(r)
+        curvature.seen(inner(r, Br), inner(r, r))
+        x, r = x + step * r, r - step * Br
+    taken = size.new_full((), terms, dtype=torch.int64)
+    return Solved(x, (inner(r, r) * reciprocal(size)).sqrt(), taken, curvature.bent)
+
+
+def neumann_term(apply: Map, b: Tensor, step: Any, terms: int, draw: Tensor) -> tuple[Tensor, Tensor]:
+    """One of the K terms of `neumann`, drawn at random and taken K times: a K (I - aB)ᵏ b, k = ⌊uK⌋; and k.
+
+    Its mean over u is the whole series. Costs k calls of `apply`, under `vmap` and `torch.compile` K - 1.
+
+    Args:
+        draw: u, uniform in [0, 1); the others as for `neumann`.
+    """
+    k = (draw * terms).long().clamp(0, terms - 1)
+    r = b
+    for j in range(terms - 1 if tree.transformed() else int(k)):
+        r = torch.where(k > j, r - step * apply(r), r)
+    return step * terms * r, k
 
 
 def gcr(

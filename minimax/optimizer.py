@@ -72,8 +72,8 @@ class GameOptimizer(ABC):
         if game.leader is not None and not self.anticipates:
             raise GameError(
                 f"under {type(self).__name__} the leader of a bilevel game stands still, as its loss need not name it: "
-                "play StackelbergGradient, Unrolled, LOLA or SOS, or let the follower answer (transforms.best_response "
-                "with through=True)."
+                "play StackelbergGradient, Unrolled, ValueFunction, BOME, MehraHamm, LOLA or SOS, or let the follower "
+                "answer (transforms.best_response with through=True)."
             )
 
     def begin(self, z: Point, names: Names) -> State:

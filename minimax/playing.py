@@ -289,7 +289,7 @@ def solve(
         status = played_out(it.step, steps, optimizer.draws)
     if status.kind == "diverged":
         game.commit(watch.good.info.buffers)
-    good, status = watch.good, replace(status, reason=status.reason + missed(watch.missed))
+    good, status = watch.good, replace(status, reason=status.reason + missed(watch.missed, watch.bent))
     players, answer = written(modules, good.players), optimizer.answer(good.players, good.state)
     answer = players if answer is good.players else copied(modules, answer)
     return Solution(players, answer, good.state, status, it.cost, watch.columns, measure(game.constraints))
@@ -315,7 +315,7 @@ class _Watch(Generic[P]):
     def __init__(self, limits: Limits, first: Iterate[P]) -> None:
         self.limits, self.good = limits, first
         self.start = magnitude(first.players)
-        self.seen, self.missed = 0, 0.0
+        self.seen, self.missed, self.bent = 0, 0.0, 0.0
         self.columns: dict[str, list[float]] = {}
 
     def look(self, it: Iterate[P]) -> Status | None:
@@ -334,6 +334,7 @@ class _Watch(Generic[P]):
             self.columns.setdefault(key, []).append(value)
         if "missed" in it.info.extra:
             self.missed = max(self.missed, float(it.info.extra["missed"]))
+            self.bent = max(self.bent, float(it.info.extra.get("bent", 0.0)))
 
 
 def _buffers(game: Game) -> dict[str, Tensor]:

@@ -119,11 +119,17 @@ def start_of(zero: Tensor, one: Tensor) -> Tensor:
     return torch.where(zero < 1, one.clamp(min=1), zero)
 
 
-def missed(worst: float) -> str:
-    """What a status adds if linear solves were far off their tolerance; nothing if none was."""
-    if not worst > 0:
-        return ""
-    return f"; its linear solves left residuals of up to {worst:.2g}, far off: raise iterations, or use float64"
+def missed(worst: float, bent: float = 0.0) -> str:
+    """What a status adds if linear solves were far off their tolerance, or of systems not positive definite."""
+    said = ""
+    if worst > 0:
+        said += f"; its linear solves left residuals of up to {worst:.2g}, far off: raise iterations, or use float64"
+    if bent > 0:
+        said += (
+            f"; a system was not positive definite, as its curvature fell to -{bent:.2g} along a direction, and the "
+            f"follower stood at no minimum: let it come closer first, or raise damping, above {bent:.2g} at least"
+        )
+    return said
 
 
 def played_out(played: int, steps: int, each: int) -> Status:
@@ -165,7 +171,7 @@ class Seen(NamedTuple):
     Args:
         losses: per player.
         norm: the residual.
-        missed: `Info.extra["missed"]` of an optimizer that solves linear systems.
+        missed: `Info.extra["missed"]` and `["bent"]` of an optimizer that solves linear systems.
     """
 
     losses: tuple[Tensor, ...]
@@ -217,14 +223,13 @@ def judged(
     )
 
 
-def worst_missed(rows: Sequence[tuple[int, Seen, Tensor]], standing: Standing) -> list[float]:
-    """Per member, the worst residual recorded while it played that was far off its tolerance."""
-    worst = torch.zeros_like(standing.decided)
+def worst_missed(rows: Sequence[tuple[int, Seen, Tensor]], standing: Standing) -> list[tuple[float, ...]]:
+    """Per member, the worst of what `missed` tells that was recorded while it played."""
+    worst = [torch.zeros_like(standing.decided)] * 2
     for k, seen, _ in rows:
-        for residual in seen.missed:
-            worst = torch.where(standing.stopped >= k, torch.maximum(worst, residual.to(worst)), worst)
-    values: list[float] = worst.tolist()
-    return values
+        for i, told in enumerate(seen.missed):
+            worst[i] = torch.where(standing.stopped >= k, torch.maximum(worst[i], told.to(worst[i])), worst[i])
+    return list(zip(*(values.tolist() for values in worst), strict=True))
 
 
 def statuses(
@@ -232,7 +237,7 @@ def statuses(
     limits: Limits,
     constraints: Sequence[Projection | None] | None,
     last: Status,
-    missing: list[float],
+    missing: list[tuple[float, ...]],
 ) -> tuple[Status, ...]:
     """How each member's run ended, in words; `last` is the end of those that never stopped."""
     statuses = []
@@ -245,5 +250,5 @@ def statuses(
             TOO_LARGE: ("diverged", limits.too_large(decided)),
         }
         kind, reason = ends[code]
-        statuses.append(Status(kind, stopped, reason + missed(worst)))
+        statuses.append(Status(kind, stopped, reason + missed(*worst)))
     return tuple(statuses)

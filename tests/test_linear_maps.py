@@ -27,6 +27,13 @@ CASES: dict[str, mm.GameOptimizer] = {
     "sga pushed away": mm.SymplecticGradientAdjustment(RATES, lam=0.3, eps=-0.1),
     "the second is regularised": mm.NagarajanKolter(RATES, generator=1, eta=0.4),
     "unrolled by another rule": mm.Unrolled(RATES, steps=3, inner=mm.sgd(0.2)),
+    "truncated": mm.Unrolled(RATES, steps=4, truncate=2),
+    "truncated, warm": mm.Unrolled(RATES, steps=4, truncate=2, warm=True, inner=mm.sgd(0.2)),
+    "a series": mm.StackelbergGradient(RATES, neumann=0.2, iterations=3),
+    "moves of the follower": mm.StackelbergGradient(RATES, steps=3),
+    "answers": mm.ValueFunction(RATES, gamma=3.0, steps=2),
+    "an envelope": mm.ValueFunction(RATES, gamma=3.0, moreau=0.7),
+    "damped penalty": mm.MehraHamm(RATES, gamma=3.0, damping=0.4),
     "damped": mm.StackelbergGradient(RATES, damping=0.5),
     "damped ridge": mm.FollowTheRidge(RATES, damping=0.5),
     "one candidate": mm.KBeam(RATES, candidates=1, steps=2),
@@ -52,7 +59,7 @@ def zero_sum() -> Expansion:
 def test_play_follows_the_declared_map(case: str) -> None:
     if case != "compiled":
         CHECKS["linear"](CASES[case])
-    if not case.startswith(("golden", "anderson", "k-beam", "polyak", "restarted")):
+    if not case.startswith(("golden", "anderson", "k-beam", "polyak", "restarted", "bome")):
         assert isinstance(CASES[case].linear(zero_sum()), LinearMap)
 
 

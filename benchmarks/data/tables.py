@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.data import store
 from benchmarks.data.streams import Device
 
-TABLES = {"digits-rows": "load_digits"}  # name -> scikit-learn's loader
+TABLES = {"diabetes": "load_diabetes", "digits-rows": "load_digits"}  # name -> scikit-learn's loader
 
 
 @dataclass(frozen=True, eq=False)

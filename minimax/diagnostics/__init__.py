@@ -4,6 +4,7 @@ Functions of (game, players, batch). Up to 512 parameters the Jacobian is writte
 only products with it are taken.
 """
 
+from minimax.diagnostics._certificate import KKT, Certificate, certificate
 from minimax.diagnostics._equilibrium import Equilibrium, classify
 from minimax.diagnostics._expansion import expand
 from minimax.diagnostics._gaps import Gap, duality_gap
@@ -20,6 +21,7 @@ from minimax.diagnostics._tuning import (
 )
 
 __all__ = ["report", "Report", "classify", "Equilibrium", "duality_gap", "Gap", "stable_step"]
+__all__ += ["certificate", "Certificate", "KKT"]
 __all__ += ["spectrum", "Spectrum", "jacobian", "operator", "expand"]
 __all__ += ["momentum_parameters", "MomentumParameters", "extragradient_parameters", "ExtragradientParameters"]
 __all__ += ["rotation", "Rotation", "split", "Split", "alignment", "Alignment", "path_angle", "PathAngle"]

@@ -15,12 +15,15 @@ NAMES = (
     *("anderson-mixing", "averaging", "cgd", "extra-anchored-gradient", "fast-extragradient", "follow-the-ridge"),
     *("golden-ratio", "halpern", "hamiltonian", "jare", "k-beam", "lola", "lookahead", "policy-prediction"),
     *("nagarajan-kolter", "past-extragradient", "sga", "sos", "stackelberg", "svre", "unrolled"),
+    *("forward-backward-forward", "projected-reflected", "accelerated-reflected", "fast-optimistic"),
+    *("polyak-extragradient", "primal-dual", "restarted", "runge-kutta", "cesp"),
+    *("value-function", "bome", "mehra-hamm"),
 )
 """In the order in which they were given their looks: append, never insert, and old figures keep theirs.
 
 `benchmarks.reporting.looks` holds the same list, as it draws without importing torch; a test compares them.
 """
-DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1, 1), (5, 1, 1, 1, 1, 1))
+DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1, 1), (3, 1, 1, 1), (5, 1, 1, 1, 1, 1))
 """Of the first ten names, of the next, and so on; the last are of all other optimizers, whose colour is a hash."""
 MARKERS = (".", "s", "^", "D", "v", "p", "P", "<", "h", ">", "d", "8", "*")
 

@@ -7,6 +7,7 @@ from minimax.optimizers.accelerated_reflected import AcceleratedReflectedGradien
 from minimax.optimizers.alternating import AlternatingGDA as AlternatingGDA
 from minimax.optimizers.anderson_mixing import AndersonMixing as AndersonMixing
 from minimax.optimizers.averaging import Averaging as Averaging
+from minimax.optimizers.bome import BOME as BOME
 from minimax.optimizers.cesp import CurvatureExploitation as CurvatureExploitation
 from minimax.optimizers.cgd import CompetitiveGradientDescent as CompetitiveGradientDescent
 from minimax.optimizers.consensus import ConsensusOptimization as ConsensusOptimization
@@ -23,6 +24,7 @@ from minimax.optimizers.jare import JARE as JARE
 from minimax.optimizers.k_beam import KBeam as KBeam
 from minimax.optimizers.lola import LOLA as LOLA
 from minimax.optimizers.lookahead import Lookahead as Lookahead
+from minimax.optimizers.mehra_hamm import MehraHamm as MehraHamm
 from minimax.optimizers.nagarajan_kolter import NagarajanKolter as NagarajanKolter
 from minimax.optimizers.optimistic import OptimisticGDA as OptimisticGDA
 from minimax.optimizers.past_extragradient import PastExtraGradient as PastExtraGradient
@@ -38,6 +40,7 @@ from minimax.optimizers.sos import SOS as SOS
 from minimax.optimizers.stackelberg import StackelbergGradient as StackelbergGradient
 from minimax.optimizers.svre import SVRE as SVRE
 from minimax.optimizers.unrolled import Unrolled as Unrolled
+from minimax.optimizers.value_function import ValueFunction as ValueFunction
 
 BY_NAME: dict[str, type[GameOptimizer]] = {
     value.name: value

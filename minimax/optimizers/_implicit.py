@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from minimax import tree
 from minimax.errors import GameError
-from minimax.linear import Map, ravel, unravel
+from minimax.linear import Map, cg, inner, neumann, neumann_term, ravel, unravel
 from minimax.linear_maps import Expansion
 from minimax.linearization import Linearization
-from minimax.optimizer import Hyperparameter, Ruled
+from minimax.optimizer import Hyperparameter, Ruled, State, constant
 from minimax.optimizers._tangent import tangent
 from minimax.oracle import Oracle
 from minimax.tree import Point, Vector
-from minimax.validation import hyperparameter, real, whole
+from minimax.validation import function, hyperparameter, real, whole
+
+
+def two(name: str, z: Point) -> None:
+    """Refuse any number of players but two, in the words of the method of this name.
+
+    Raises:
+        GameError: another number.
+    """
+    if len(z) != 2:
+        raise GameError(f"{name} needs two players, a leader and a follower, got {len(z)}.")
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,57 @@ class Implicit(Ruled):
 
         return Q, restricted
 
-    def check_two(self, z: Point) -> None:
-        """Refuse any number of players but two."""
-        if len(z) != 2:
-            raise GameError(f"{self.name} needs two players, a leader and a follower, got {len(z)}.")
+
+@dataclass(frozen=True)
+class Solving(Implicit):
+    """A method that solves a system B u = b by conjugate gradients, by a Neumann series, or by one of its terms.
+
+    Args:
+        neumann: a of the series a Σ_{k<iterations} (I - aB)ᵏ b; None for conjugate gradients.
+        draw: of a batch, a uniform number in [0, 1) that draws one of the terms; None for all of them.
+
+    Raises:
+        ValueError: a neumann that is not positive, or a draw without one.
+        TypeError: a draw that is no function.
+    """
+
+    neumann: Hyperparameter | None = None
+    draw: Callable[[Any], Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.neumann is not None:
+            hyperparameter("neumann", self.neumann, above=0)
+        if self.draw is not None:
+            function("draw", self.draw, "a function of the batch")
+            if self.neumann is None:
+                raise ValueError(
+                    "draw draws a term of a Neumann series, and conjugate gradients have none: say neumann."
+                )
+
+    def solution(self, B: Map, b: Tensor, state: State, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """u with B u = b, nearly, and what `Info.extra` tells of it."""
+        if self.neumann is None:
+            solved = cg(B, 0 * b, b, inner(b, b), self.tolerance, self.iterations)
+            return solved.x, solved.told(self.tolerance)
+        a = self.at(self.neumann, state)
+        if self.draw is None:
+            series = neumann(B, b, a, self.iterations)
+            return series.x, series.told(1.0)  # few terms are meant to leave a residual, but none above 1
+        u, k = neumann_term(B, b, a, self.iterations, self.draw(batch))
+        return u, {"iterations": k}
+
+    def inverse(self, B: Tensor) -> Tensor:
+        """The matrix of `solution`."""
+        if self.neumann is None:
+            exact: Tensor = torch.linalg.pinv(B)
+            return exact
+        step = torch.eye(len(B), dtype=B.dtype) - constant(self.neumann) * B
+        powers = torch.stack([torch.linalg.matrix_power(step, k) for k in range(self.iterations)])
+        series: Tensor = constant(self.neumann) * powers.sum(0)
+        return series
+
+    def unsolvable(self, at: Expansion) -> str:
+        if self.neumann is None:
+            return super().unsolvable(at)
+        return "" if len(at.blocks) == 2 else "undefined: for two players"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +15,24 @@ from minimax import tree
 from minimax.oracle import Oracle
 from minimax.rules import Memory, Rule
 from minimax.tree import Point, Vector
+
+
+class Passed(NamedTuple):
+    """What steps ahead from z and the way back found.
+
+    Args:
+        slope: of the leader's loss at the end as a function of x.
+        field: at z.
+        losses: at z.
+        end: where the steps ended.
+        memories: the rules', there.
+    """
+
+    slope: Vector
+    field: Point
+    losses: tuple[Tensor, ...]
+    end: Point
+    memories: list[Memory]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +52,20 @@ class Unrolling:
     rules: Sequence[Rule]
     step: Tensor
     batch: Any
+
+    def there_and_back(self, z: Point, m: list[Memory], steps: int, depth: int) -> Passed:
+        """So many steps ahead from z, and back through the last `depth` of them."""
+        seen: deque[tuple[Point, list[Memory]]] = deque(maxlen=depth)
+        y = z
+        for _ in range(steps):
+            seen.append((y, m))
+            y, m = self.ahead(y, m)
+        λ, μ = self.start_back(y, m)
+        while seen:
+            λ, μ, field, losses = self.back(*seen.pop(), λ, μ)
+        if depth < steps:
+            field, losses = self.game.field(z, self.batch)
+        return Passed(λ[0], field, losses, y, m)
 
     def ahead(self, y: Point, m: list[Memory]) -> tuple[Point, list[Memory]]:
         """One step of all followers at once."""
@@ -84,6 +117,15 @@ class Unrolling:
 
         pull: Callable[..., tuple[Vector, Vector, Vector]] = torch.func.vjp(smooth, y_i, g, _numbers(m_i))[1]
         return pull
+
+
+def inside(
+    game: Oracle, z: Point, rules: Sequence[Rule], memories: list[Memory], inner: Rule | None
+) -> tuple[Sequence[Rule], list[Memory]]:
+    """The rules of steps ahead and their memories: the players' own, or an inner one that starts afresh."""
+    if inner is None:
+        return rules, list(memories)
+    return (inner,) * len(z), [inner.init(z_i, names) for z_i, names in zip(z, game.leaves(), strict=True)]
 
 
 def _numbers(memory: Memory) -> Vector:

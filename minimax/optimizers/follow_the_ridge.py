@@ -13,7 +13,7 @@ from minimax import tree
 from minimax.linear import cg, inner, ravel, unravel
 from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import Info, State, constant, counted, moved
-from minimax.optimizers._implicit import Implicit
+from minimax.optimizers._implicit import Implicit, two
 from minimax.oracle import Oracle
 from minimax.tree import Point
 
@@ -59,7 +59,7 @@ class FollowTheRidge(Implicit):
     combines: ClassVar[bool] = True
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
-        self.check_two(z)
+        two(self.name, z)
         local = game.linearize(z, batches[0])
         d, state = self.directions(z, local.field, state)
         Δ_x = tree.sub(moved(game, z, d)[0], z[0])  # as projected

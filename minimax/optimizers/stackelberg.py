@@ -10,23 +10,27 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.linear import cg, inner, ravel, unravel
+from minimax.linear import ravel, unravel
 from minimax.linear_maps import ELSEWHERE, Expansion, LinearMap
 from minimax.optimizer import Info, State, constant, counted, moved
-from minimax.optimizers._implicit import Implicit
+from minimax.optimizers._implicit import Solving, two
+from minimax.optimizers._unrolling import Unrolling
 from minimax.optimizers.lola import slope
 from minimax.oracle import Oracle
 from minimax.tree import Point
+from minimax.validation import whole
 
 
 @dataclass(frozen=True)
-class StackelbergGradient(Implicit):
+class StackelbergGradient(Solving):
     r"""Stackelberg gradient play: the leader (first player) descends its loss along the follower's best response.
 
     Leader: ∂_x L_1 - (∂_x∂_y L_2)ᵀ (∂_y∂_y L_2 + μI)⁻¹ ∂_y L_1; the follower moves along its own gradient. The
-    system is solved by conjugate gradients from zero; it is positive definite near a follower's strict optimum, or
-    with enough μ. Where the follower's constraint binds, the system is that of the directions in which it may move: on
-    a box, of the entries that are free.
+    system is solved by conjugate gradients from zero, or by a Neumann series, or by one of its terms drawn at random,
+    which is right on average. It is positive definite near a follower's strict optimum, or with enough μ; where it was
+    not, the `Status` of a run says so. Where the follower's constraint binds, the system is that of the directions in
+    which it may move: on a box, of the entries that are free. (With products by differences of gradients, play it on
+    `transforms.finite_differences(game)`.)
 
     Cost per step: two gradients (three in general-sum games) and 1 + k Hessian-vector products for k iterations. The
     relative residual and k are in `Info.extra`; if it is far off the tolerance, the `Status` of a run says so.
@@ -38,9 +42,14 @@ class StackelbergGradient(Implicit):
         damping: μ >= 0; a float, tensor, or schedule.
         tolerance: the relative residual to stop at, eagerly after reading it once per iteration.
         iterations: at most so many; under `vmap` and `torch.compile` exactly so many, the late ones without effect.
+        neumann: a of the series a Σ_{k<iterations} (I - aB)ᵏ, B the system, below 2 over its largest eigenvalue; a
+            float, tensor, or schedule. None for conjugate gradients.
+        draw: of a batch, a uniform number in [0, 1) that draws one of the series' terms; None for all of them.
+        steps: moves of the follower per step, all but the last before the leader looks.
 
     Raises:
-        ValueError: a negative damping or tolerance, or iterations below 1.
+        ValueError: a negative damping or tolerance, a neumann that is not positive, iterations or steps below 1.
+        TypeError: a draw that is no function.
         GameError: not two players.
 
     Example:
@@ -51,27 +60,41 @@ class StackelbergGradient(Implicit):
         >>> opt.step(game, z, opt.init(game, z))[0]
         (tensor(0.5000), tensor(2.))
 
-    Source: Fiez, Chasnov & Ratliff, Implicit Learning Dynamics in Stackelberg Games, 2020.
+    Source: Fiez, Chasnov & Ratliff, Implicit Learning Dynamics in Stackelberg Games, 2020; the series: Lorraine, Vicol
+    & Duvenaud, Optimizing Millions of Hyperparameters by Implicit Differentiation, 2020; one of its terms: Ghadimi &
+    Wang, Approximation Methods for Bilevel Programming, 2018.
     """
+
+    steps: int = 1
 
     name: ClassVar[str] = "stackelberg"
     anticipates: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("steps", self.steps, at_least=1)
+
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
-        self.check_two(z)
+        two(self.name, z)
+        following = Unrolling(game, self.rules(2), state["step"], batches[0])
+        for _ in range(self.steps - 1):
+            z, memories = following.ahead(z, state["rules"])
+            state = state | {"rules": memories}
         local = game.linearize(z, batches[0])
         ξ, μ = local.field, self.at(self.damping, state)
         Q, B = self.answering(game, local, z[1])
         b = Q(ravel(slope(game, local, z, 1, 0, batches[0])))
-        solved = cg(lambda v: B(v) + μ * v, 0 * b, b, inner(b, b), self.tolerance, self.iterations)
-        answer = unravel(Q(solved.x), z[1])
-        leader = tree.sub(ξ[0], local.vjp_block(1, 0, answer))
+        u, told = self.solution(lambda v: B(v) + μ * v, b, state, batches[0])
+        leader = tree.sub(ξ[0], local.vjp_block(1, 0, unravel(Q(u), z[1])))
         d, state = self.directions(z, (leader, ξ[1]), state)
-        return moved(game, z, d), counted(state), Info(local.losses, ξ, extra=solved.told(self.tolerance))
+        info = Info(local.losses, ξ, "before the last moves", extra=told, point=z)
+        return moved(game, z, d), counted(state), info
 
     def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
         if reason := self.unsolvable(at):
             return reason
-        (x, y), μ = at.blocks, constant(self.damping)
-        answer = torch.linalg.pinv(at.J[y, y] + μ * at.eye[y, y]) @ at.H[0][y]
-        return ELSEWHERE if at.shaped(0) else LinearMap(at.eye - D @ at.raised(0, -at.J[y, x].T @ answer))
+        (x, y), alone = at.blocks, at.eye
+        alone[y] -= D[y] @ at.J
+        answer = self.inverse(at.J[y, y] + constant(self.damping) * at.eye[y, y]) @ at.H[0][y]
+        led = at.eye - D @ at.raised(0, -at.J[y, x].T @ answer)
+        return ELSEWHERE if at.shaped(0) else LinearMap(led @ torch.linalg.matrix_power(alone, self.steps - 1))

@@ -14,9 +14,10 @@ def bilevel(outer: Loss, inner: Loss, *, constraints: Sequence[Projection | None
 
     The leader need not appear in its own loss, as hyperparameters do not appear in the validation loss: it moves by the
     follower's answer. Optimizers that take that into account play the game: `StackelbergGradient` by the implicit
-    function theorem, `Unrolled` through the follower's next steps, `LOLA` and `SOS` through one. The others would let
-    the leader stand still, and refuse the game at `init`. Or let the follower answer from afresh, and any optimizer
-    moves the leader: `best_response(bilevel(outer, inner), 1, start, rule, steps, through=True)`.
+    function theorem, `Unrolled` through the follower's next steps, `LOLA` and `SOS` through one; `ValueFunction`,
+    `BOME` and `MehraHamm` by what the follower could still gain, the first two without second derivatives. The others
+    would let the leader stand still, and refuse the game at `init`. Or let the follower answer from afresh, and any
+    optimizer moves the leader: `best_response(bilevel(outer, inner), 1, start, rule, steps, through=True)`.
 
     Args:
         outer: the leader's loss, of (x, y) or (x, y, batch).

@@ -75,13 +75,13 @@ def coupled(game: Game, constraint: Loss, *, own: bool = False, players: int | N
         return range(n)
 
     return game.through(
-        lambda inner: _Coupled(inner, constraint, own),
+        lambda inner: Coupled(inner, constraint, own),
         seats=seats,
         constraints=(*limits, *(box(0, float("inf")),) * multipliers),
     )
 
 
-class _Coupled(Payoff):
+class Coupled(Payoff):
     """The losses of a Lagrangian: the players inside pay for what they use, the multipliers earn it."""
 
     def __init__(self, inner: Oracle, constraint: Loss, own: bool) -> None:

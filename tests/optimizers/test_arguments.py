@@ -11,6 +11,7 @@ import minimax as mm
 from minimax.optimizers import BY_NAME
 
 OPTIONAL = {("extra-anchored-gradient", "variable"), ("averaging", "decay"), ("cgd", "iterations")}
+OPTIONAL |= {("stackelberg", "neumann"), ("unrolled", "truncate"), ("value-function", "moreau")}
 UNBOUNDED = {("golden-ratio", "longest")}
 NO_NUMBERS: list[Any] = [math.nan, math.inf, "0.1", True, 1j, [0.1], (0.1, 0.2), {}, None, torch.optim.Adam]
 NO_INTEGERS: list[Any] = [0, -1, 1.5, 1e9, math.nan, "3", True, None, [1], torch.tensor(2)]
@@ -20,7 +21,7 @@ def cases() -> list[Any]:
     found = []
     for name, kind in BY_NAME.items():
         for field in dataclasses.fields(kind):
-            if field.name in ("rule", "inner", "order") or (name, field.name) == ("alternating", "steps"):
+            if field.name in ("rule", "inner", "order", "draw") or (name, field.name) == ("alternating", "steps"):
                 continue
             wrong = NO_NUMBERS
             if field.type == "bool":

@@ -34,6 +34,13 @@ VARIANTS = {
     "fixed golden ratio": mm.GoldenRatio(mm.sgd(0.05), fixed=True),
     "contracting": mm.Halpern(mm.ExtraGradient(mm.sgd(0.05)), gamma=1.1),
     "moves of a beam": mm.KBeam(mm.adam(0.01), candidates=3, steps=2),
+    "a series": mm.StackelbergGradient(mm.sgd(0.05), neumann=0.3, steps=2),
+    "a series' term": mm.StackelbergGradient(mm.sgd(0.05), neumann=0.3, draw=lambda b: torch.tensor(0.6)),
+    "truncated": mm.Unrolled(mm.adam(0.01), truncate=2, warm=True),
+    "truncated, inner": mm.Unrolled(mm.sgd(0.05), truncate=2, inner=mm.adam(0.05), warm=True),
+    "an envelope": mm.ValueFunction(mm.adam(0.01), moreau=0.7, steps=2),
+    "damped penalty": mm.MehraHamm(mm.sgd(0.05), damping=0.3),
+    "inner moves": mm.BOME(mm.sgd(0.05), steps=2, inner=mm.adam(0.05)),
 }
 # Compiling takes seconds, up to a minute where a solver is unrolled: once per optimizer, not once per rule.
 CASES: list[Any] = [

@@ -32,8 +32,14 @@ TURNS_THE_FIELD = (
     "sga",
     "sos",
     "stackelberg",
+    "mehra-hamm",
 )
-EXCEPT = {"follow-the-ridge": "moves y along the ridge of the losses as they are", "k-beam": "see below"}
+EXCEPT = {
+    "follow-the-ridge": "moves y along the ridge of the losses as they are",
+    "k-beam": "see below",
+    "bome": "weighs both gradients against each other",
+    "value-function": "its follower pays 1/γ of the leader's loss",
+}
 FIRST_ORDER = {
     name: kind.of for name, kind in BY_NAME.items() if name not in (*TURNS_THE_FIELD, *EXCEPT, "cgd", "unrolled")
 } | {

@@ -14,7 +14,7 @@ from minimax.transforms import accumulate, best_response, bilevel
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-LEADS = {"stackelberg", "unrolled", "lola", "sos"}
+LEADS = {"stackelberg", "unrolled", "lola", "sos", "value-function", "bome", "mehra-hamm"}
 
 
 @functools.cache
@@ -106,8 +106,8 @@ def test_those_that_would_let_the_leader_stand_still_say_so(name: str) -> None:
                 each.init(RIDGE, z)
     if name in LEADS:
         (θ, _), state = z, optimizer.init(RIDGE, z)
-        z, state, _ = optimizer.step(RIDGE, z, state)
-        z, state, _ = optimizer.step(RIDGE, z, state)
+        for _ in range(40 if name == "bome" else 2):  # at first both losses want the same of w
+            z, state, _ = optimizer.step(RIDGE, z, state)
         assert float(z[0]) != float(θ)
 
 

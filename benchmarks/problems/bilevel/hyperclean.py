@@ -5,9 +5,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
@@ -15,11 +13,12 @@ import minimax as mm
 from benchmarks import data as sets
 from benchmarks.networks import seeded
 from benchmarks.problem import Floor, Metric, Preset, Problem, Recipe, View
+from benchmarks.problems.bilevel._by_value import lowest
 from benchmarks.quality.labels import share
 from minimax.projections import box
 from minimax.transforms import bilevel
 
-ROWS, RIDGE, BOUND = 600, 0.01, 6.0
+ROWS, RIDGE, BOX = 600, 0.01, (-6.0, 6.0)
 
 
 class HyperClean(Problem):
@@ -71,7 +70,7 @@ class HyperClean(Problem):
         def inner(θ: Tensor, w: Tensor) -> Tensor:
             return (θ.sigmoid() @ (x @ w - y).square().sum(1)) / (2 * ROWS) + RIDGE / 2 * w.square().sum()
 
-        return bilevel(outer, inner, constraints=(box(-BOUND, BOUND), None))
+        return bilevel(outer, inner, constraints=(box(*BOX), None))
 
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:
@@ -79,24 +78,18 @@ class HyperClean(Problem):
 
     def perfect(self, seed: int) -> tuple[Any, ...]:
         """The best θ, by L-BFGS-B on the exact value; it takes a second."""
-
-        def value(θ: np.ndarray) -> tuple[float, np.ndarray]:
-            at = torch.from_numpy(θ).to(self.rows.x).requires_grad_()
-            with torch.enable_grad():
-                found = self.rows.error(self.rows.answer(at.sigmoid()))
-                (slope,) = torch.autograd.grad(found, at)
-            return float(found.detach()), slope.double().cpu().numpy()
-
-        bounds, tight = [(-BOUND, BOUND)] * ROWS, {"ftol": 1e-12, "gtol": 1e-8, "maxiter": 5000, "maxfun": 10_000}
-        end = minimize(value, np.zeros(ROWS), jac=True, method="L-BFGS-B", bounds=bounds, options=tight)
-        return torch.from_numpy(end.x).to(self.rows.x), self.players(seed)[1]
+        best = lowest(lambda θ: self.rows.error(self.rows.answer(θ.to(self.rows.x).sigmoid())), torch.zeros(ROWS), *BOX)
+        return best.to(self.rows.x), self.players(seed)[1]
 
     def floors(self) -> Iterable[Floor]:
-        every = torch.ones(ROWS, device=self.device)
-        right = torch.arange(ROWS, device=self.device) % 2 * every
-        for what, weights in (("all-rows", every), ("right-rows", right), ("optimum", self.perfect(0)[0].sigmoid())):
-            for name, value in self.rows.judge(weights).items():
+        for what, weights in (("all-rows", torch.ones(ROWS)), ("optimum", self.perfect(0)[0].sigmoid().cpu())):
+            for name, value in self.rows.judge(weights.to(self.rows.x)).items():
                 yield Floor(name, what, value)
+        x, y, x_valid, y_valid = self.rows[:4]
+        others = {"right-rows": (x[1::2], y[1::2]), "validation-rows": (x_valid, y_valid)}
+        others["with-validation"] = torch.cat((x, x_valid)), torch.cat((y, y_valid))
+        for what, rows in others.items():
+            yield Floor("test_accuracy", what, self.rows.accuracy(ridge(*rows, torch.ones_like(rows[0][:, 0]))))
 
 
 class Rows(NamedTuple):
@@ -111,9 +104,7 @@ class Rows(NamedTuple):
 
     def answer(self, weights: Tensor) -> Tensor:
         """W* = (XᵀDX/n + .01 I)⁻¹ XᵀDY/n, D the weights."""
-        weighted = self.x * weights[:, None] / len(self.x)
-        system = weighted.T @ self.x + RIDGE * torch.eye(self.x.shape[1]).to(self.x)
-        return torch.linalg.solve(system, weighted.T @ self.y)
+        return ridge(self.x, self.y, weights)
 
     def error(self, w: Tensor) -> Tensor:
         """V = |X_v W - Y_v|²/2n_v."""
@@ -122,4 +113,14 @@ class Rows(NamedTuple):
     def judge(self, weights: Tensor) -> dict[str, float]:
         """The metrics of weights of the rows."""
         w = self.answer(weights)
-        return {"value": float(self.error(w)), "test_accuracy": share((self.x_test @ w).argmax(1) == self.test)}
+        return {"value": float(self.error(w)), "test_accuracy": self.accuracy(w)}
+
+    def accuracy(self, w: Tensor) -> float:
+        """On the test rows."""
+        return share((self.x_test @ w).argmax(1) == self.test)
+
+
+def ridge(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+    """The classifier of weighted rows."""
+    weighted = x * weights[:, None] / len(x)
+    return torch.linalg.solve(weighted.T @ x + RIDGE * torch.eye(x.shape[1]).to(x), weighted.T @ y)

@@ -34,7 +34,9 @@ def test_the_best_value_and_what_the_rows_are_worth(it: HyperClean) -> None:
     floors = {(floor.metric, floor.what): floor.value for floor in it.floors()}
     assert floors["value", "optimum"] == pytest.approx(best["value"])
     assert floors["test_accuracy", "all-rows"] == pytest.approx(0.323, abs=1e-3)
-    assert floors["test_accuracy", "right-rows"] == pytest.approx(0.85, abs=0.02)
+    assert floors["test_accuracy", "right-rows"] == pytest.approx(0.851, abs=1e-3)
+    assert floors["test_accuracy", "with-validation"] == pytest.approx(0.829, abs=1e-3)
+    assert floors["test_accuracy", "validation-rows"] == pytest.approx(0.859, abs=1e-3)
 
 
 def test_stackelberg_finds_the_hypergradient_at_the_followers_answer(it: HyperClean) -> None:

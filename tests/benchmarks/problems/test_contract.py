@@ -12,6 +12,7 @@ UNKNOWN = {
     *("dann", "monkey-saddle", "pgd", "spurious-point", "tokeniser", "vq-vae", "vq-vae-ema"),
     *("vae", "vae-split", "vae-gaussian", "vae-gaussian-pixels", "vae-logistic", "iwae", "iwae-1", "iwae-50"),
     *("cvae", "cvae-quadrant-1", "cvae-quadrant-2", "cvae-quadrant-3", "cvae-quadrant-hybrid"),
+    *("maml-sine", "maml-sine-first-order", "reptile-sine", "imaml-sine", "maml-digits"),
 }
 """Problems of which nobody knows perfect players."""
 

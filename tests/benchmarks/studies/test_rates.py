@@ -17,10 +17,11 @@ from minimax.optimizers import BY_NAME
 
 FIRST = ("simultaneous", "alternating", "extragradient", "averaging", "svre", "k-beam", "lookahead")
 SECOND = ("consensus", "hamiltonian", "jare", "sga", "policy-prediction", "sos", "cgd", "nagarajan-kolter", "lola")
-LEADER = ("unrolled", "follow-the-ridge", "stackelberg")
+LEADER = ("unrolled", "follow-the-ridge", "stackelberg", "mehra-hamm")
+PAIR = {"follow-the-ridge", "stackelberg", "value-function", "mehra-hamm"}  # of a leader and a follower alone
 ANCHORED = ("halpern", "extra-anchored-gradient", "fast-extragradient")
-MEMORY = ("optimistic", "past-extragradient")
-ADAPTIVE = ("golden-ratio", "anderson-mixing")
+MEMORY = ("optimistic", "past-extragradient", "value-function")
+ADAPTIVE = ("golden-ratio", "anderson-mixing", "bome")
 H = 0.01
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -79,9 +80,9 @@ def test_whatever_has_no_factor_says_why() -> None:
     assert found.pop("adaptive") == {(game, name) for game in forms() for name in ADAPTIVE}
     assert found.pop("sublinear: DF = 0") == {("monkey saddle", name) for name in BY_NAME if name not in ADAPTIVE}
     implicit = {"follow-the-ridge", "stackelberg"}
-    assert found.pop("undefined: for two players") == {("cyclic", name) for name in implicit}
+    assert found.pop("undefined: for two players") == {("cyclic", name) for name in PAIR}
     assert found.pop("undefined: J_yy is singular at the equilibrium") == {("Dirac-GAN", name) for name in implicit}
-    moves = {("tandem", name) for name in ("lola", "unrolled", "stackelberg")}
+    moves = {("tandem", name) for name in ("lola", "unrolled", "stackelberg", "value-function", "mehra-hamm")}
     assert found.pop("undefined: the equilibrium is not its fixed point") == moves
     flat = ("bilinear", "cyclic", "Dirac-GAN", "linear-quadratic GAN", "matching pennies", "rock paper scissors")
     beams = {(game, "k-beam") for game in (*flat, "tandem", "spurious point")}
@@ -171,7 +172,7 @@ def test_the_table_has_an_exponent_only_where_the_law_is_a_power(monkeypatch: py
     monkeypatch.setattr(rates, "closed_forms", lambda: [games.cyclic(3)])
     table = pd.DataFrame(rates.rows(steps=20)).set_index("optimizer")
     assert set(table.index[table.exponent.notna()]) == set(ANCHORED)
-    assert set(table.index[table.ended == "undefined"]) == {"follow-the-ridge", "stackelberg"}
+    assert set(table.index[table.ended == "undefined"]) == PAIR | {"bome"}
     assert table.law.notna().all()
 
 

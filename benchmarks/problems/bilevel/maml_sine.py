@@ -1,0 +1,189 @@
+"""Sinusoids of ten points each: networks that learn a new one in a step, by MAML, first-order MAML and Reptile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+import minimax as mm
+from benchmarks.problem import Batch, Floor, Memory, Metric, Pictures, Preset, Problem, Recipe, View
+from benchmarks.problems.bilevel._adaptation import Weights, adapt, initial, maml, network, reptile, tasks, zeros
+from benchmarks.problems.bilevel._by_value import drawn
+
+AMPLITUDE, PHASE, REACH, SHOTS = (0.1, 5.0), (0.0, math.pi), 5.0, 10
+STEPS = (0, 1, 5, 10)  # of adaptation, after which it is scored
+RULE = mm.sgd(0.01)
+
+
+def error(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+    """The mean squared error of every task."""
+    return (network(weights, x) - y).square().mean((1, 2))
+
+
+class MamlSine(Problem):
+    """Learning to fit y = a sin(x - φ), a in [.1, 5], φ in [0, π], from ten points x in [-5, 5], by a step of .01.
+
+    One player, the weights of a 1-40-40-1 network, pays for what each of 25 tasks' own copy errs on ten more points
+    after a step along the gradient of ten, and is differentiated through that step. `mse_k` is the error on new tasks
+    after k steps. Nothing that does not adapt has less than 3.0056694.
+
+    Source: Finn, Abbeel & Levine, Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks, 2017.
+    """
+
+    name = "maml-sine"
+    optimizers: ClassVar[tuple[str, ...]] = ("simultaneous",)
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "smoke": Preset(3, 4, evaluations=1, samples=8, options={"width": 8}),
+        **dict.fromkeys(("cpu", "gpu"), Preset(10_000, 25, evaluations=10, samples=200, options={"width": 40})),
+    }
+    recipe: ClassVar[Recipe] = Recipe(mm.adam(2e-3))
+    metrics = (
+        Metric("mse_1", range=(0, math.inf), headline=True, target=0.8),
+        Metric("mse_5", range=(0, math.inf), target=0.4),
+        Metric("mse_10", range=(0, math.inf)),
+        Metric("mse_0", None, range=(0, math.inf)),
+    )
+
+    def players(self, seed: int) -> tuple[Any, ...]:
+        width = self.preset.options["width"]
+        return (initial(seed, (1, width, width, 1), self.device),)
+
+    def game(self) -> mm.Game:
+        return maml(error, RULE, 1, self.start)
+
+    def start(self, batch: Batch) -> Weights:
+        """Nothing added yet."""
+        return zeros(self.players(0)[0], len(batch["x"]))
+
+    def batch(self, seed: int, draw: int, memory: Memory = None) -> Batch:
+        return self.sinusoids(self.generator(seed, draw), self.preset.batch, SHOTS)
+
+    def sinusoids(self, stream: torch.Generator, count: int, queries: int) -> Batch:
+        """Tasks: shots and queries, (tasks, n, 1)."""
+
+        def uniform(low: float, high: float, n: int) -> Tensor:
+            return low + (high - low) * torch.rand(count, n, 1, generator=stream, device=self.device)
+
+        a, φ, x, q = (
+            uniform(*AMPLITUDE, 1),
+            uniform(*PHASE, 1),
+            uniform(-REACH, REACH, SHOTS),
+            uniform(-REACH, REACH, queries),
+        )
+        return {"x": x, "y": a * (x - φ).sin(), "x_query": q, "y_query": a * (q - φ).sin()}
+
+    @cached_property
+    def fresh(self) -> Batch:
+        """The tasks that adaptation is scored on, of a hundred queries each."""
+        return self.sinusoids(self.generator(10_000, 0), self.preset.samples, 100)
+
+    def evaluate(self, view: View) -> dict[str, float]:
+        return self.judge(view.players[0])
+
+    @torch.no_grad()
+    def judge(self, θ: Weights) -> dict[str, float]:
+        """The metrics of initial weights."""
+        x, y = (self.fresh[f"{name}_query"] for name in ("x", "y"))
+        return {f"mse_{k}": float(error(self.after(θ, k), x, y).mean()) for k in STEPS}
+
+    def after(self, θ: Weights, steps: int) -> Weights:
+        """θ adapted to the fresh tasks."""
+        return adapt(error, θ, self.fresh, self.start, RULE, steps)
+
+    def floors(self) -> Iterable[Floor]:
+        yield from (Floor(f"mse_{k}", "without-adaptation", unadapted()) for k in STEPS)
+        for name, value in self.judge(self.players(0)[0]).items():
+            yield Floor(name, "untrained", value)
+
+    @torch.no_grad()
+    def pictures(self, view: View) -> Pictures:
+        """A new sinusoid in grey, and in black the network after 0, 1 and 10 steps on the red points, from the top."""
+        x = torch.linspace(-REACH, REACH, 120, device=self.device)[:, None]
+        order = self.fresh["x_query"][0, :, 0].argsort()
+        true = torch.cat([self.fresh["x_query"][0], self.fresh["y_query"][0]], 1)[order].tolist()
+        shots = torch.cat([self.fresh["x"][0], self.fresh["y"][0]], 1).tolist()
+        panels = []
+        for k in (0, 1, 10):
+            curve = network(self.after(view.players[0], k), x.expand(len(self.fresh["x"]), *x.shape))[0]
+            panels.append(torch.from_numpy(drawn([true, torch.cat([x, curve], 1).tolist()], shots)))
+        return {"adaptation": torch.cat(panels).numpy()}
+
+
+class FirstOrderSine(MamlSine):
+    """First-order MAML on sinusoids: the gradient at the adapted weights, as if adaptation did not depend on θ.
+
+    Source: Finn, Abbeel & Levine, Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks, 2017.
+    """
+
+    name = "maml-sine-first-order"
+    leaves_out = "how the adapted weights depend on where they start"
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "smoke": MamlSine.presets["smoke"],
+        **dict.fromkeys(("cpu", "gpu"), Preset(5000, 25, evaluations=10, samples=200, options={"width": 40})),
+    }
+
+    def game(self) -> mm.Game:
+        return maml(error, RULE, 1, self.start, whole=False)
+
+
+class ReptileSine(MamlSine):
+    """Reptile on sinusoids: the weights move towards those that ten steps adapt to each of 25 tasks.
+
+    Source: Nichol, Achiam & Schulman, On First-Order Meta-Learning Algorithms, 2018.
+    """
+
+    name = "reptile-sine"
+    leaves_out = "how the adapted weights depend on where they start"
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "smoke": MamlSine.presets["smoke"],
+        **dict.fromkeys(("cpu", "gpu"), Preset(20_000, 25, evaluations=10, samples=200, options={"width": 40})),
+    }
+
+    def game(self) -> mm.Game:
+        return reptile(error, RULE, 10, self.start)
+
+
+class ImamlSine(MamlSine):
+    """Implicit MAML on 25 sinusoids that stay: every task's weights are a follower that fits its shots near θ.
+
+    The follower δ minimises Σ_t mse_t(θ + δ_t) + λ|δ_t|²/2 on the shots, λ = 2, and the leader θ the error on the
+    queries, through the follower's answer and not through its steps.
+
+    Source: Rajeswaran, Finn, Kakade & Levine, Meta-Learning with Implicit Gradients, 2019.
+    """
+
+    name = "imaml-sine"
+    optimizers = ("stackelberg[damping=1.0;steps=3]", "unrolled[steps=3]")
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "smoke": Preset(3, 4, evaluations=1, samples=8, options={"width": 8}),
+        **dict.fromkeys(("cpu", "gpu"), Preset(15_000, 25, evaluations=10, samples=200, options={"width": 40})),
+    }
+    recipe: ClassVar[Recipe] = Recipe((mm.adam(2e-3), mm.sgd(0.02)))
+
+    def players(self, seed: int) -> tuple[Any, ...]:
+        (θ,) = super().players(seed)
+        return θ, zeros(θ, self.preset.batch)
+
+    def game(self) -> mm.Game:
+        game, fixed = tasks(error, proximal=2.0), self.sinusoids(self.generator(20_000, 0), self.preset.batch, SHOTS)
+        return game.mapped(lambda loss: lambda θ, δ: loss(θ, δ, fixed))
+
+    def batch(self, seed: int, draw: int, memory: Memory = None) -> Batch:
+        return None
+
+
+def unadapted() -> float:
+    """The least error without adaptation, of E[a] E[sin(x - φ)] = -(2/π) E[a] cos x.
+
+    >>> round(unadapted(), 7)
+    3.0056694
+    """
+    low, high = AMPLITUDE
+    mean, square = (low + high) / 2, (high**3 - low**3) / (3 * (high - low))
+    cosine = (1 + math.sin(2 * REACH) / (2 * REACH)) / 2  # the mean of cos² over [-5, 5]
+    return square / 2 - (2 / math.pi * mean) ** 2 * cosine
