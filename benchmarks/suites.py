@@ -45,7 +45,10 @@ SUITES: dict[str, tuple[str, ...]] = {
         "anogan",
         "distillation",
     ),
-    "vaes": ("vae", "m2"),
+    "vaes": (
+        *("vae", "vae-split"),
+        "m2",
+    ),
     "adversarial": ("dann", "pgd"),
     "bilevel": ("hyperclean",),
     "gans-more": (

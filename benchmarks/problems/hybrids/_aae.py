@@ -17,7 +17,7 @@ import minimax as mm
 from benchmarks.networks import MLP, Applied, Copier, MLPGenerator, seeded, squeeze
 from benchmarks.problem import Batch, Floor, Metric, Pictures, Recipe, View
 from benchmarks.problems._images import EVALUATION, PICTURES, ImageGAN, compared, presets
-from benchmarks.problems.hybrids._principal import principal
+from benchmarks.problems._principal import principal
 from benchmarks.quality.distances import sliced_w2
 from minimax.penalties import r1
 

@@ -11,9 +11,9 @@ import minimax as mm
 from benchmarks.networks import Copier
 from benchmarks.problem import Batch, Floor, Metric, View
 from benchmarks.problems._images import presets
+from benchmarks.problems._principal import coordinates
 from benchmarks.problems.hybrids import _aae
 from benchmarks.problems.hybrids._aae import Sorted, class_loss, encoder_loss, style_loss
-from benchmarks.problems.hybrids._principal import coordinates
 from benchmarks.quality.labels import share
 
 APART = 6.0  # how far the heads of two clusters are to be from each other, in standard deviations of a style

@@ -12,7 +12,7 @@ from benchmarks.networks import MLP, MLPEncoder, NormedGenerator, seeded, squeez
 from benchmarks.problem import Batch, Floor, Metric, Pictures, Recipe, View
 from benchmarks.problems._gaussian import sampled
 from benchmarks.problems._images import EVALUATION, ImageGAN, compared, presets
-from benchmarks.problems.hybrids._principal import principal
+from benchmarks.problems._principal import principal
 
 
 class ALI(ImageGAN):

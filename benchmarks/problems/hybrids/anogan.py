@@ -14,7 +14,7 @@ from benchmarks.networks import MLP, Applied, MLPGenerator, squeeze
 from benchmarks.problem import Batch, Floor, Metric, Recipe, View
 from benchmarks.problems._images import EVALUATION, ImageGAN, presets
 from benchmarks.problems._losses import logistic_critic, nonsaturating_generator
-from benchmarks.problems.hybrids._principal import principal
+from benchmarks.problems._principal import principal
 from benchmarks.quality.labels import auc
 from minimax.penalties import r1
 

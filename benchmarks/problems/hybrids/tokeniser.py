@@ -13,8 +13,8 @@ import minimax as mm
 from benchmarks.networks import MLP, MLPCritic, seeded
 from benchmarks.problem import Batch, Floor, Memory, Metric, Pictures, Recipe, View
 from benchmarks.problems._images import EVALUATION, PICTURES, ImageProblem, compared, grid, presets
+from benchmarks.problems._principal import principal
 from benchmarks.problems.hybrids._aae import distance, fooled, verdict
-from benchmarks.problems.hybrids._principal import principal
 
 SIZE = 4  # numbers in a vector of the codebook
 COMMITMENT = 0.25

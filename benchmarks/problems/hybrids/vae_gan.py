@@ -12,7 +12,7 @@ from benchmarks.networks import MLP, Copier, MLPEncoder, NormedGenerator, seeded
 from benchmarks.problem import Batch, Floor, Metric, Pictures, Recipe, View
 from benchmarks.problems._gaussian import divergence, sampled
 from benchmarks.problems._images import EVALUATION, ImageGAN, compared, presets
-from benchmarks.problems.hybrids._principal import principal
+from benchmarks.problems._principal import principal
 
 GAMMA = 0.1  # what a reconstruction weighs beside the critic in the decoder's loss
 

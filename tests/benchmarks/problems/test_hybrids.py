@@ -7,7 +7,8 @@ from torch.distributions import Normal
 
 import minimax as mm
 from benchmarks.networks import Applied
-from benchmarks.problems.hybrids import _principal, aae, ali, anogan, distillation, vae_gan
+from benchmarks.problems import _principal
+from benchmarks.problems.hybrids import aae, ali, anogan, distillation, vae_gan
 from benchmarks.quality import labels
 from minimax.diagnostics import spectrum
 

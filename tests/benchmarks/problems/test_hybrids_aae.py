@@ -10,7 +10,8 @@ from torch import Tensor, nn
 import minimax as mm
 from benchmarks.networks import Applied
 from benchmarks.problem import View
-from benchmarks.problems.hybrids import _aae, _principal, aae_2d, aae_clustering, aae_semi, aae_supervised
+from benchmarks.problems import _principal
+from benchmarks.problems.hybrids import _aae, aae_2d, aae_clustering, aae_semi, aae_supervised
 
 MODES = (aae_supervised.SupervisedAAE, aae_semi.SemiSupervisedAAE, aae_clustering.ClusteringAAE, aae_2d.PlaneAAE)
 F64 = torch.float64

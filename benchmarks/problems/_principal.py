@@ -1,4 +1,4 @@
-"""Principal components: the linear autoencoder that the hybrids are read beside."""
+"""Principal components: the linear autoencoder that models are read beside."""
 
 from __future__ import annotations
 
