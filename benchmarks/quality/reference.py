@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import cross_entropy, linear, one_hot
 
 
 def k_means(train: Tensor, test: Tensor, clusters: int, rounds: int = 50) -> Tensor:
@@ -29,12 +31,27 @@ def logistic(train: Tensor, labels: Tensor, test: Tensor, classes: int, rounds: 
     >>> logistic(x, torch.tensor([0, 0, 1, 1]), torch.tensor([[-3.0], [3.0]]), 2)
     tensor([0, 1])
     """
-    weight, bias = (train.new_zeros(shape, requires_grad=True) for shape in ((classes, train.shape[1]), (classes,)))
+    return partial_logistic(train, one_hot(labels, classes).bool(), test, rounds)
+
+
+def partial_logistic(train: Tensor, told: Tensor, test: Tensor, rounds: int = 100) -> Tensor:
+    """The same where each row tells the classes that it may be of, (rows, classes): of their probability, the log.
+
+    >>> x = torch.tensor([[-1.0], [-2.0], [1.0], [2.0]])
+    >>> told = torch.tensor([[1, 0], [1, 1], [0, 1], [1, 1]]).bool()
+    >>> partial_logistic(x, told, torch.tensor([[-3.0], [3.0]]))
+    tensor([0, 1])
+    """
+    weight, bias = (
+        train.new_zeros(shape, requires_grad=True) for shape in ((told.shape[1], train.shape[1]), told.shape[1:])
+    )
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=rounds, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = cross_entropy(linear(train, weight, bias), labels, reduction="sum") + weight.square().sum() / 2
+        logits = linear(train, weight, bias)
+        surprise = logits.logsumexp(1) - logits.masked_fill(~told, -math.inf).logsumexp(1)
+        value = surprise.sum() + weight.square().sum() / 2
         value.backward()
         return value
 
