@@ -206,8 +206,7 @@ class Variational(ImageProblem):
     @property
     def coded(self) -> Iterator[Metric]:
         """What becomes of the codes."""
-        collapse = {"gate": 0.5, "flag": "posterior collapsed"}
-        yield Metric("active", "higher", "units", (0, self.option["latent"]), **collapse)
+        yield Metric("active", "higher", "units", (0, self.option["latent"]), gate=0.5, flag="posterior collapsed")
         yield Metric("latent_mmd")
         yield Metric("kid_reconstructed", unit=self.classifier.name)
         if self.scorer.enough:

@@ -93,12 +93,11 @@ def test_simultaneous_play_of_two_is_descent_of_one() -> None:
     ends = {}
     for kind in (vae.VAE, vae.SplitVAE):
         for optimizer in (mm.SimultaneousGDA, mm.SymplecticGradientAdjustment, mm.AlternatingGDA):
-            ends[kind.name, optimizer] = joined(play(kind("smoke"), optimizer(mm.sgd(1e-3)), 5).players)
+            ends[kind.name, optimizer] = joined(play(kind("smoke"), optimizer(mm.sgd(1e-2)), 5).players)
     joint = ends["vae", mm.SimultaneousGDA]
-    away = {optimizer: float((end - joint).norm()) for (_, optimizer), end in ends.items()}  # of two players
-    moved = float((joint - joined(vae.VAE("smoke").players(0))).norm())
-    assert away[mm.SimultaneousGDA] < 1e-4 * moved and away[mm.SymplecticGradientAdjustment] < 1e-4 * moved
-    assert away[mm.AlternatingGDA] > 1e-3 * moved
+    assert torch.equal(ends["vae-split", mm.SimultaneousGDA], joint)
+    assert torch.equal(ends["vae-split", mm.SymplecticGradientAdjustment], joint)
+    assert not torch.equal(ends["vae-split", mm.AlternatingGDA], joint)
 
 
 def test_the_map_shows_a_class_where_its_codes_are() -> None:
