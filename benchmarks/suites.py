@@ -47,6 +47,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     ),
     "vaes": (
         *("vae", "vae-split"),
+        *("vae-linear", "vae-linear-full", "vae-linear-sampled", "beta-vae-linear", "beta-vae-linear-1"),
         "m2",
     ),
     "adversarial": ("dann", "pgd"),

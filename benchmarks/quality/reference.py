@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -119,6 +120,59 @@ def bernoulli_mixture_nll(train: Tensor, test: Tensor, components: int, rounds: 
         mean = (share.T @ train + 1) / (count[:, None] + 2)
         weight = (count + 1) / (len(train) + components)
     return -float(_joint(test, mean, weight).logsumexp(1).mean())
+
+
+class PPCA(NamedTuple):
+    """The probabilistic principal components x ~ N(mean, axes axesᵀ + noise I) that explain rows best.
+
+    Args:
+        mean: of the rows, (d,).
+        axes: √(λ_j - noise) times the j-th principal axis, (d, q).
+        noise: the mean of the d - q least eigenvalues of the covariance, ().
+    """
+
+    mean: Tensor
+    axes: Tensor
+    noise: Tensor
+
+    def covariance(self) -> Tensor:
+        """Of the model, (d, d)."""
+        return self.axes @ self.axes.T + self.noise * torch.eye(len(self.mean)).to(self.axes)
+
+    def nll(self, rows: Tensor) -> float:
+        """-E log p of rows (n, d), in nats."""
+        rows = rows.to(self.mean)
+        return gaussian_nll(rows.mean(0), torch.cov(rows.T, correction=0), self.mean, self.covariance())
+
+
+def ppca(rows: Tensor, latent: int) -> PPCA:
+    """The fit of most likelihood to rows (n, d), in double precision, its noise at least 1e-12.
+
+    Raises:
+        ValueError: there are no latents, or not fewer than numbers in a row.
+
+    Source: Tipping & Bishop, Probabilistic Principal Component Analysis, 1999.
+    """
+    rows = rows.double()
+    return ppca_of(rows.mean(0), torch.cov(rows.T, correction=0), latent)
+
+
+def ppca_of(mean: Tensor, covariance: Tensor, latent: int) -> PPCA:
+    """The same from the mean (d,) and the covariance (d, d) of the rows, which divides by their number."""
+    if not 1 <= latent < len(mean):
+        raise ValueError(f"latent = {latent}: data of {len(mean)} numbers take 1 to {len(mean) - 1} latents.")
+    values, vectors = torch.linalg.eigh(covariance)
+    noise = values[:-latent].mean().clamp(min=1e-12)
+    axes = vectors[:, -latent:] * (values[-latent:] - noise).clamp(min=0).sqrt()
+    return PPCA(mean, axes.flip(1), noise)
+
+
+def gaussian_nll(mean: Tensor, covariance: Tensor, of: Tensor, scale: Tensor) -> float:
+    """-E log N(of, scale) over data with this mean and covariance, in nats."""
+    root = torch.linalg.cholesky(scale)
+    second = covariance + torch.outer(mean - of, mean - of)
+    size = len(mean) * math.log(2 * math.pi) + 2 * root.diagonal().log().sum()
+    return float(size + torch.cholesky_solve(second, root).trace()) / 2
 
 
 def _joint(x: Tensor, mean: Tensor, weight: Tensor) -> Tensor:
