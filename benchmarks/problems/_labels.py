@@ -21,7 +21,7 @@ LABELLED = -3  # the draw that chooses labelled images, which no batch takes
 FLOORS = range(3)  # seeds whose labelled sets the floors are means over
 
 
-class Classed(ImageProblem):
+class Admitting(ImageProblem):
     """A problem that has to know the classes of its images, and refuses a set that does not tell them."""
 
     @classmethod
@@ -37,7 +37,7 @@ class Classed(ImageProblem):
         return 1
 
 
-class Labelled(Classed):
+class Labelled(Admitting):
     """A problem in which `each` images of every class tell it, drawn at random by the seed; None for all images."""
 
     each: ClassVar[int | None] = 10

@@ -11,6 +11,7 @@ import minimax as mm
 from benchmarks.networks import Copier
 from benchmarks.problem import Batch, Floor, Metric, View
 from benchmarks.problems._images import presets
+from benchmarks.problems._labels import Admitting
 from benchmarks.problems._principal import coordinates
 from benchmarks.problems.hybrids import _aae
 from benchmarks.problems.hybrids._aae import Sorted, class_loss, encoder_loss, style_loss
@@ -19,7 +20,7 @@ from benchmarks.quality.labels import share
 APART = 6.0  # how far the heads of two clusters are to be from each other, in standard deviations of a style
 
 
-class PlaneAAE(Sorted):
+class PlaneAAE(Admitting, Sorted):
     """Adversarial autoencoder that draws images on a plane: at z + W y, z a style in two dimensions, y a cluster.
 
     The decoder sees z + W y alone, and minimises ½E|x - Dec(z(x) + W y(x))|² over its network and the heads W, (2,

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 import torch
 
 from benchmarks.problem import Floor, Metric, View
+from benchmarks.problems._labels import Admitting
 from benchmarks.problems.hybrids._aae import Sorted
 from benchmarks.quality.labels import code_accuracy
 from benchmarks.quality.reference import k_means
 
 
-class ClusteringAAE(Sorted):
+class ClusteringAAE(Admitting, Sorted):
     """Adversarial autoencoder whose encoder tells style and cluster, of as many clusters as classes, without labels.
 
     A critic D compares styles with N(0, I), another, E, probabilities of the clusters with clusters one-hot, all as

@@ -15,7 +15,7 @@ from benchmarks.networks import MLP, Applied, seeded
 from benchmarks.problem import Floor, Metric, View
 from benchmarks.problems._gaussian import Gaussian
 from benchmarks.problems._images import EVALUATION
-from benchmarks.problems._labels import Classed
+from benchmarks.problems._labels import Admitting
 from benchmarks.problems.vaes._grey import Grey, GreyDecoder
 from benchmarks.problems.vaes._variational import CHUNK, Parts, Variational, presets
 from benchmarks.quality.labels import share
@@ -30,7 +30,7 @@ ROOM = 16  # dimensions of z, of which each class takes one
 ROUNDS = 64  # draws of z that tell the class of an image
 
 
-class MogClassifier(Classed, Variational):
+class MogClassifier(Admitting, Variational):
     """VAE whose prior is a Gaussian a class, N(μ_y, I), μ_y = 10 e_y, by which it tells classes and rejects images.
 
     It minimises -E_q log p(x|z) + KL(q(z|x) ‖ N(μ_y, I)) over images with their labels, and takes an image to be of the

@@ -12,7 +12,7 @@ import minimax as mm
 from benchmarks.networks import MLP, Applied, seeded
 from benchmarks.problem import Batch, Floor, Metric, Recipe, View
 from benchmarks.problems._gaussian import Gaussian
-from benchmarks.problems._labels import Classed
+from benchmarks.problems._labels import Admitting
 from benchmarks.problems._principal import coordinates, fitted
 from benchmarks.problems.vaes._grey import LEAST, Grey
 from benchmarks.problems.vaes._variational import Coder, Parts, Terms, Variational, presets
@@ -25,7 +25,7 @@ RESTARTS = 10  # of k-means, of which the best by its own sum of squares counts
 NARROW = -10.0  # the least log s² of a cluster: one that holds a single code would send it to -∞
 
 
-class MogClustering(Classed, Variational):
+class MogClustering(Admitting, Variational):
     """VAE whose prior is a mixture of as many Gaussians as there are classes, Σ π_c N(μ_c, s_c²); no label is used.
 
     It minimises -E_q log p(x|z) + Σ_c q(c|x) KL(q(z|x) ‖ N(μ_c, s_c²)) + KL(q(c|x) ‖ π) at the q(c|x) that is best,
