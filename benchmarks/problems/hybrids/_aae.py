@@ -202,3 +202,10 @@ def class_loss(enc: nn.Module, dec: nn.Module, d: nn.Module, e: nn.Module, batch
     style, logits = enc(batch["real"])
     prior = batch["noise"][:, style.shape[1] :]
     return verdict(e, prior, logits.softmax(1)) + r1(e, prior) / 2
+
+
+def blurred_class_loss(enc: nn.Module, dec: nn.Module, d: nn.Module, e: nn.Module, batch: Batch) -> Tensor:
+    """E softplus(-E(y + ε)), y one of the classes, + E softplus(E(y(x) + ε)), with noise that the batch holds."""
+    style, logits = enc(batch["real"])
+    seen, other = batch["blur"]
+    return verdict(e, batch["noise"][:, style.shape[1] :] + other, logits.softmax(1) + seen)

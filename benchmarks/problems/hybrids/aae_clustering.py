@@ -9,7 +9,7 @@ import minimax as mm
 from benchmarks.problem import Batch, Floor, Metric, View
 from benchmarks.problems._images import presets
 from benchmarks.problems._labels import Admitting
-from benchmarks.problems.hybrids._aae import Sorted, distance, fooled, style_loss, verdict
+from benchmarks.problems.hybrids._aae import Sorted, blurred_class_loss, distance, fooled, style_loss
 from benchmarks.quality.labels import code_accuracy
 from benchmarks.quality.reference import k_means
 
@@ -37,11 +37,11 @@ class ClusteringAAE(Admitting, Sorted):
     presets = presets(1500, latent=(2, 4, 8, 8))
 
     def game(self) -> mm.Game:
-        return mm.Game(encoder_loss, decoder_loss, style_loss, class_loss)
+        return mm.Game(encoder_loss, decoder_loss, style_loss, blurred_class_loss)
 
     def extras(self, stream: torch.Generator, size: int) -> dict[str, Tensor]:
-        blur = torch.randn(3, size, self.images.classes, generator=stream, device=self.device)
-        return {"blur": BLUR * blur}
+        fog, *blur = BLUR * torch.randn(3, size, self.images.classes, generator=stream, device=self.device)
+        return {"fog": fog, "blur": torch.stack(blur)}
 
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:
@@ -58,19 +58,15 @@ class ClusteringAAE(Admitting, Sorted):
 def encoder_loss(enc: nn.Module, dec: nn.Module, d: nn.Module, e: nn.Module, batch: Batch) -> Tensor:
     """½E|x - Dec(z, y + .5 ε)|² + E softplus(-D(z)) + 10 E softplus(-E(y + .5 ε))."""
     style, logits = enc(batch["real"])
-    told, seen = (logits.softmax(1) + blur for blur in batch["blur"][:2])
-    error = distance(batch["real"], dec(torch.cat((style, told), dim=1)))
-    return error + fooled(d, style) + WEIGHT * fooled(e, seen)
+    error = distance(batch["real"], dec(foggy(style, logits, batch)))
+    return error + fooled(d, style) + WEIGHT * fooled(e, logits.softmax(1) + batch["blur"][0])
 
 
 def decoder_loss(enc: nn.Module, dec: nn.Module, d: nn.Module, e: nn.Module, batch: Batch) -> Tensor:
     """½E|x - Dec(z, y + .5 ε)|²."""
-    style, logits = enc(batch["real"])
-    return distance(batch["real"], dec(torch.cat((style, logits.softmax(1) + batch["blur"][0]), dim=1)))
+    return distance(batch["real"], dec(foggy(*enc(batch["real"]), batch)))
 
 
-def class_loss(enc: nn.Module, dec: nn.Module, d: nn.Module, e: nn.Module, batch: Batch) -> Tensor:
-    """E softplus(-E(y + .5 ε)), y one of the clusters, + E softplus(E(y(x) + .5 ε))."""
-    style, logits = enc(batch["real"])
-    _, seen, other = batch["blur"]
-    return verdict(e, batch["noise"][:, style.shape[1] :] + other, logits.softmax(1) + seen)
+def foggy(style: Tensor, logits: Tensor, batch: Batch) -> Tensor:
+    """The code (z, y + .5 ε)."""
+    return torch.cat((style, logits.softmax(1) + batch["fog"]), dim=1)

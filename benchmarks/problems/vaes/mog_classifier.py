@@ -49,7 +49,6 @@ class MogClassifier(Admitting, Variational):
     """
 
     name = "mog-classifier"
-    version = 1
     asked = True
     likelihood = Grey()
     presets = presets(1500, latent=(ROOM, ROOM, ROOM, ROOM), draws=(4, 50, 20, 100))
@@ -89,7 +88,7 @@ class MogClassifier(Admitting, Variational):
 
     def prior(self, parts: Parts, given: Tensor) -> Gaussian:
         """N(μ_y, I)."""
-        mean = self.centres.to(next(iter(parts.encoder.parameters())))[given]
+        mean = self.centres.to(parts.decoder.log_var)[given]
         return Gaussian(mean, torch.zeros_like(mean))
 
     @property

@@ -39,7 +39,6 @@ class MogClustering(Admitting, Variational):
     """
 
     name = "mog-clustering"
-    version = 1
     likelihood = Grey()
     presets = presets(1500, latent=(4, 12, 16, 16), draws=(4, 50, 20, 100))
     # At thrice this rate, a model of so few images knows them by heart.

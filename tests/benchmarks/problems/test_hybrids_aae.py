@@ -59,13 +59,16 @@ def test_losses_of_style_and_class_by_hand() -> None:
 
 
 def test_losses_of_noisy_clusters_by_hand() -> None:
-    """With -.05, .1 added the decoder gives 4(.75 + .1) = 3.4, the error is ½(.25 + 1.96), and E sees .25 + .3, 1.2."""
+    """With .1 added the decoder gives 4(.75 + .1) = 3.4, the error is ½(.25 + 1.96), and E sees .25 + .3 and 1.2."""
     enc, dec, batch = hand()
-    batch["blur"] = torch.tensor([[[-0.05, 0.1]], [[0.3, 0.0]], [[0.2, 0.0]]], dtype=F64)
+    batch["fog"] = torch.tensor([[-0.05, 0.1]], dtype=F64)
+    batch["blur"] = torch.tensor([[[0.3, 0.0]], [[0.2, 0.0]]], dtype=F64)
     four = (enc, dec, first, first, batch)
     assert aae_clustering.decoder_loss(*four).item() == pytest.approx(1.105)
     assert aae_clustering.encoder_loss(*four).item() == pytest.approx(1.105 + sp(-0.5) + 10 * sp(-0.55))
-    assert aae_clustering.class_loss(*four).item() == pytest.approx(sp(-1.2) + sp(0.55))
+    assert _aae.blurred_class_loss(*four).item() == pytest.approx(sp(-1.2) + sp(0.55))
+    # On the plane the decoder has no noise: .625, as above.
+    assert aae_2d.encoder_loss(*four).item() == pytest.approx(0.625 + sp(-0.5) + 5 * sp(-0.55))
 
 
 def test_losses_of_a_decoder_that_is_told_the_class_by_hand() -> None:
