@@ -54,8 +54,8 @@ class SemiSupervisedAAE(Labelled, Sorted):
 
     def supervised(self, seed: int) -> float:
         """Train the encoder of a seed on its labels alone, and see how it does on test images."""
-        twin = nn.Sequential(self.players(seed)[0], Applied(itemgetter(1)))
-        twin = trained(twin, *self.known(seed), self.preset.steps, seed)
+        net = nn.Sequential(self.players(seed)[0], Applied(itemgetter(1)))
+        twin = trained(net, *self.known(seed), self.preset.steps, seed)
         with torch.no_grad():
             return share(twin(self.images.test).argmax(1) == self.images.test_labels)
 

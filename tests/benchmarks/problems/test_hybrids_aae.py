@@ -223,7 +223,7 @@ def test_distances_of_gaussians_are_those_of_samples() -> None:
 def test_linear_aae_ends_at_the_prior_and_its_critic_at_chance() -> None:
     """Played: codes have W₂ = MMD = 0 from N(0, I), D = 0, and the error is what two principal components leave."""
     variances = torch.tensor([3.0, 2.0, 0.3], dtype=F64)
-    x, prior = exact(512, 3, 3) * variances.sqrt() + 0.5, exact(512, 2, 4)
+    x, prior = exact(256, 3, 3) * variances.sqrt() + 0.5, exact(256, 2, 4)
     torch.manual_seed(0)
     enc, dec, d = nn.Linear(3, 2).double(), nn.Linear(2, 3).double(), Quadratic(2)
     game = mm.Game(aae.encoder_loss, aae.decoder_loss, aae.critic_loss)
@@ -236,8 +236,8 @@ def test_linear_aae_ends_at_the_prior_and_its_critic_at_chance() -> None:
             return w2_to_normal(z.mean(0), covariance), mmd_to_normal(z.mean(0), covariance)
 
     start = apart()
-    trainer = mm.bind(game, (enc, dec, d), mm.ExtraGradient(mm.sgd(0.2)))
-    for _ in range(3000):
+    trainer = mm.bind(game, (enc, dec, d), mm.ExtraGradient(mm.sgd(0.05)))
+    for _ in range(900):
         trainer.step(batch)
     end = apart()
     assert min(start) > 0.05 and max(map(abs, end)) < 1e-6
