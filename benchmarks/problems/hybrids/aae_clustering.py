@@ -57,16 +57,16 @@ class ClusteringAAE(Admitting, Sorted):
 
 def encoder_loss(enc: nn.Module, dec: nn.Module, d: nn.Module, e: nn.Module, batch: Batch) -> Tensor:
     """½E|x - Dec(z, y + .5 ε)|² + E softplus(-D(z)) + 10 E softplus(-E(y + .5 ε))."""
-    style, logits = enc(batch["real"])
-    error = distance(batch["real"], dec(foggy(style, logits, batch)))
+    style, logits = told = enc(batch["real"])
+    error = distance(batch["real"], dec(foggy(told, batch)))
     return error + fooled(d, style) + WEIGHT * fooled(e, logits.softmax(1) + batch["blur"][0])
 
 
 def decoder_loss(enc: nn.Module, dec: nn.Module, d: nn.Module, e: nn.Module, batch: Batch) -> Tensor:
     """½E|x - Dec(z, y + .5 ε)|²."""
-    return distance(batch["real"], dec(foggy(*enc(batch["real"]), batch)))
+    return distance(batch["real"], dec(foggy(enc(batch["real"]), batch)))
 
 
-def foggy(style: Tensor, logits: Tensor, batch: Batch) -> Tensor:
-    """The code (z, y + .5 ε)."""
-    return torch.cat((style, logits.softmax(1) + batch["fog"]), dim=1)
+def foggy(told: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
+    """The code (z, y + .5 ε), from style and logits."""
+    return torch.cat((told[0], told[1].softmax(1) + batch["fog"]), dim=1)

@@ -13,7 +13,18 @@ from benchmarks.problems._labels import Labelled, admit
 from benchmarks.problems.conditional import sgan
 from benchmarks.problems.vaes import m2
 
-NEED = ("m2", "m2-20", "m2-all", "siddharth", "sgan", "aae-semi", "aae-supervised", "aae-clustering", "aae-2d")
+NEED = (
+    "m2",
+    "m2-all",
+    "siddharth",
+    "mog-classifier",
+    "mog-clustering",
+    "sgan",
+    "aae-semi",
+    "aae-supervised",
+    "aae-clustering",
+    "aae-2d",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
