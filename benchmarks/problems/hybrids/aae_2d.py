@@ -14,11 +14,9 @@ from benchmarks.problems._images import presets
 from benchmarks.problems._labels import Admitting
 from benchmarks.problems._principal import coordinates
 from benchmarks.problems.hybrids import _aae
-from benchmarks.problems.hybrids._aae import Sorted, blurred_class_loss, fooled, style_loss
+from benchmarks.problems.hybrids._aae import Sorted, class_loss, encoder_loss, style_loss
 from benchmarks.quality.labels import share
 
-BLUR = 0.3  # the standard deviation of what is added to clusters, where their critic sees them
-WEIGHT = 5.0  # of what clusters cost the encoder that do not look like the prior
 APART = 6.0  # how far the heads of two clusters are to be from each other, in standard deviations of a style
 
 
@@ -47,11 +45,7 @@ class PlaneAAE(Admitting, Sorted):
         return Plane(super().decoder(latent), latent, inputs - latent)
 
     def game(self) -> mm.Game:
-        return mm.Game(encoder_loss, decoder_loss, style_loss, blurred_class_loss)
-
-    def extras(self, stream: torch.Generator, size: int) -> dict[str, Tensor]:
-        blur = torch.randn(2, size, self.images.classes, generator=stream, device=self.device)
-        return {"blur": BLUR * blur}
+        return mm.Game(encoder_loss, decoder_loss, style_loss, class_loss)
 
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:
@@ -98,13 +92,6 @@ def lack(heads: Tensor) -> Tensor:
     """Σ_{i<j} [6 - |W_i - W_j|]₊ of heads (latent, clusters)."""
     i, j = torch.triu_indices(heads.shape[1], heads.shape[1], 1, device=heads.device)
     return relu(APART - (heads[:, i] - heads[:, j]).norm(dim=0)).sum()
-
-
-def encoder_loss(enc: nn.Module, dec: Plane, d: nn.Module, e: nn.Module, batch: Batch) -> Tensor:
-    """½E|x - Dec(z + W y)|² + E softplus(-D(z)) + 5 E softplus(-E(y + .3 ε))."""
-    style, logits = enc(batch["real"])
-    error = _aae.decoder_loss(enc, dec, d, e, batch)
-    return error + fooled(d, style) + WEIGHT * fooled(e, logits.softmax(1) + batch["blur"][0])
 
 
 def decoder_loss(enc: nn.Module, dec: Plane, d: nn.Module, e: nn.Module, batch: Batch) -> Tensor:

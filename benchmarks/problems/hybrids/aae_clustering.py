@@ -9,11 +9,10 @@ import minimax as mm
 from benchmarks.problem import Batch, Floor, Metric, View
 from benchmarks.problems._images import presets
 from benchmarks.problems._labels import Admitting
-from benchmarks.problems.hybrids._aae import Sorted, blurred_class_loss, distance, fooled, style_loss
+from benchmarks.problems.hybrids._aae import Sorted, class_loss, distance, fooled, style_loss
 from benchmarks.quality.labels import code_accuracy
 from benchmarks.quality.reference import k_means
 
-BLUR = 0.5  # the standard deviation of what is added to clusters
 WEIGHT = 10.0  # of what clusters cost the encoder that do not look like the prior
 
 
@@ -33,15 +32,16 @@ class ClusteringAAE(Admitting, Sorted):
 
     name = "aae-clustering"
     version = 3
+    blur = 0.5
     leading = (Metric("code_accuracy", "higher", range=(0, 1), headline=True),)
     presets = presets(1500, latent=(2, 4, 8, 8))
 
     def game(self) -> mm.Game:
-        return mm.Game(encoder_loss, decoder_loss, style_loss, blurred_class_loss)
+        return mm.Game(encoder_loss, decoder_loss, style_loss, class_loss)
 
     def extras(self, stream: torch.Generator, size: int) -> dict[str, Tensor]:
-        fog, *blur = BLUR * torch.randn(3, size, self.images.classes, generator=stream, device=self.device)
-        return {"fog": fog, "blur": torch.stack(blur)}
+        fog = self.blur * torch.randn(size, self.images.classes, generator=stream, device=self.device)
+        return {**super().extras(stream, size), "fog": fog}
 
     @torch.no_grad()
     def evaluate(self, view: View) -> dict[str, float]:
