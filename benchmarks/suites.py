@@ -51,7 +51,9 @@ SUITES: dict[str, tuple[str, ...]] = {
         *("beta-vae", "beta-vae-capacity", "factor-vae", "vq-vae", "vq-vae-ema"),
         "td-vae",
         *("vae-linear", "vae-linear-full", "vae-linear-sampled", "beta-vae-linear", "beta-vae-linear-1"),
-        "m2",
+        *("m2", "m2-20", "m2-50", "m2-all", "siddharth"),
+        *("mog-classifier", "mog-clustering", "mog-clustering-vade"),
+        *("aae", "aae-supervised", "aae-semi", "aae-clustering", "aae-2d", "vae-gan"),
     ),
     "adversarial": ("dann", "pgd"),
     "bilevel": (

@@ -29,7 +29,8 @@ class Gaussian(NamedTuple):
 
     def log(self, z: Tensor) -> Tensor:
         """The log density at z, summed over the last axis."""
-        return -(LOG_2PI + self.log_var + (z - self.mean).square() * (-self.log_var).exp()).sum(-1) / 2
+        # In this order, as the sum of a number and a zero of single precision would be rounded to that.
+        return -((z - self.mean).square() * (-self.log_var).exp() + self.log_var + LOG_2PI).sum(-1) / 2
 
     def divergence(self, other: Gaussian) -> Tensor:
         """KL(self ‖ other) of each dimension: ½[log(s_p²/s_q²) + (s_q² + (m_q - m_p)²)/s_p² - 1]."""

@@ -83,6 +83,18 @@ def code_accuracy(codes: Tensor, classes: Tensor, count: int = 10) -> float:
     return float(table[torch.as_tensor(rows), torch.as_tensor(columns)].sum()) / len(codes)
 
 
+def nmi(codes: Tensor, classes: Tensor) -> float:
+    """Mutual information of codes and classes over the mean of their entropies: 1 where one tells the other.
+
+    >>> classes = torch.tensor([0, 0, 1, 1])
+    >>> nmi(1 - classes, classes), nmi(torch.tensor([0, 1, 0, 1]), classes)
+    (1.0, 0.0)
+    """
+    from sklearn.metrics import normalized_mutual_info_score  # only now: most workers do without
+
+    return float(normalized_mutual_info_score(classes.cpu().numpy(), codes.cpu().numpy()))
+
+
 def train_on_generated(images: Tensor, labels: Tensor, real: Images, epochs: int = 20, seed: int = 0) -> float:
     """Accuracy on real test images of a classifier trained on generated ones alone (Ravuri and Vinyals 2019).
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, fold, linear, logsigmoid, unfold
+from torch.nn.functional import cross_entropy, fold, linear, logsigmoid, one_hot, unfold
 
 PATCHED = 2000  # images whose patches are clustered
 
@@ -42,6 +42,23 @@ def k_means_of_patches(train: Tensor, test: Tensor, side: int, clusters: int) ->
     return fold(centres[torch.cdist(asked, centres).argmin(-1)].mT, test.shape[-2:], side, stride=side)
 
 
+def gaussian_mixture(train: Tensor, test: Tensor, clusters: int, components: int) -> Tensor:
+    """Cluster of every test row, (tests,), by a mixture of Gaussians on principal components, the best of ten starts.
+
+    >>> x = torch.tensor([[0.0, 1.0], [1.0, 0.0], [10.0, 1.0], [11.0, 0.0]]).repeat(5, 1)
+    >>> found = gaussian_mixture(x, x[:4], 2, 1)
+    >>> bool(found[0] == found[1] != found[2] == found[3])
+    True
+    """
+    from sklearn.decomposition import PCA  # only now: workers do without
+    from sklearn.mixture import GaussianMixture
+
+    known, asked = (x.cpu().double().numpy() for x in (train, test))
+    pca = PCA(components, svd_solver="full").fit(known)
+    mixture = GaussianMixture(clusters, n_init=10, random_state=0, reg_covar=1e-3).fit(pca.transform(known))
+    return torch.from_numpy(mixture.predict(pca.transform(asked))).to(test.device)
+
+
 def logistic(train: Tensor, labels: Tensor, test: Tensor, classes: int, rounds: int = 100) -> Tensor:
     """Classes of the test rows, (tests,), by logistic regression with the penalty |w|²/2 beside the summed loss.
 
@@ -49,18 +66,46 @@ def logistic(train: Tensor, labels: Tensor, test: Tensor, classes: int, rounds: 
     >>> logistic(x, torch.tensor([0, 0, 1, 1]), torch.tensor([[-3.0], [3.0]]), 2)
     tensor([0, 1])
     """
-    weight, bias = (train.new_zeros(shape, requires_grad=True) for shape in ((classes, train.shape[1]), (classes,)))
+    return partial_logistic(train, one_hot(labels, classes).bool(), test, rounds)
+
+
+def partial_logistic(train: Tensor, told: Tensor, test: Tensor, rounds: int = 100) -> Tensor:
+    """The same where each row tells the classes that it may be of, (rows, classes): of their probability, the log.
+
+    >>> x = torch.tensor([[-1.0], [-2.0], [1.0], [2.0]])
+    >>> told = torch.tensor([[1, 0], [1, 1], [0, 1], [1, 1]]).bool()
+    >>> partial_logistic(x, told, torch.tensor([[-3.0], [3.0]]))
+    tensor([0, 1])
+    """
+    weight, bias = (
+        train.new_zeros(shape, requires_grad=True) for shape in ((told.shape[1], train.shape[1]), told.shape[1:])
+    )
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=rounds, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = cross_entropy(linear(train, weight, bias), labels, reduction="sum") + weight.square().sum() / 2
+        logits = linear(train, weight, bias)
+        surprise = logits.logsumexp(1) - logits.masked_fill(~told, -math.inf).logsumexp(1)
+        value = surprise.sum() + weight.square().sum() / 2
         value.backward()
         return value
 
     with torch.enable_grad():
         optimizer.step(loss)
     return linear(test, weight, bias).argmax(1)
+
+
+def discriminant(train: Tensor, labels: Tensor, test: Tensor, classes: int) -> Tensor:
+    """Classes of the test rows, (tests,), by linear discriminant analysis: Gaussians with one covariance.
+
+    >>> x = torch.tensor([[-1.0], [-2.0], [1.0], [2.0]])
+    >>> discriminant(x, torch.tensor([0, 0, 1, 1]), torch.tensor([[-3.0], [3.0]]), 2)
+    tensor([0, 1])
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # only now: workers do without
+
+    model = LinearDiscriminantAnalysis().fit(train.cpu().double().numpy(), labels.cpu().numpy())
+    return torch.from_numpy(model.predict(test.cpu().double().numpy())).to(labels)
 
 
 def trained(net: nn.Module, x: Tensor, labels: Tensor, steps: int, seed: int = 0) -> nn.Module:

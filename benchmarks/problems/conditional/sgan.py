@@ -13,18 +13,15 @@ import minimax as mm
 from benchmarks.networks import Applied, NormedGenerator, seeded
 from benchmarks.problem import Batch, Floor, Memory, Metric, Recipe, View
 from benchmarks.problems._images import EVALUATION, ImageGAN, presets
+from benchmarks.problems._labels import FLOORS, Labelled
 from benchmarks.quality.labels import share
-from benchmarks.quality.reference import logistic
 
-EACH = 10  # labelled images a class
-LABELLED = -3  # the draw that chooses them, which no batch takes
-FLOORS = range(3)  # seeds whose labelled sets the floors are means over
 NOISE = (0.5, 0.3, 0.3)  # standard deviations of what is added to what each layer of the critic takes in
 UNLABELLED, ENTROPY = 0.3, 0.3  # what the terms without labels weigh
 RATE, BETAS = 3e-3, (0.5, 0.999)
 
 
-class SemiSupervisedGAN(ImageGAN):
+class SemiSupervisedGAN(Labelled, ImageGAN):
     """GAN whose critic sorts images into K classes and fakes, with K logits l: s = logsumexp(l) is that of being real.
 
     The critic minimises E(s(x) - l_y(x)) over images with labels, .3 (E softplus(-s(x)) + E softplus(s(G(z)))) over
@@ -48,21 +45,9 @@ class SemiSupervisedGAN(ImageGAN):
     targets: ClassVar[Mapping[str, float]] = {"gain": 0.0}
 
     @cached_property
-    def known(self) -> Callable[[int], tuple[Tensor, Tensor]]:
-        """Of a seed, the images that have labels, and these."""
-        return cache(self.labelled)
-
-    @cached_property
     def twin(self) -> Callable[[int], float]:
         """Of a seed, the accuracy of the twin, which is trained once."""
         return cache(self.supervised)
-
-    def labelled(self, seed: int) -> tuple[Tensor, Tensor]:
-        """So many training images of each class, drawn at random, and their labels."""
-        stream, labels = self.generator(seed, LABELLED), self.images.train_labels
-        order = torch.randperm(len(labels), generator=stream, device=self.device)
-        index = torch.cat([order[labels[order] == label][:EACH] for label in range(self.images.classes)])
-        return self.images.train[index], labels[index]
 
     def supervised(self, seed: int) -> float:
         """Train the twin of a seed, and see how it does on test images."""
@@ -118,14 +103,7 @@ class SemiSupervisedGAN(ImageGAN):
     def floors(self) -> Iterable[Floor]:
         yield from super().floors()
         yield Floor("accuracy", "supervised", mean(self.twin(seed) for seed in FLOORS))
-        test, truth, classes = self.images.test.flatten(1), self.images.test_labels, self.images.classes
-        linear, nearest = [], []
-        for x, y in map(self.known, FLOORS):
-            rows = x.flatten(1)
-            linear.append(share(logistic(rows, y, test, classes) == truth))
-            nearest.append(share(y[torch.cdist(test, rows).argmin(1)] == truth))
-        yield Floor("accuracy", "logistic", mean(linear))
-        yield Floor("accuracy", "nearest", mean(nearest))
+        yield from self.simple()
 
     def perfect(self, seed: int) -> tuple[Any, ...]:
         """A generator that hands out training images, and the classifier of the feature space, which saw all labels."""

@@ -9,10 +9,11 @@ from torch.nn.functional import one_hot
 import minimax as mm
 from benchmarks.problem import Batch, Metric
 from benchmarks.problems._images import presets
+from benchmarks.problems._labels import Admitting
 from benchmarks.problems.hybrids._aae import Classed, distance, fooled, verdict
 
 
-class SupervisedAAE(Classed):
+class SupervisedAAE(Admitting, Classed):
     """Adversarial autoencoder whose decoder is told the class: the code is what an image has beside it, its style.
 
     The decoder minimises ½E|x - Dec(Enc(x), y)|², the encoder that and E softplus(-D(Enc(x))), the critic

@@ -11,7 +11,7 @@ import minimax as mm
 from benchmarks.networks import Applied
 from benchmarks.problem import View
 from benchmarks.problems import _principal
-from benchmarks.problems.hybrids import _aae, aae_2d, aae_clustering, aae_semi, aae_supervised
+from benchmarks.problems.hybrids import _aae, aae, aae_2d, aae_clustering, aae_semi, aae_supervised
 
 MODES = (aae_supervised.SupervisedAAE, aae_semi.SemiSupervisedAAE, aae_clustering.ClusteringAAE, aae_2d.PlaneAAE)
 F64 = torch.float64
@@ -39,6 +39,8 @@ def hand() -> tuple[nn.Module, nn.Module, dict[str, Tensor]]:
         "real": torch.tensor([[1.0, 2.0]], dtype=F64),
         "labels": torch.tensor([1]),
         "noise": torch.tensor([[-0.25, 1.0, 0.0]], dtype=F64),
+        "fog": torch.tensor([[-0.05, 0.1]], dtype=F64),
+        "blur": torch.tensor([[[0.3, 0.0]], [[0.2, 0.0]]], dtype=F64),
         "known": torch.tensor([[0.0, 0.0]], dtype=F64),
         "classes": torch.tensor([0]),
     }
@@ -46,16 +48,24 @@ def hand() -> tuple[nn.Module, nn.Module, dict[str, Tensor]]:
 
 
 def test_losses_of_style_and_class_by_hand() -> None:
-    """The error is ½((1 - .5)² + (2 - 3)²) = .625; the critics say .5 of the style and ¼ of the class."""
+    """The error is ½((1 - .5)² + (2 - 3)²) = .625; the critics say .5 of the style, ¼ + .3 and 1 + .2 of the class."""
     enc, dec, batch = hand()
     four = (enc, dec, first, first, batch)
     assert _aae.decoder_loss(*four).item() == pytest.approx(0.625)
-    assert _aae.encoder_loss(*four).item() == pytest.approx(0.625 + sp(-0.5) + sp(-0.25))
+    assert _aae.encoder_loss(*four).item() == pytest.approx(0.625 + sp(-0.5) + 5 * sp(-0.55))
     assert _aae.style_loss(*four).item() == pytest.approx(sp(0.25) + sp(0.5))
-    assert _aae.class_loss(*four).item() == pytest.approx(sp(-1.0) + sp(0.25) + 0.5)  # of slope 1
+    assert _aae.class_loss(*four).item() == pytest.approx(sp(-1.2) + sp(0.55))
     # -log ¼ for the class of the image that has a label
     semi = aae_semi.encoder_loss(*four) - _aae.encoder_loss(*four)
     assert semi.item() == pytest.approx(math.log(4))
+
+
+def test_losses_of_noisy_clusters_by_hand() -> None:
+    """With .1 added the decoder gives 4(.75 + .1) = 3.4, and the error is ½(.25 + 1.96)."""
+    enc, dec, batch = hand()
+    four = (enc, dec, first, first, batch)
+    assert aae_clustering.decoder_loss(*four).item() == pytest.approx(1.105)
+    assert aae_clustering.encoder_loss(*four).item() == pytest.approx(1.105 + sp(-0.5) + 10 * sp(-0.55))
 
 
 def test_losses_of_a_decoder_that_is_told_the_class_by_hand() -> None:
@@ -129,7 +139,7 @@ def test_clusters_are_matched_and_not_read() -> None:
 
 def test_ten_labels_a_class_and_no_label_of_the_batch() -> None:
     it = aae_semi.SemiSupervisedAAE("cpu")
-    x, y = it.known
+    x, y = it.known(0)
     assert torch.bincount(y).tolist() == [10] * 10
     assert all((it.images.train == one).flatten(1).all(1).any() for one in x)
     game, z = it.game().functional(it.players(0))
@@ -159,6 +169,84 @@ def test_critic_of_the_class_at_its_best_is_the_log_ratio() -> None:
     mean = (q + 1 / 3) / 2
     jsd = float((q * (q / mean).log()).sum() - ((1 / 3) * (3 * mean).log()).sum()) / 2
     assert game.losses((found,))[0].item() == pytest.approx(math.log(4) - 2 * jsd)
+
+
+class Quadratic(nn.Module):
+    """A critic zᵀAz + bᵀz + c, to which the log ratio of two Gaussians belongs."""
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        self.form = nn.Parameter(torch.zeros(latent, latent, dtype=F64))
+        self.slope, self.height = nn.Parameter(torch.zeros(latent, dtype=F64)), nn.Parameter(torch.zeros((), dtype=F64))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return ((z @ self.form) * z).sum(1) + z @ self.slope + self.height
+
+
+def exact(rows: int, columns: int, seed: int) -> Tensor:
+    """Draws of mean 0 and covariance I, both exactly."""
+    x = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed), dtype=F64)
+    x = x - x.mean(0)
+    return torch.linalg.solve_triangular(torch.linalg.cholesky(x.T @ x / rows), x.T, upper=False).T
+
+
+def w2_to_normal(mean: Tensor, covariance: Tensor) -> float:
+    """W₂² of N(m, C) and N(0, I): |m|² + tr(C + I - 2 C^½)."""
+    return float(mean.square().sum() + (torch.linalg.eigvalsh(covariance).sqrt() - 1).square().sum())
+
+
+def mmd_to_normal(mean: Tensor, covariance: Tensor) -> float:
+    """Squared MMD of N(m, C) and N(0, I) with the kernel exp(-½|a - b|²), whose means are Gaussian integrals."""
+    one = torch.eye(len(mean), dtype=F64)
+
+    def kernel(m: Tensor, spread: Tensor) -> float:
+        whole = spread + one
+        return float((-m @ torch.linalg.solve(whole, m) / 2).exp() / torch.linalg.det(whole).sqrt())
+
+    return kernel(0 * mean, 2 * covariance) + kernel(0 * mean, 2 * one) - 2 * kernel(mean, covariance + one)
+
+
+def test_distances_of_gaussians_are_those_of_samples() -> None:
+    mean, root = torch.tensor([0.5, -0.3], dtype=F64), torch.tensor([[1.5, 0.0], [0.4, 0.6]], dtype=F64)
+    x, y = exact(4000, 2, 1) @ root.T + mean, exact(4000, 2, 2)
+    k = [torch.exp(-torch.cdist(a, b).square() / 2).mean() for a, b in ((x, x), (y, y), (x, y))]
+    covariance = root @ root.T
+    assert mmd_to_normal(mean, covariance) == pytest.approx(float(k[0] + k[1] - 2 * k[2]), abs=5e-3)
+    values, vectors = torch.linalg.eigh(covariance)
+    transport = vectors @ (1 / values.sqrt()).diag() @ vectors.T  # the optimal map to N(0, I)
+    assert w2_to_normal(mean, covariance) == pytest.approx(float((x - (x - mean) @ transport).square().sum(1).mean()))
+
+
+def test_linear_aae_ends_at_the_prior_and_its_critic_at_chance() -> None:
+    """Played: codes have W₂ = MMD = 0 from N(0, I), D = 0, and the error is what two principal components leave."""
+    variances = torch.tensor([3.0, 2.0, 0.3], dtype=F64)
+    x, prior = exact(256, 3, 3) * variances.sqrt() + 0.5, exact(256, 2, 4)
+    torch.manual_seed(0)
+    enc, dec, d = nn.Linear(3, 2).double(), nn.Linear(2, 3).double(), Quadratic(2)
+    game = mm.Game(aae.encoder_loss, aae.decoder_loss, aae.critic_loss)
+    batch = {"real": x, "noise": prior}
+
+    def apart() -> tuple[float, float]:
+        with torch.no_grad():
+            z = enc(x)
+            covariance = torch.cov(z.T, correction=0)
+            return w2_to_normal(z.mean(0), covariance), mmd_to_normal(z.mean(0), covariance)
+
+    start = apart()
+    trainer = mm.bind(game, (enc, dec, d), mm.ExtraGradient(mm.sgd(0.05)))
+    for _ in range(900):
+        trainer.step(batch)
+    end = apart()
+    assert min(start) > 0.05 and max(map(abs, end)) < 1e-6
+    with torch.no_grad():
+        assert d(prior).abs().max() < 1e-2 and game.losses((enc, dec, d), batch)[2].item() == pytest.approx(math.log(4))
+        fresh = torch.randn(20_000, 2, generator=torch.Generator().manual_seed(5), dtype=F64)
+        codes = enc(
+            torch.randn(20_000, 3, generator=torch.Generator().manual_seed(6), dtype=F64) * variances.sqrt() + 0.5
+        )
+        accuracy = ((d(fresh) > 0).double().mean() + (d(codes) <= 0).double().mean()) / 2
+    assert accuracy.item() == pytest.approx(0.5, abs=0.02)
+    assert 2 * _aae.distance(x, dec(enc(x))).item() == pytest.approx(0.3, abs=1e-4)
 
 
 def test_coordinates_are_those_of_the_principal_reconstruction() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 import minimax as mm
 from benchmarks.problems import _gaussian
 from benchmarks.problems.gans import gan
-from benchmarks.problems.vaes import _pictures, m2, vae
+from benchmarks.problems.vaes import _pictures, vae
 from benchmarks.problems.vaes._variational import Parts, Seen, Variational, first
 from benchmarks.testing import play
 from minimax.diagnostics import rotation
@@ -132,30 +132,3 @@ def test_vae_sees_binary_images() -> None:
 def test_vae_states_its_target() -> None:
     headline = vae.VAE("cpu").headline
     assert (headline.name, headline.unit, headline.aim) == ("nll", "nats", "<= 17.4")
-
-
-def test_m2_best_classifier_is_the_softmax_of_the_bounds() -> None:
-    bounds = torch.randn(6, 10, dtype=torch.float64)
-    best = m2.cost(bounds, bounds.log_softmax(1))
-    torch.testing.assert_close(best, -bounds.logsumexp(1))
-    assert (m2.cost(bounds, torch.randn(6, 10, dtype=torch.float64).log_softmax(1)) > best).all()
-
-
-def test_m2_bound_is_one_on_the_joint_likelihood() -> None:
-    it = m2.M2("smoke")
-    (model,) = it.players(0)
-    x, y = it.known[0][:3], torch.eye(10)[:3]
-    noise = torch.randn(4000, 3, 2)
-    with torch.no_grad():
-        bound = torch.stack([model.bound(x, y, one) for one in noise[:400]]).mean(0)
-        # log p(x, y) by draws from the prior, of which a decoder this flat needs few
-        exact = torch.stack([_gaussian.bernoulli(model.decoded(y, one), x) for one in noise])
-    log_joint = exact.logsumexp(0) - math.log(4000) - math.log(10)
-    assert (bound < log_joint).all() and (bound > log_joint - 5).all()
-
-
-def test_m2_knows_ten_labels_a_class_and_says_what_they_are_worth() -> None:
-    it = m2.M2("cpu")
-    assert it.known[1].bincount().tolist() == [10] * 10
-    floors = {floor.what: floor.value for floor in it.floors() if floor.metric == "accuracy"}
-    assert 0.85 < floors["logistic"] < 0.93 and 0.8 < floors["nearest"] < 0.93
