@@ -19,12 +19,12 @@ from benchmarks.problem import Batch, Floor, Memory, Metric, Recipe, View
 from benchmarks.problems._gaussian import Gaussian
 from benchmarks.problems._images import EVALUATION, presets
 from benchmarks.problems._labels import FLOORS, Labelled
+from benchmarks.problems.vaes._grey import LEAST
 from benchmarks.quality.labels import share
 from benchmarks.quality.likelihood import estimate
 
 BLUR = 0.5  # the standard deviation of what is added to the inputs of whatever tells classes, in training
 RATE = 3e-3
-LEAST = -6.0  # log s² of the pixels: those that never vary would send it to -∞
 CHUNK = 64  # images that are weighed at a time
 
 

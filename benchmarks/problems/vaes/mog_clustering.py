@@ -15,6 +15,7 @@ from benchmarks.problems._gaussian import Gaussian
 from benchmarks.problems._labels import Admitting
 from benchmarks.problems._principal import coordinates, fitted
 from benchmarks.problems.vaes._grey import LEAST, Grey
+from benchmarks.problems.vaes._likelihoods import Scaled
 from benchmarks.problems.vaes._variational import Coder, Parts, Terms, Variational, presets
 from benchmarks.quality.image_scores import chosen
 from benchmarks.quality.labels import code_accuracy, nmi
@@ -211,7 +212,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """m + z A plus a network, to the Gaussian of the pixels; it has the mixture of z as well."""
+    """m + z A plus a network, to the pixels and their log variance; it has the mixture of z as well."""
 
     def __init__(self, mean: Tensor, axes: Tensor, width: int, prior: Mixture, shape: torch.Size) -> None:
         super().__init__()
@@ -221,9 +222,9 @@ class Decoder(nn.Module):
         self.log_var = nn.Parameter(torch.tensor(-2.0))
         self.logits, self.means, self.log_vars = (nn.Parameter(each.clone()) for each in prior)
 
-    def forward(self, z: Tensor) -> Gaussian:
+    def forward(self, z: Tensor) -> Scaled:
         mean = self.line(z) + self.net(z)
-        return Gaussian(mean.unflatten(1, self.shape), self.log_var.clamp(min=LEAST))
+        return Scaled(mean.unflatten(1, self.shape), self.log_var.clamp(min=LEAST))
 
     @property
     def prior(self) -> Mixture:

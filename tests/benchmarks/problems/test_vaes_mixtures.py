@@ -15,6 +15,7 @@ from benchmarks.networks import Applied
 from benchmarks.problems import _principal
 from benchmarks.problems._gaussian import Gaussian
 from benchmarks.problems.vaes import _grey, mog_classifier, mog_clustering
+from benchmarks.problems.vaes._likelihoods import Scaled
 from benchmarks.problems.vaes._variational import Parts, Seen
 from benchmarks.problems.vaes.mog_clustering import Mixture, Posterior
 from benchmarks.quality.likelihood import estimate
@@ -50,7 +51,7 @@ def linear_classifier(log_var: float) -> tuple[Parts, Tensor, Tensor]:
         return mean, (log_var - squares.log()).expand_as(mean)
 
     told = torch.tensor(log_var, dtype=F64)
-    decoder = Applied(lambda z: Gaussian((z @ w.T + b).unflatten(1, (1, 8, 8)), told))
+    decoder = Applied(lambda z: Scaled((z @ w.T + b).unflatten(1, (1, 8, 8)), told))
     assert w.shape == (64, latent)
     encoder = Applied(encode)
     return Parts(encoder, decoder), w, b
@@ -122,7 +123,7 @@ def test_the_prior_is_that_of_the_class() -> None:
     q = Normal(mean, (log_var / 2).exp())
     p = Normal(10 * torch.eye(10, 16)[y], 1.0)
     told = coder.decoder(q.mean + q.stddev * noise)
-    likelihood = Normal(told.mean, (told.log_var / 2).exp()).log_prob(x).sum((1, 2, 3))
+    likelihood = Normal(told.mean, (told.scale / 2).exp()).log_prob(x).sum((1, 2, 3))
     torch.testing.assert_close(it.game().losses((coder,), batch)[0], (kl_divergence(q, p).sum(1) - likelihood).mean())
 
 
@@ -193,7 +194,7 @@ class LinearMixture:
     def __init__(self, prior: Mixture, log_var: float) -> None:
         latent = prior.mean.shape[1]
         self.w, self.b, self.prior, self.log_var = columns(1, latent), normal(2, 64), prior, log_var
-        self.decoder = Applied(lambda z: Gaussian((z @ self.w.T + self.b).unflatten(1, (1, 8, 8)), self.noise))
+        self.decoder = Applied(lambda z: Scaled((z @ self.w.T + self.b).unflatten(1, (1, 8, 8)), self.noise))
         self.decoder.prior = prior  # type: ignore[assignment]
         self.noise = torch.tensor(log_var, dtype=F64)
 
@@ -309,7 +310,7 @@ def test_grey_pixels_are_normal_and_never_of_variance_0() -> None:
     decoder = _grey.GreyDecoder(3, 1, 8, 4)
     told = decoder(torch.zeros(5, 3))
     x = torch.randn(5, 1, 8, 8)
-    expected = Normal(told.mean, (told.log_var / 2).exp()).log_prob(x).sum((1, 2, 3))
+    expected = Normal(told.mean, (told.scale / 2).exp()).log_prob(x).sum((1, 2, 3))
     torch.testing.assert_close(_grey.Grey().log(told, x), expected)
     decoder.log_var.data.fill_(-50.0)
-    assert decoder(torch.zeros(1, 3)).log_var == _grey.LEAST
+    assert decoder(torch.zeros(1, 3)).scale == _grey.LEAST
