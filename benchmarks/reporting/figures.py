@@ -6,6 +6,7 @@ Every figure that shows a number says over how many seeds, how many of them dive
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -205,7 +206,7 @@ def fitted(text: str, inches: float, letters: int = 15) -> str:
     alternating rule=adam;
     betas=(0.5,0.999)
     """
-    return "\n".join(wrap(text.replace(";", "; "), max(12, int(letters * inches))))
+    return "\n".join(wrap(re.sub(r";(?=\S)", "; ", text), max(12, int(letters * inches))))
 
 
 def legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
