@@ -46,7 +46,14 @@ SUITES: dict[str, tuple[str, ...]] = {
         "distillation",
     ),
     "vaes": ("vae", "m2"),
-    "adversarial": ("dann", "pgd"),
+    "adversarial": (
+        *("dann", "dann-rotated", "dann-textured", "dann-moment", "dann-moment-strong", "dann-logistic"),
+        *("pgd", "pgd-l2", "trades", "free"),
+        *("robust-linear", "robust-linear-wide", "robust-linear-l2"),
+        *("robust-linear-cancer", "robust-linear-cancer-wide", "robust-gaussian", "robust-regression"),
+        *("group-dro", "group-dro-diabetes", "auc", "portfolio", "trust-region"),
+        *("minimax-filter", "minimax-filter-diabetes", "filter-diabetes", "fair", "fair-parity"),
+    ),
     "bilevel": ("hyperclean",),
     "gans-more": (
         *("sngan", "dcgan-r1", "nsgan-r1", "nsgan-r1r2", "nsgan-r1-approx", "lsgan-centred", "dragan"),

@@ -168,7 +168,9 @@ def cells(found: Iterable[Found], specs: Sequence[Spec], seeds: Sequence[int], s
 
 def usable(kind: type[Problem], data: str | None) -> bool:
     """Whether a problem can use this data set, or needs none."""
-    return data is None or not kind.datasets or data in kind.datasets or data.startswith(folders.PREFIX)
+    if data is None or not kind.datasets or data in kind.datasets:
+        return True
+    return kind.folders and data.startswith(folders.PREFIX)
 
 
 def players(kind: type[Problem], data: str | None) -> int | None:
