@@ -23,7 +23,7 @@ TABLES = {
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows in their order of old: features (rows, features), in the default precision unless asked, and integer labels (rows,)."""
+    """Rows in their order of old: features (rows, features) in floating point, and integer labels (rows,)."""
 
     x: Tensor
     y: Tensor
@@ -41,7 +41,7 @@ def prepare_table(name: str) -> Path:
 
 
 def load_table(name: str, device: Device = "cpu", dtype: torch.dtype | None = None) -> Table:
-    """Read a prepared table, its features in a precision of choice.
+    """Read a prepared table, its features in a precision of choice, else in the default one.
 
     Raises:
         DataError: `prepare_table(name)` has not run, or its file is damaged.

@@ -141,7 +141,7 @@ def pgd(
         rate: the length of a move, in the norm of `reach`.
         loss: what is ascended.
 
-    Source: Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, 2018, which takes the last move.
+    Source: Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, 2018, who take the last move.
     """
     δ = reach(x, start)
     best = δ.clone()
@@ -196,7 +196,7 @@ def robust_accuracy(net: Net, x: Tensor, labels: Tensor, reach: Reach, **how: An
 
 
 def masked(net: Net, x: Tensor, labels: Tensor, reach: Reach, other: Net, draws: int = 20, **how: Any) -> float:
-    """The share of samples that attacks by gradients leave right, but that chance, or an attack on another net, misleads.
+    """The share of samples that gradients leave right, but that chance, or an attack on another net, misleads.
 
     Near 0 where gradients tell the truth; a net that hides them, by saturation or dead units, is found out so.
 
@@ -236,7 +236,8 @@ def deepfool(net: Net, x: Tensor, norm: float = 2, steps: int = 50, overshoot: f
     Returns:
         δ, (n, ...), for a sample that keeps its class as far as it came.
 
-    Source: Moosavi-Dezfooli, Fawzi & Frossard, DeepFool: A Simple and Accurate Method to Fool Deep Neural Networks, 2016.
+    Source: Moosavi-Dezfooli, Fawzi & Frossard, DeepFool: A Simple and Accurate Method to Fool Deep Neural Networks,
+    2016.
     """
     first = net(x).argmax(1)
     total = torch.zeros_like(x)

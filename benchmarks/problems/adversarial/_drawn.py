@@ -21,7 +21,7 @@ COLOURS = np.array(
 def plane(f: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, ε: float, p: float) -> np.ndarray:
     """The sides of f = 0 in the plane, the points (n, 2) of classes -1 and 1, and the outlines of their ε-balls.
 
-    A point is drawn in full where f puts its whole ball on the right side, else hollow; that is looked up on the pixels.
+    A point is drawn in full where f puts its whole ball on the right side, as far as the pixels tell, else hollow.
     """
     reach = float(x.abs().max()) + 1.5 * ε
     line = torch.linspace(-reach, reach, SIDE, dtype=x.dtype, device=x.device)

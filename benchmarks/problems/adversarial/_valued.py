@@ -1,4 +1,4 @@
-"""What the games with a known value share: the first player is scored by V(x) = max_y f(x, y), never by its opponent."""
+"""What games with a known value share: the first player is scored by V(x) = max_y f(x, y), never by its opponent."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ class SquareAUC(Instance):
     """E F(w, a, b; α) + λ/2 |w|² against its negative: the square loss of all pairs, one row at a time.
 
     F = (1-p)(wᵀx - a)² [y=1] + p(wᵀx - b)² [y=0] + 2(1 + α)(p wᵀx [y=0] - (1-p) wᵀx [y=1]) - p(1-p)α², p the share of
-    ones. V is at α = wᵀ(μ₀ - μ₁), and least where E(1 - wᵀ(x - x'))² over pairs is, with a, b the mean scores. The first
-    player is (w, a, b), (d + 2,).
+    ones. V is at α = wᵀ(μ₀ - μ₁), and least, with a, b the mean scores, where E(1 - wᵀ(x - x'))² over pairs is, up to
+    the penalty. The first player is (w, a, b), (d + 2,).
 
     Args:
         x: (n, d).

@@ -24,10 +24,10 @@ class DANN(Problem):
     """Labels of one domain carried to another: encoder e, label predictor h, domain critic c; three players.
 
     h minimises T = E_s CE(h(e(x)), y), c minimises D = ½E_s softplus(-c(e(x))) + ½E_t softplus(c(e(x))), and e
-    minimises T - D. The source is the first half of the training images, the target the other half a pixel further down,
-    which comes without labels. `gain`: of target accuracy, over the same classifier from the same start that learns from
-    the source alone. `probe`: the accuracy of a domain critic that is trained anew on the codes and tested on others; ½
-    is none.
+    minimises T - D. The source is the first half of the training images, the target the other half a pixel further
+    down, which comes without labels. `gain`: of target accuracy, over the same classifier from the same start that
+    learns from the source alone. `probe`: the accuracy of a domain critic that is trained anew on the codes and tested
+    on others; ½ is none.
 
     Differs from the source in that no gradient is reversed: the encoder's loss says what it wants of the critic.
 

@@ -33,14 +33,10 @@ class Carried(Instance):
 
     def loss(self, w: Tensor, critic: Tensor) -> Tensor:
         """D."""
-        (a, b), norm = critic, w.norm()
-        source, target = (expected(lambda u: softplus(s * (a * u + b)), at, norm) for s, at in self.ends(w))
+        (a, b), mean, norm = critic, w @ self.Δ, w.norm()
+        source = expected(lambda u: softplus(a * u + b), torch.zeros_like(mean), norm)
+        target = expected(lambda u: softplus(-a * u - b), mean, norm)
         return (source + target) / 2
-
-    def ends(self, w: Tensor) -> tuple[tuple[int, Tensor], ...]:
-        """The signs of the domains and their means."""
-        mean = w @ self.Δ
-        return (1, torch.zeros_like(mean)), (-1, mean)
 
     def game(self) -> mm.Game:
         def task(w: Tensor, critic: Tensor) -> Tensor:

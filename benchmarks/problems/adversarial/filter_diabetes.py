@@ -42,12 +42,12 @@ class Filter(nn.Module):
 class FilterDiabetes(Problem):
     """The disease is to be told from a code of nine features, and sex is not: T - D against D, two cross-entropies.
 
-    The code is judged by adversaries that are trained anew on it, a linear one and a network, on rows that they have not
-    seen (every other row): `adversary` is the better one's accuracy. `gap`: the difference of the shares that are told
-    to be ill.
+    The code is judged by adversaries that are trained anew on it, a linear one and a network, on rows that they have
+    not seen (every other row): `adversary` is the better one's accuracy. `gap`: the difference of the shares that are
+    told to be ill.
 
-    Source: Hamm, Minimax Filter: Learning to Preserve Privacy from Inference Attacks, 2017; Edwards & Storkey, Censoring
-    Representations with an Adversary, 2016.
+    Source: Hamm, Minimax Filter: Learning to Preserve Privacy from Inference Attacks, 2017; Edwards & Storkey,
+    Censoring Representations with an Adversary, 2016.
     """
 
     name = "filter-diabetes"

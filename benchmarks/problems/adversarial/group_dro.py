@@ -134,8 +134,8 @@ def squares(x: Tensor, y: Tensor, group: Tensor, count: int, μ: float = 0.0, P:
 class GroupDRO(Valued):
     """The point with the least greatest squared distance of (0, 0), (4, 0), (1, 3): (2, 1), q = (1/4, 5/12, 1/3).
 
-    Source: Sagawa, Koh, Hashimoto & Liang, Distributionally Robust Neural Networks for Group Shifts, 2020, of whose game
-    this is the simplest; the opponent is projected on the simplex here.
+    Source: Sagawa, Koh, Hashimoto & Liang, Distributionally Robust Neural Networks for Group Shifts, 2020, of whose
+    game this is the simplest; the opponent is projected on the simplex here.
     """
 
     name = "group-dro"

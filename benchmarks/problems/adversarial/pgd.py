@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -20,7 +23,7 @@ class PGD(Defence):
     """
 
     name = "pgd"
-    targets = {"robust_accuracy": 0.6, "gain": 0.4}
+    targets: ClassVar[Mapping[str, float]] = {"robust_accuracy": 0.6, "gain": 0.4}
 
     def game(self) -> mm.Game:
         return best_response(mm.zero_sum(loss), 1, first, self.rule, STEPS, constraint=self.limits)
@@ -34,7 +37,7 @@ class PGDBall(PGD):
 
     name = "pgd-l2"
     reach = Reach(0.75, 2)
-    targets = {}
+    targets: ClassVar[Mapping[str, float]] = {}
 
 
 def loss(net: nn.Module, δ: Tensor, batch: Batch) -> Tensor:

@@ -18,8 +18,8 @@ from minimax.projections import ball, box
 class TwoNormals(Instance):
     """x given y = ±1 is N(yμ, σ²I), classified by the sign of wᵀx, and moved by -yδ, |δ|_p <= ε; |w| <= 1.
 
-    -wᵀ(μ - δ) against its negative: V(w) = -(wᵀμ - ε|w|_q), and the robust accuracy of w is Φ((wᵀμ - ε|w|_q)/(σ|w|)), so
-    that both are best at the same direction: for p = inf, μ with every entry brought ε nearer to 0, for p = 2, μ itself.
+    -wᵀ(μ - δ) against its negative: V(w) = -(wᵀμ - ε|w|_q), and the robust accuracy of w is Φ((wᵀμ - ε|w|_q)/(σ|w|)),
+    so that both are best in the same direction: for p = inf, μ with every entry brought ε nearer to 0, for p = 2, μ.
 
     Args:
         μ: (d,); some entry is larger than ε (for p = 2, |μ| > ε).

@@ -18,8 +18,8 @@ from minimax.projections import ball
 class Regression(Instance):
     """|(X + D)w - y| against its negative, |D|_F <= ρ.
 
-    V(w) = |Xw - y| + ρ|w|, at D = ρ u wᵀ/|w|, u the direction of Xw - y. Its least is a ridge regression, whose λ = ρ|Xw
-    - y|/|w|, or w = 0 from ρ = |Xᵀy|/|y| on. V²/n is the worst mean square within W2 distance ρ/√n of the rows'
+    V(w) = |Xw - y| + ρ|w|, at D = ρ u wᵀ/|w|, u the direction of Xw - y. Its least is a ridge regression, whose λ is
+    ρ|Xw - y|/|w|, or w = 0 from ρ = |Xᵀy|/|y| on. V²/n is the worst mean square within W2 distance ρ/√n of the rows'
     distribution, where features alone may move.
 
     Args:
