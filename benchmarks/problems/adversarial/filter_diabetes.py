@@ -28,11 +28,11 @@ class Rows(NamedTuple):
 
 
 class Filter(nn.Module):
-    """A code of the features, and the logit of the target, read off it."""
+    """A linear code of the features, and the logit of the target, read off it."""
 
-    def __init__(self, inputs: int, width: int) -> None:
+    def __init__(self, inputs: int) -> None:
         super().__init__()
-        self.code = MLP((inputs, width, CODE))
+        self.code = nn.Linear(inputs, CODE)
         self.head = nn.Linear(CODE, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class FilterDiabetes(Problem):
     name = "filter-diabetes"
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(3, evaluations=1, options={"width": 8, "rounds": 5}),
-        **dict.fromkeys(("cpu", "gpu"), Preset(1500, evaluations=5, options={"width": 16, "rounds": 300})),
+        **dict.fromkeys(("cpu", "gpu"), Preset(1500, evaluations=5, options={"width": 32, "rounds": 300})),
     }
     recipe: ClassVar[Recipe] = Recipe(mm.adam(2e-3, betas=(0.5, 0.999)), steps=(1, 3), order=(1, 0))
     metrics = (
@@ -79,7 +79,7 @@ class FilterDiabetes(Problem):
         inputs, width = self.rows[0].x.shape[1], self.preset.options["width"]
 
         def build() -> tuple[nn.Module, ...]:
-            return Filter(inputs, width), nn.Sequential(MLP((CODE, 32, 1)), Applied(squeeze))
+            return Filter(inputs), nn.Sequential(MLP((CODE, width, 1)), Applied(squeeze))
 
         return tuple(module.to(self.device) for module in seeded(seed, build))
 

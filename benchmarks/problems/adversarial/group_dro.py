@@ -83,13 +83,14 @@ class Groups(Instance):
             slope = self.losses(x) - (self.τ * ((at / self.p).clamp(min=1e-300).log() + 1) if self.τ else 0.0)
             return -float(self.payoff(x, at)), -slope.cpu().numpy()
 
-        start, bounds = self.p.cpu().numpy(), [(0.0, 1.0)] * len(self.p)
+        q, bounds = self.p.cpu().numpy(), [(0.0, 1.0)] * len(self.p)
         one = {"type": "eq", "fun": lambda q: q.sum() - 1, "jac": np.ones_like}
-        tight = {"ftol": 1e-15, "maxiter": 1000}
-        end = minimize(dual, start, jac=True, method="SLSQP", bounds=bounds, constraints=one, options=tight)
-        q = torch.from_numpy(end.x).to(self.p).clamp(min=0)
-        q = q / q.sum()
-        return self.best(q), q
+        for _ in range(3):  # again from where it has ended, as it stops a little early
+            how = {"method": "SLSQP", "bounds": bounds, "constraints": one, "options": {"ftol": 1e-16, "maxiter": 1000}}
+            q = minimize(dual, q, jac=True, **how).x
+        found = torch.from_numpy(q).to(self.p).clamp(min=0)
+        found = found / found.sum()
+        return self.best(found), found
 
     def naive(self) -> dict[str, Tensor]:
         return {"erm": self.best(self.p)}

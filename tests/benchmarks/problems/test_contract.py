@@ -5,10 +5,14 @@ import pytest
 from benchmarks.data import DataError
 from benchmarks.problem import Problem
 from benchmarks.problems import discover
+from benchmarks.runner import catalogue, plan
 from benchmarks.testing import CHECKS, check_problem
 
 KINDS = {name: found.kind for name, found in discover().items()}
-UNKNOWN = {"dann", "monkey-saddle", "pgd", "spurious-point", "tokeniser", "vae"}
+UNKNOWN = {
+    *("dann", "dann-rotated", "dann-textured", "filter-diabetes", "free", "pgd", "pgd-l2", "trades"),
+    *("monkey-saddle", "spurious-point", "tokeniser", "vae"),
+}
 """Problems of which nobody knows perfect players."""
 
 
@@ -24,10 +28,24 @@ def test_contract_on_a_gpu(kind: type[Problem]) -> None:
     check_problem(kind, device="cuda")
 
 
-@pytest.mark.parametrize("name", ["bayesian-gan", "dann", "pgd"])
-def test_what_is_stated_for_digits_refuses_other_data(name: str) -> None:
-    with pytest.raises(DataError, match=f"^--data mnist does not fit {name}: choose digits, or leave it out.$"):
-        KINDS[name].prepare("mnist", None, download=False)
+@pytest.mark.parametrize("name", ["bayesian-gan", "free", "dann", "pgd"])
+def test_what_is_stated_for_some_data_refuses_others(name: str) -> None:
+    known = " or ".join(KINDS[name].datasets)
+    with pytest.raises(DataError, match=f"^--data cifar10 does not fit {name}: choose {known}, or leave it out.$"):
+        KINDS[name].prepare("cifar10", None, download=False)
+
+
+def test_a_folder_is_refused_before_it_is_looked_at() -> None:
+    """Whoever refuses it when asked to prepare is not planned for it, and does not offer it."""
+    for kind in KINDS.values():
+        if not kind.datasets:
+            continue
+        try:
+            kind.prepare("folder:nowhere", None, download=False)
+        except DataError as error:
+            refused = "does not fit" in str(error)
+        assert plan.usable(kind, "folder:nowhere") != refused
+        assert (", folder:PATH" in next(catalogue.sizes(kind))) != refused
 
 
 def test_who_knows_perfect_players() -> None:
