@@ -153,7 +153,6 @@ class MinimaxFilterDiabetes(MinimaxFilter):
     """
 
     name = "minimax-filter-diabetes"
-    recipe: ClassVar[Recipe] = Recipe((mm.sgd(0.02), mm.sgd(0.05)))
 
     @classmethod
     def prepare(cls, data: str | None, root: str | None, download: bool) -> None:
