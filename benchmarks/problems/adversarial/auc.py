@@ -84,7 +84,7 @@ class AUC(Valued):
     """
 
     name = "auc"
-    recipe: ClassVar[Recipe] = Recipe(mm.sgd(0.2))
+    recipe: ClassVar[Recipe] = Recipe(mm.sgd(0.1))
     others: ClassVar[tuple[Metric, ...]] = (Metric("auc", "higher", range=(0, 1)),)
     spread = 0.1
 

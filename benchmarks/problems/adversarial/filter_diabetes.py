@@ -86,10 +86,10 @@ class FilterDiabetes(Problem):
     def game(self) -> mm.Game:
         x, y, s = self.rows[0]
 
-        def told(filter: nn.Module, adversary: nn.Module) -> Tensor:
+        def told(filter: Filter, adversary: nn.Module) -> Tensor:
             return binary_cross_entropy_with_logits(adversary(filter.code(x)), s.to(x))
 
-        def task(filter: nn.Module, adversary: nn.Module) -> Tensor:
+        def task(filter: Filter, adversary: nn.Module) -> Tensor:
             return binary_cross_entropy_with_logits(filter(x), y.to(x)) - PRICE * told(filter, adversary)
 
         return mm.Game(task, told)

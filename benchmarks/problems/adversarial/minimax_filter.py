@@ -153,6 +153,7 @@ class MinimaxFilterDiabetes(MinimaxFilter):
     """
 
     name = "minimax-filter-diabetes"
+    target = 1e-3
 
     @classmethod
     def prepare(cls, data: str | None, root: str | None, download: bool) -> None:

@@ -172,7 +172,7 @@ class RobustLinearCancer(Valued):
     recipe: ClassVar[Recipe] = Recipe((mm.sgd(0.5), mm.sgd(50.0)))
     others = RobustLinear.others
     spread = 0.1
-    target = 1e-3
+    target = 2e-3
     ε: ClassVar[float] = 0.1
 
     @classmethod
@@ -188,4 +188,5 @@ class RobustLinearCancerWide(RobustLinearCancer):
     """The same tumours moved by up to .3: risk .3373, 483 of them robust."""
 
     name = "robust-linear-cancer-wide"
+    target = None  # plain play turns about the answer, where most weights are 0
     ε = 0.3

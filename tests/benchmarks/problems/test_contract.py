@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.data import DataError
+from benchmarks.data.folders import PREFIX
 from benchmarks.problem import Problem
 from benchmarks.problems import discover
 from benchmarks.runner import catalogue, plan
@@ -40,11 +41,10 @@ def test_a_folder_is_refused_before_it_is_looked_at() -> None:
     for kind in KINDS.values():
         if not kind.datasets:
             continue
-        try:
-            kind.prepare("folder:nowhere", None, download=False)
-        except DataError as error:
-            refused = "does not fit" in str(error)
-        assert plan.usable(kind, "folder:nowhere") != refused
+        with pytest.raises(DataError) as told:  # of a folder that no other command has decoded
+            kind.prepare(f"{PREFIX}unknown", None, download=False)
+        refused = "does not fit" in str(told.value)
+        assert plan.usable(kind, f"{PREFIX}unknown") != refused
         assert (", folder:PATH" in next(catalogue.sizes(kind))) != refused
 
 
