@@ -172,7 +172,7 @@ class RobustLinearCancer(Valued):
     recipe: ClassVar[Recipe] = Recipe((mm.sgd(0.5), mm.sgd(50.0)))
     others = RobustLinear.others
     spread = 0.1
-    target = 2e-3
+    target: ClassVar[float | None] = 2e-3
     ε: ClassVar[float] = 0.1
 
     @classmethod
