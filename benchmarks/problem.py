@@ -159,6 +159,8 @@ class Problem(ABC):
     """Grows whenever a loss, a constant, the data or the evaluation changes the numbers: it identifies the runs."""
     datasets: ClassVar[tuple[str, ...]] = ()
     """The data sets it runs on, default first; empty for problems that need none."""
+    folders: ClassVar[bool] = True
+    """Whether a user's folder of images will do as well, where it takes data."""
     presets: ClassVar[Mapping[str, Preset]]
     recipe: ClassVar[Recipe] = Recipe()
     optimizers: ClassVar[tuple[str, ...]] = ()

@@ -55,7 +55,14 @@ SUITES: dict[str, tuple[str, ...]] = {
         *("mog-classifier", "mog-clustering", "mog-clustering-vade"),
         *("aae", "aae-supervised", "aae-semi", "aae-clustering", "aae-2d", "vae-gan"),
     ),
-    "adversarial": ("dann", "pgd"),
+    "adversarial": (
+        *("dann", "dann-rotated", "dann-textured", "dann-moment", "dann-moment-strong", "dann-logistic"),
+        *("pgd", "pgd-l2", "trades", "free"),
+        *("robust-linear", "robust-linear-wide", "robust-linear-l2"),
+        *("robust-linear-cancer", "robust-linear-cancer-wide", "robust-gaussian", "robust-regression"),
+        *("group-dro", "group-dro-diabetes", "auc", "portfolio", "trust-region"),
+        *("minimax-filter", "minimax-filter-diabetes", "filter-diabetes", "fair", "fair-parity"),
+    ),
     "bilevel": (
         *("ridge", "ridge-features", "hyperclean", "poison-ridge", "poison-digits"),
         *("maml-sine", "maml-sine-first-order", "reptile-sine", "imaml-sine", "maml-digits"),

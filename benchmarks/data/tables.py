@@ -14,12 +14,16 @@ from torch import Tensor
 from benchmarks.data import store
 from benchmarks.data.streams import Device
 
-TABLES = {"diabetes": "load_diabetes", "digits-rows": "load_digits"}  # name -> scikit-learn's loader
+TABLES = {
+    "breast-cancer": "load_breast_cancer",
+    "diabetes": "load_diabetes",
+    "digits-rows": "load_digits",
+}  # name -> scikit-learn's loader
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows in their order of old: features (rows, features) in the default precision, and integer labels (rows,)."""
+    """Rows in their order of old: features (rows, features) in floating point, and integer labels (rows,)."""
 
     x: Tensor
     y: Tensor
@@ -36,8 +40,8 @@ def prepare_table(name: str) -> Path:
     return path
 
 
-def load_table(name: str, device: Device = "cpu") -> Table:
-    """Read a prepared table.
+def load_table(name: str, device: Device = "cpu", dtype: torch.dtype | None = None) -> Table:
+    """Read a prepared table, its features in a precision of choice, else in the default one.
 
     Raises:
         DataError: `prepare_table(name)` has not run, or its file is damaged.
@@ -45,4 +49,4 @@ def load_table(name: str, device: Device = "cpu") -> Table:
     missing = f"the table {name} is not prepared: call data.prepare_table first."
     with np.load(store.read(store.cache() / f"table-{name}.npz", missing), allow_pickle=False) as arrays:
         x, y = (torch.from_numpy(arrays[k]).to(device) for k in ("x", "y"))
-    return Table(x.to(torch.get_default_dtype()), y.long())
+    return Table(x.to(dtype or torch.get_default_dtype()), y.long())

@@ -181,8 +181,10 @@ class ImageGAN(ImageProblem):
     def drawn(self, generate: Generate, seed: int) -> dict[str, np.ndarray | Picture]:
         """Pictures of what a generator makes of a fixed noise."""
         samples = generate(self.noise(self.generator(seed, PICTURES), 64))
-        shown: dict[str, np.ndarray | Picture] = {"samples": grid(samples)}
-        shown["interpolations"] = self.interpolated(generate, seed)
+        shown: dict[str, np.ndarray | Picture] = {
+            "samples": grid(samples),
+            "interpolations": self.interpolated(generate, seed),
+        }
         if self.images.classes > 1:
             scored = generate(self.noise(self.generator(seed, EVALUATION), self.samples))
             shown["histogram"] = histogram(self.classifier.read(scored)[1])

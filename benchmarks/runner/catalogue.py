@@ -51,7 +51,7 @@ def summary(kind: type) -> str:
 def sizes(kind: type[Problem]) -> Iterator[str]:
     """The data sets and presets of a problem, and how it is played where nothing else is asked for."""
     if kind.datasets:
-        yield f"data: {', '.join(kind.datasets)}, folder:PATH"
+        yield f"data: {', '.join((*kind.datasets, *(('folder:PATH',) if kind.folders else ())))}"
     for name, preset in kind.presets.items():
         yield f"{name}: {size(preset)}"
     if kind.optimizers:

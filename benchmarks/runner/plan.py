@@ -187,7 +187,9 @@ def cells(
 
 def usable(kind: type[Problem], data: str | None) -> bool:
     """Whether a problem can use this data set, or needs none."""
-    return data is None or not kind.datasets or base(data) in kind.datasets or data.startswith(folders.PREFIX)
+    if data is None or not kind.datasets or base(data) in kind.datasets:
+        return True
+    return kind.folders and data.startswith(folders.PREFIX)
 
 
 def players(kind: type[Problem], data: str | None) -> int | None:

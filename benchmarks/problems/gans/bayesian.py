@@ -47,6 +47,7 @@ class BayesianGAN(ImageGAN):
     name = "bayesian-gan"
     version = 3
     datasets = ("digits",)
+    folders = False
     presets = presets(1000, width=(8, 64, 128, 256), generators=(2, 10, 10, 10))
     optimizers = ("alternating", "simultaneous")
     skips: ClassVar[dict[str, str]] = dict.fromkeys(

@@ -41,6 +41,7 @@ class Stacked(ImageProblem):
     """
 
     datasets: ClassVar[tuple[str, ...]] = ("digits", "mnist", "fashion-mnist")
+    folders = False
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(3, 16, evaluations=1, samples=64, options={"width": 8, "latent": 4, "stack": 2}),
         "cpu": Preset(1500, 64, evaluations=6, samples=2600, options={"width": 128, "latent": 32, "stack": 2}),

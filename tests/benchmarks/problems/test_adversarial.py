@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 import minimax as mm
-from benchmarks.problems.adversarial import dann, pgd
+from benchmarks.pictures import Picture
+from benchmarks.problem import View
+from benchmarks.problems.adversarial import dann, filter_diabetes, free, pgd, trades
 from benchmarks.testing import Run
 
 
@@ -59,41 +61,36 @@ def test_target_is_the_source_moved_down() -> None:
     assert (dann.moved(images)[:, :, 0] == -1).all()
 
 
-class Moments:
-    """½E_s(y - wᵀx)² + λ(v wᵀΔ - ½v²) with E_s xy = m, E_s xxᵀ = I + mmᵀ, E_s y² = 1, and the critic's -λ(...)."""
-
-    m, Δ = torch.tensor([1.0, 1.0], dtype=torch.float64), torch.tensor([3.0, 0.0], dtype=torch.float64)
-
-    def __init__(self, λ: float) -> None:
-        self.λ = λ
-
-    def game(self) -> mm.Game:
-        def task(w: torch.Tensor) -> torch.Tensor:
-            return 0.5 * (1 - 2 * w @ self.m + w @ w + (w @ self.m) ** 2)
-
-        def critic(w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-            return self.λ * (v * (w @ self.Δ) - 0.5 * v**2)
-
-        return mm.Game(lambda w, v: task(w) + critic(w, v), lambda w, v: -critic(w, v))
-
-    def end(self, optimizer: mm.GameOptimizer, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
-        start = (torch.zeros(2, dtype=torch.float64), torch.zeros((), dtype=torch.float64))
-        w, v = mm.solve(self.game(), start, optimizer, steps=steps).players
-        return w, v
+def test_targets_are_turned_and_clouded() -> None:
+    images = dann.DANN("smoke").images.test
+    quarter = dann.turned(images, 90.0)
+    torch.testing.assert_close(quarter, images.rot90(1, (2, 3)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(dann.turned(dann.turned(images, 180.0), 180.0), images, atol=1e-5, rtol=0)
+    clouds = dann.textured(-torch.ones_like(images))  # |0 - t|
+    torch.testing.assert_close(dann.textured(torch.ones_like(images)), -clouds)  # |1 - t|
+    assert clouds.min() >= -1 and clouds.max() <= 1 and clouds.flatten(1).std(0).min() > 0.1
 
 
-@pytest.mark.parametrize(
-    ("λ", "w", "v", "limit"),
-    [(1.0, (0.047619, 0.476190), 0.142857, 0.290847), (10.0, (0.005464, 0.497268), 0.016393, 0.013066)],
-)
-def test_moment_matching(λ: float, w: tuple[float, float], v: float, limit: float) -> None:
-    moments = Moments(λ)
-    found = moments.end(mm.AlternatingGDA(mm.sgd(0.05)), 1000)
-    assert found[0].tolist() == pytest.approx(w, abs=1e-5) and found[1].item() == pytest.approx(v, abs=1e-5)
-    for share, shrinks in ((0.97, True), (1.03, False)):
-        ends = [moments.end(mm.SimultaneousGDA(mm.sgd(share * limit)), steps)[0] for steps in (200, 600)]
-        early, late = ((end - torch.tensor(w, dtype=torch.float64)).norm() for end in ends)
-        assert (late < early) == shrinks
+def test_a_probe_finds_domains_that_were_not_aligned_and_none_where_there_are_none() -> None:
+    it = dann.DANN("cpu")
+    assert it.probed(nn.Sequential(nn.Flatten(), Codes(torch.eye(64)[:, 4:12]))) > 0.75  # the upper rows tell
+    assert it.probed(nn.Sequential(nn.Flatten(), Codes(torch.zeros(64, 8)))) == pytest.approx(0.5, abs=1e-9)
+
+
+class Codes(nn.Module):
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.weight
+
+
+def test_a_beam_of_critics_plays() -> None:
+    it = dann.DANN("smoke")
+    run = Run(it, mm.KBeam(it.recipe.rule, candidates=3, spread=0.1, epsilon=0.01))
+    before = it.evaluate(run.view)
+    assert all(bool(run.step().finite) for _ in range(5)) and it.evaluate(run.view) != before
 
 
 def test_pgd_training_is_the_loop_that_one_would_write() -> None:
@@ -127,3 +124,85 @@ def test_pgd_training_makes_robust_what_was_not() -> None:
     scores = it.evaluate(run.view)
     assert floors["robust_accuracy"] < 0.1 and floors["accuracy"] > 0.95
     assert scores["robust_accuracy"] > floors["robust_accuracy"] + 0.4 and scores["accuracy"] > 0.85
+    assert scores["gain"] == pytest.approx(scores["robust_accuracy"] - floors["robust_accuracy"])
+    # What is stronger keeps no more, sample by sample.
+    assert scores["wider"] <= scores["robust_accuracy"] <= scores["pgd_accuracy"] <= scores["accuracy"]
+    assert scores["robust_accuracy"] <= scores["fgsm_accuracy"] + 0.02 and scores["masked"] < 0.02
+
+
+def test_trades_is_accuracy_and_steadiness() -> None:
+    it = trades.TRADES("smoke")
+    (net,), batch = it.players(0), it.batch(0, 0)
+    δ = 0.1 * torch.randn_like(batch["x"])
+    p, q = (net(x).softmax(1) for x in (batch["x"], batch["x"] + δ))
+    kl = (p * (p / q).log()).sum(1).mean()
+    assert trades.apart(net, δ, batch).item() == pytest.approx(kl.item(), rel=1e-3)
+    plain = nn.functional.cross_entropy(net(batch["x"]), batch["y"])
+    assert trades.loss(net, δ, batch).item() == pytest.approx((plain + 6 * kl).item(), rel=1e-4)
+    assert trades.apart(net, torch.zeros_like(δ), batch).abs().item() < 1e-7
+
+
+def test_free_training_is_the_loop_that_one_would_write() -> None:
+    it = free.Free("smoke")
+    run = Run(it, mm.SimultaneousGDA(it.recipe.rule))
+    net, δ = it.players(0)
+    adam, x, y = torch.optim.Adam(net.parameters(), 2e-3), it.images.train, it.images.train_labels
+    seen = set()
+    for step in range(10):
+        run.step()
+        i = it.batch(0, step)["i"]
+        seen.add(tuple(i.tolist()))
+        at = δ.clone().requires_grad_()
+        adam.zero_grad()
+        nn.functional.cross_entropy(net(x[i] + at[i]), y[i]).backward()
+        assert at.grad is not None
+        adam.step()
+        δ = ((x + (δ + 0.15 * at.grad.sign()).clamp(-0.15, 0.15)).clamp(0, 1) - x).detach()
+    assert len(seen) == 2  # eight replays each
+    torch.testing.assert_close(run.players[1], δ, atol=1e-6, rtol=0)
+    for ours, theirs in zip(run.view.players[0].parameters(), net.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_the_ball_holds_what_answers() -> None:
+    it = pgd.PGDBall("smoke")
+    batch = it.batch(0, 0)
+    wild = it.limits(batch)(5 * torch.randn_like(batch["x"]))
+    assert wild.flatten(1).norm(dim=1).max() <= 0.75 + 1e-5
+    assert (batch["x"] + wild).min() >= -1e-6 and (batch["x"] + wild).max() <= 1 + 1e-6
+    assert batch["start"].flatten(1).norm(dim=1).max() <= 0.75 + 1e-5
+
+
+def test_a_filter_hides_sex_and_tells_of_the_disease() -> None:
+    filter_diabetes.FilterDiabetes.prepare(None, None, download=False)
+    it = filter_diabetes.FilterDiabetes("cpu")
+    floors = {(floor.metric, floor.what): floor.value for floor in it.floors()}
+    run = Run(it, mm.AlternatingGDA(it.recipe.rule, steps=it.recipe.steps, order=it.recipe.order), seed=100)
+    for _ in range(300):
+        run.step()
+    scores = it.evaluate(run.view)
+    assert floors["adversary", "features"] > 0.65 and floors["adversary", "majority"] < 0.55
+    assert scores["adversary"] < floors["adversary", "features"] - 0.03 and scores["target_accuracy"] > 0.68
+
+
+def test_adversaries_are_trained_anew() -> None:
+    """A code that holds sex gives it away, whatever became of the co-trained adversary."""
+    filter_diabetes.FilterDiabetes.prepare(None, None, download=False)
+    it = filter_diabetes.FilterDiabetes("cpu")
+    codes = [torch.randn(len(rows.s), filter_diabetes.CODE) for rows in it.rows]
+    assert it.adversary(*codes) < 0.6
+    for code, rows in zip(codes, it.rows, strict=True):
+        code[:, 0] = 2.0 * rows.s - 1
+    assert it.adversary(*codes) > 0.95
+    for code, rows in zip(codes, it.rows, strict=True):  # what no linear one tells
+        code[:, 0] = (2.0 * rows.s - 1) * code[:, 1].sign()
+    assert it.adversary(*codes) > 0.8
+
+
+def test_pictures_of_attacks_name_the_classes_told() -> None:
+    it = pgd.PGD("smoke")
+    shown = it.pictures(View(it.players(0), None, 0))
+    gallery = shown["attacks"]
+    assert isinstance(gallery, Picture) and gallery.rows == ("image", "added", "attacked") and len(gallery.columns) == 8
+    assert gallery.array.shape[:2] == (3 * 9, 8 * 9)
+    assert shown["radii"].about.startswith("trained, never attacked: radius from 0 to 0.3")

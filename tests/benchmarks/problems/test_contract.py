@@ -3,16 +3,19 @@
 import pytest
 
 from benchmarks.data import DataError
+from benchmarks.data.folders import PREFIX
 from benchmarks.problem import Problem
 from benchmarks.problems import discover
+from benchmarks.runner import catalogue, plan
 from benchmarks.testing import CHECKS, check_problem
 
 KINDS = {name: found.kind for name, found in discover().items()}
 UNKNOWN = {
-    *("dann", "monkey-saddle", "pgd", "spurious-point", "tokeniser", "vq-vae", "vq-vae-ema"),
+    *("monkey-saddle", "spurious-point", "tokeniser", "vq-vae", "vq-vae-ema"),
     *("vae", "vae-split", "vae-gaussian", "vae-gaussian-pixels", "vae-logistic", "iwae", "iwae-1", "iwae-50"),
     *("cvae", "cvae-quadrant-1", "cvae-quadrant-2", "cvae-quadrant-3", "cvae-quadrant-hybrid"),
     *("maml-sine", "maml-sine-first-order", "reptile-sine", "imaml-sine", "maml-digits"),
+    *("dann", "dann-rotated", "dann-textured", "filter-diabetes", "free", "pgd", "pgd-l2", "trades"),
 }
 """Problems of which nobody knows perfect players."""
 
@@ -29,10 +32,23 @@ def test_contract_on_a_gpu(kind: type[Problem]) -> None:
     check_problem(kind, device="cuda")
 
 
-@pytest.mark.parametrize("name", ["bayesian-gan", "dann", "pgd"])
-def test_what_is_stated_for_digits_refuses_other_data(name: str) -> None:
-    with pytest.raises(DataError, match=f"^--data mnist does not fit {name}: choose digits, or leave it out.$"):
-        KINDS[name].prepare("mnist", None, download=False)
+@pytest.mark.parametrize("name", ["bayesian-gan", "free", "dann", "pgd"])
+def test_what_is_stated_for_some_data_refuses_others(name: str) -> None:
+    known = " or ".join(KINDS[name].datasets)
+    with pytest.raises(DataError, match=f"^--data cifar10 does not fit {name}: choose {known}, or leave it out.$"):
+        KINDS[name].prepare("cifar10", None, download=False)
+
+
+def test_a_folder_is_refused_before_it_is_looked_at() -> None:
+    """Whoever refuses it when asked to prepare is not planned for it, and does not offer it."""
+    for kind in KINDS.values():
+        if not kind.datasets:
+            continue
+        with pytest.raises(DataError) as told:  # of a folder that no other command has decoded
+            kind.prepare(f"{PREFIX}unknown", None, download=False)
+        refused = "does not fit" in str(told.value)
+        assert plan.usable(kind, f"{PREFIX}unknown") != refused
+        assert (", folder:PATH" in next(catalogue.sizes(kind))) != refused
 
 
 def test_who_knows_perfect_players() -> None:
