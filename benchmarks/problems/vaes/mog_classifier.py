@@ -20,7 +20,7 @@ from benchmarks.problems.vaes._grey import Grey, GreyDecoder
 from benchmarks.problems.vaes._variational import CHUNK, Parts, Variational, presets
 from benchmarks.quality.labels import share
 from benchmarks.quality.reference import discriminant, logistic, trained
-from benchmarks.quality.robustness import attacked, robust_accuracy
+from benchmarks.quality.robustness import Reach, pgd, robust_accuracy
 
 APART = 10.0  # the length of the classes' means, in standard deviations of a class
 RADIUS, STEPS = 0.15, 20  # of the attack: how far a pixel in [0, 1] may move, and in how many steps
@@ -125,7 +125,7 @@ class MogClassifier(Admitting, Variational):
 
         right, kept = self.classes(parts, x, stream) == y, ~rejected(x)
         start, other = RADIUS * (2 * torch.rand(2, *x.shape, generator=stream, device=self.device) - 1)
-        hurt = 2 * attacked(self.unit(parts), (x + 1) / 2, y, RADIUS, start, STEPS, 2.5 * RADIUS / STEPS) - 1
+        hurt = 2 * pgd(self.unit(parts), (x + 1) / 2, y, Reach(RADIUS), start, STEPS, 2.5 * RADIUS / STEPS) - 1
         held, seen = self.classes(parts, hurt, stream) == y, rejected(hurt)
         noisy = (x + 2 * RADIUS * other.sign()).clamp(-1, 1)
         return {
@@ -171,7 +171,9 @@ class MogClassifier(Admitting, Variational):
         sizes = (x[0].numel(), self.option["width"], classes)
         net = trained(seeded(0, lambda: nn.Sequential(nn.Flatten(), MLP(sizes))), x, y, self.preset.steps)
         yield Floor("accuracy", "network", share(net(test).argmax(1) == truth))
-        robust = robust_accuracy(Applied(lambda x: net(2 * x - 1)), (test + 1) / 2, truth, RADIUS, STEPS, 1)
+        robust = robust_accuracy(
+            Applied(lambda x: net(2 * x - 1)), (test + 1) / 2, truth, Reach(RADIUS), steps=STEPS, restarts=1
+        )
         yield Floor("robust_accuracy", "network", robust)
         yield Floor("caught", "chance", 2 * TAIL)
 
