@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 import minimax as mm
+from benchmarks import data as sets
 from benchmarks.problem import Floor, Metric, Preset, Problem, View
 
 START = -1  # the draw that players are made of
@@ -146,3 +147,9 @@ def double(rows: Any) -> Tensor:
 def standardised(x: Tensor) -> Tensor:
     """Columns of mean 0 and variance 1, the population's."""
     return (x - x.mean(0)) / x.std(0, correction=0)
+
+
+def diabetes(device: sets.Device) -> tuple[Tensor, Tensor]:
+    """The diabetes data, standardised, in double precision: features (442, 10) and the disease's progress (442,)."""
+    table = sets.load_table("diabetes", device, torch.float64)
+    return standardised(table.x), standardised(table.y.to(table.x))

@@ -12,7 +12,7 @@ from torch import Tensor
 import minimax as mm
 from benchmarks import data as sets
 from benchmarks.problem import Metric, Recipe
-from benchmarks.problems.adversarial._valued import Instance, Valued, double, standardised
+from benchmarks.problems.adversarial._valued import Instance, Valued, diabetes, double
 from minimax.projections import simplex
 
 
@@ -168,8 +168,7 @@ class GroupDRODiabetes(Valued):
         sets.prepare_table("diabetes")
 
     def build(self) -> Instance:
-        table = sets.load_table("diabetes", self.device, torch.float64)
-        x, y = standardised(table.x), standardised(table.y.to(table.x))
+        x, y = diabetes(self.device)
         group = 2 * (x[:, 1] > 0).long() + (x[:, 0] > 0).long()
         rows = torch.cat((x, x.new_ones(len(x), 1)), 1)
         only = torch.ones(rows.shape[1]).to(x).index_fill(0, torch.tensor(rows.shape[1] - 1, device=x.device), 0.0)

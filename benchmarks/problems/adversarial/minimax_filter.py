@@ -12,7 +12,7 @@ from benchmarks import data as sets
 from benchmarks.pictures import Picture
 from benchmarks.problem import Metric, Pictures, Recipe, View
 from benchmarks.problems.adversarial._drawn import curves
-from benchmarks.problems.adversarial._valued import Instance, Valued, double, standardised
+from benchmarks.problems.adversarial._valued import Instance, Valued, diabetes, double
 
 RATES = tuple(10 ** (k / 8 - 2) for k in range(33))  # ρ of the frontier's points
 
@@ -160,8 +160,7 @@ class MinimaxFilterDiabetes(MinimaxFilter):
         sets.prepare_table("diabetes")
 
     def build(self) -> Instance:
-        table = sets.load_table("diabetes", self.device, torch.float64)
-        x, y = standardised(table.x), standardised(table.y.to(table.x))
+        x, y = diabetes(self.device)
         sex, rest = x[:, 1], torch.cat((x[:, :1], x[:, 2:]), 1)
         n = len(x)
         return Filter(rest.T @ rest / n, rest.T @ y / n, rest.T @ sex / n, 1.0, 1.0, 1.0)

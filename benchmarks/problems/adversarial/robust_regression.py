@@ -10,7 +10,7 @@ from torch import Tensor
 import minimax as mm
 from benchmarks import data as sets
 from benchmarks.problem import Metric, Recipe
-from benchmarks.problems.adversarial._valued import Instance, Valued, standardised
+from benchmarks.problems.adversarial._valued import Instance, Valued, diabetes
 from minimax.projections import ball
 
 
@@ -96,5 +96,4 @@ class RobustRegression(Valued):
         sets.prepare_table("diabetes")
 
     def build(self) -> Instance:
-        table = sets.load_table("diabetes", self.device, torch.float64)
-        return Regression(standardised(table.x), standardised(table.y.to(table.x)), 5.0)
+        return Regression(*diabetes(self.device), 5.0)
