@@ -143,9 +143,8 @@ def _references(panel: Axes, floors: pd.DataFrame, logarithmic: bool) -> None:
             panel.axhspan(low, high, color="0.4", alpha=0.15, linewidth=0)
     for value in shown.value:
         panel.axhline(value, color="0.4", linestyle=":", linewidth=1)
-    scale = np.log if logarithmic else np.asarray
-    low, high = scale(panel.get_ylim())
-    heights = (scale(shown.value.to_numpy()) - low) / (high - low)
+    at = np.column_stack([np.full(len(shown), panel.get_xlim()[0]), shown.value])
+    heights = (panel.transData + panel.transAxes.inverted()).transform(at)[:, 1]
     words: list[str] = []
     for reference, value, gap in zip(shown.reference, shown.value, np.diff(heights, append=math.inf), strict=True):
         words.append(reference)

@@ -62,7 +62,7 @@ def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], across:
         column, row = (np.interp(steps, np.arange(place.shape[1]), axis).round().astype(int) for axis in place)
         for right, down in ((0, 0), (0, 1), (1, 0)) if len(shown[0]) > 1 else np.ndindex(5, 5):
             pixels[SIDE - 1 - row + down - 2, column + right - 2] = COLOURS[k % len(COLOURS)]
-    ends = f"{across} from {low[0]:.3g} to {high[0]:.3g}, {up} from {low[1]:.3g} to {high[1]:.3g}"
+    ends = f"{across} from {low[0]:.3g}→{high[0]:.3g}, {up} from {low[1]:.3g} to {high[1]:.3g}"
     return Picture(pixels, about=f"{', '.join(lines)}: {ends}")
 
 
@@ -74,7 +74,7 @@ def gallery(images: Tensor, attacked: Tensor, before: Tensor, after: Tensor) -> 
     added = attacked - images
     scale = added.abs().amax().clamp(min=1e-12)
     rows = torch.cat((2 * images - 1, added / scale, 2 * attacked - 1))
-    told = tuple(f"{a} to {b}" if a != b else str(a) for a, b in zip(before.tolist(), after.tolist(), strict=True))
+    told = tuple(f"{a}→{b}" if a != b else str(a) for a, b in zip(before.tolist(), after.tolist(), strict=True))
     size = float(scale) if math.isfinite(float(scale)) else math.nan
     about = f"the image, what is added, at most {size:.3g}, and both; the classes told before and after"
     return Picture(grid(rows, len(images)), ("image", "added", "attacked"), told, about)
