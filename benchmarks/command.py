@@ -7,9 +7,11 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, Never, TextIO
+
+from benchmarks.record import UsageError
 
 AXES = ("gradients", "seconds", "steps")
 GIVEN = " given"  # what an option's own name cannot be
@@ -51,6 +53,25 @@ def filled(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError(f"{text!r} says nothing: give it a value, or leave the option out")
     return text
+
+
+def status(play: Callable[[], int]) -> int:
+    """The exit status of a command that may refuse, and say so in one line.
+
+    Args:
+        play: the command.
+
+    Returns:
+        What it returns; 2 where it was asked for what makes no sense, 1 where a file cannot be read or written.
+    """
+    try:
+        return play()
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error}: mend that, then run the same command again", file=sys.stderr)
+        return 1
 
 
 def short(text: str) -> str:

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.command import Parser, filled, say, settle
-from benchmarks.record import UsageError
+from benchmarks.command import Parser, filled, say, settle, status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,18 +19,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("first", "second"):
         parser.add_argument(name, type=filled, help="results/<suite>, with cells or its runs.csv alone")
     options = parser.read(arguments)
-    try:
-        from benchmarks.reporting import changes  # only now: it takes seconds
+    return status(lambda: compare(Path(options["first"]), Path(options["second"])))
 
-        first, second = (changes.read(Path(options[name])) for name in ("first", "second"))
-        for line in changes.lines(changes.between(first, second)):
-            say(line)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}: mend that, then run the same command again", file=sys.stderr)
-        return 1
+
+def compare(first: Path, second: Path) -> int:
+    """Say what changed."""
+    from benchmarks.reporting import changes  # only now: it takes seconds
+
+    for line in changes.lines(changes.between(changes.read(first), changes.read(second))):
+        say(line)
     return 0
 
 

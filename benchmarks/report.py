@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks.command import AXES, Once, Parser, filled, say, settle
+from benchmarks.command import AXES, Once, Parser, filled, say, settle, status
 from benchmarks.record import UsageError
 
 
@@ -20,23 +21,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tensorboard", action=Once, type=filled, metavar="DIR", help="write TensorBoard events too")
     parser.add_argument("--paper", action="store_true", help="write PDF figures and a LaTeX table too")
     options = parser.read(arguments)
-    logs = options["tensorboard"]
-    try:
-        if logs is not None and os.path.lexists(logs) and not os.path.isdir(logs):
-            raise UsageError(f"--tensorboard {logs} is no folder: name one, or one that can be made.")
-        from benchmarks.reporting import suite, tensorboard  # only now: they take seconds
+    return status(lambda: write(options))
 
-        for folder in map(Path, options["folder"]):
-            for path in suite.write(folder, options["axis"], options["paper"]):
-                say(path)
-            if logs is not None:
-                tensorboard.write(folder, Path(logs) / folder.name)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}: mend that, then run the same command again", file=sys.stderr)
-        return 1
+
+def write(options: Mapping[str, Any]) -> int:
+    """Write all that was asked for."""
+    logs = options["tensorboard"]
+    if logs is not None and os.path.lexists(logs) and not os.path.isdir(logs):
+        raise UsageError(f"--tensorboard {logs} is no folder: name one, or one that can be made.")
+    from benchmarks.reporting import suite, tensorboard  # only now: they take seconds
+
+    for folder in map(Path, options["folder"]):
+        for path in suite.write(folder, options["axis"], options["paper"]):
+            say(path)
+        if logs is not None:
+            tensorboard.write(folder, Path(logs) / folder.name)
     return 0
 
 

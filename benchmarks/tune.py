@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from benchmarks.command import Once, Parser, say, settle
+from benchmarks.command import Once, Parser, say, settle, status
 from benchmarks.record import UsageError
 from benchmarks.runner.engines import processes
 from benchmarks.runner.options import add, read, whole
@@ -31,26 +32,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = parser.read(arguments)
     trials, keep = values.pop("trials"), values.pop("keep")
     try:
-        options = read(values)
-        if not options.suite:
-            raise UsageError("nothing to tune on: name a suite, as in --suite gans.")
-        if options.shard != (1, 1):
-            raise UsageError(
-                "--shard: the best go on to all seeds, so a search is one plan; use -j, or a suite a machine."
-            )
-        processes.warm_up()
-        from benchmarks.runner import search  # only now: it imports torch, while the server of the workers does
-
-        return search.search(options, trials, keep)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return status(lambda: tune(values, trials, keep))
     except KeyboardInterrupt:
         say("interrupted: the same command goes on from here", sys.stderr)
         return 130
-    except OSError as error:
-        print(f"error: {error}: mend that, then run the same command again", file=sys.stderr)
-        return 1
+
+
+def tune(values: dict[str, Any], trials: int, keep: int) -> int:
+    """Search as was asked for."""
+    options = read(values)
+    if not options.suite:
+        raise UsageError("nothing to tune on: name a suite, as in --suite gans.")
+    if options.shard != (1, 1):
+        raise UsageError("--shard: the best go on to all seeds, so a search is one plan; use -j, or a suite a machine.")
+    processes.warm_up()
+    from benchmarks.runner import search  # only now: it imports torch, while the server of the workers does
+
+    return search.search(options, trials, keep)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ Y = torch.tensor([1, 1, 1, -1, -1, -1], dtype=torch.float64)
 
 
 def robust_risk(ε: float, steps: int = 1, **options: Any) -> mm.Game:
-    """ADVERSARIAL.md 2: logistic loss of a linear classifier, against a box of half width ε around every sample."""
+    """Logistic loss of a linear classifier, against a box of half width ε around every sample."""
 
     def risk(model: dict, δ: Tensor, batch: tuple) -> Tensor:
         x, y = batch

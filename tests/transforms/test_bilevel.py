@@ -145,7 +145,7 @@ def test_members_graphs_and_modules(name: str) -> None:
 
 
 def test_cournot() -> None:
-    """ADVERSARIAL.md: the leader's (3.5, 2.75), and LOLA's fixed point at α = .1."""
+    """The leader's (3.5, 2.75), and LOLA's fixed point at α = .1."""
     profit = lambda c: lambda q, own: -own * (10 - q[0] - q[1] - c)
     game = bilevel(lambda x, y: profit(2)((x, y), x), lambda x, y: profit(1)((x, y), y))
     start = (torch.tensor(1.0), torch.tensor(1.0))
