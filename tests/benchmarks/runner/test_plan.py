@@ -213,7 +213,7 @@ def test_the_identity_holds_what_is_inside_a_wrapper(found):
     assert len(cells) == len(texts)  # simultaneous play is inside where nothing is said
     assert [cell.spec for cell in cells[1:]] == [f"lookahead[inner={text}]" for text in texts[1:]]
     described = json.loads(json.dumps(plan.describe(cells[2], found["tiny"].kind, 0.0)))
-    inner = {"optimizer": "extragradient", "fields": {"explore": 1.0, "fresh": True}}
+    inner = {"optimizer": "extragradient", "fields": {"explore": 1.0, "fresh": True, "momentum": 0.0}}
     assert described["identity"]["optimizer"]["fields"] == {"k": 5, "alpha": 0.5, "inner": inner}
     (same,) = planned(found, "lookahead[inner=extragradient[explore=1;fresh=true]]", seeds=(0,))
     assert same.run_id == cells[2].run_id

@@ -21,7 +21,7 @@ LEADER = ("unrolled", "follow-the-ridge", "stackelberg", "mehra-hamm")
 PAIR = {"follow-the-ridge", "stackelberg", "value-function", "mehra-hamm"}  # of a leader and a follower alone
 ANCHORED = ("halpern", "extra-anchored-gradient", "fast-extragradient")
 MEMORY = ("optimistic", "past-extragradient", "value-function")
-ADAPTIVE = ("golden-ratio", "anderson-mixing", "bome")
+ADAPTIVE = ("golden-ratio", "anderson-mixing", "bome", "polyak-extragradient", "restarted")
 H = 0.01
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -85,6 +85,8 @@ def test_whatever_has_no_factor_says_why() -> None:
     moves = {("tandem", name) for name in ("lola", "unrolled", "stackelberg", "value-function", "mehra-hamm")}
     assert found.pop("undefined: the equilibrium is not its fixed point") == moves
     flat = ("bilinear", "cyclic", "Dirac-GAN", "linear-quadratic GAN", "matching pennies", "rock paper scissors")
+    curved = ("Dirac-GAN", "Dirac-GAN, R1", "Dirac-NSGAN, R1", "hidden minimax", "spurious point")  # there or nearby
+    assert found.pop("undefined: a player is thrown out by its curvature") == {(game, "cesp") for game in curved}
     beams = {(game, "k-beam") for game in (*flat, "tandem", "spurious point")}
     assert found.pop("undefined: the candidates merge too slowly or never") == beams
     assert not found
@@ -171,7 +173,7 @@ def test_runs_begin_beside_the_start_and_inside_the_constraints() -> None:
 def test_the_table_has_an_exponent_only_where_the_law_is_a_power(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "closed_forms", lambda: [games.cyclic(3)])
     table = pd.DataFrame(rates.rows(steps=20)).set_index("optimizer")
-    assert set(table.index[table.exponent.notna()]) == set(ANCHORED)
+    assert set(table.index[table.exponent.notna()]) == {*ANCHORED, "accelerated-reflected"}
     assert set(table.index[table.ended == "undefined"]) == PAIR | {"bome"}
     assert table.law.notna().all()
 
