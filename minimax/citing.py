@@ -27,8 +27,8 @@ def citation(*methods: Any) -> str:
 
     Example:
         >>> import minimax as mm
-        >>> print(mm.citation(mm.ExtraGradient(mm.rmsprop(1e-3)), mm.penalties.r1))
-        Korpelevich, The extragradient method, 1976; Gidel et al., A Variational Inequality Perspective, 2019.
+        >>> print(mm.citation(mm.ConsensusOptimization(mm.rmsprop(1e-3)), mm.penalties.r1))
+        Mescheder, Nowozin & Geiger, The Numerics of GANs, 2017.
         Tieleman & Hinton, Lecture 6.5: RMSprop, Neural Networks for Machine Learning, 2012.
         Mescheder, Geiger & Nowozin, Which Training Methods for GANs do actually Converge?, 2018.
         minimax-games contributors, minimax: game optimizers for PyTorch, 2026.

@@ -44,7 +44,7 @@ def looks(labels: Iterable[str]) -> dict[str, Look]:
 
     >>> found = looks(["sga", "sga lr=0.1"])
     >>> found["sga"].colour == looks(["sga lr=0.1"])["sga lr=0.1"].colour, found["sga lr=0.1"].marker
-    (True, 'P')
+    (True, '<')
     """
     groups: dict[str, list[str]] = {}
     for label in sorted(set(labels)):

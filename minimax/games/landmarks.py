@@ -90,8 +90,8 @@ def almost_bilinear(epsilon: float = 0.01) -> ClosedForm:
         epsilon: ε, of any sign; with ε < 0 the circle repels and the equilibrium attracts.
 
     Example:
-        >>> almost_bilinear(0.0).eigenvalues
-        (1j, -1j)
+        >>> almost_bilinear(0.0).eigenvalues == (1j, -1j)
+        True
 
     Source: Hsieh, Mertikopoulos & Cevher, The Limits of Min-Max Optimization Algorithms, 2021, example 5.1.
     """

@@ -37,6 +37,9 @@ TURNS_THE_FIELD = (
 EXCEPT = {
     "follow-the-ridge": "moves y along the ridge of the losses as they are",
     "k-beam": "see below",
+    "cesp": "goes by the curvature of the losses as they are",
+    "polyak-extragradient": "projects by the field as it is",
+    "restarted": "judges points by the field as it is",
     "bome": "weighs both gradients against each other",
     "value-function": "its follower pays 1/γ of the leader's loss",
 }

@@ -62,7 +62,7 @@ def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], across:
         column, row = (np.interp(steps, np.arange(place.shape[1]), axis).round().astype(int) for axis in place)
         for right, down in ((0, 0), (0, 1), (1, 0)) if len(shown[0]) > 1 else np.ndindex(5, 5):
             pixels[SIDE - 1 - row + down - 2, column + right - 2] = COLOURS[k % len(COLOURS)]
-    ends = f"{across} from {low[0]:.3g}→{high[0]:.3g}, {up} from {low[1]:.3g} to {high[1]:.3g}"
+    ends = f"{across} from {low[0]:.3g} to {high[0]:.3g}, {up} from {low[1]:.3g} to {high[1]:.3g}"
     return Picture(pixels, about=f"{', '.join(lines)}: {ends}")
 
 

@@ -30,6 +30,7 @@ class Factored(Variational):
     """
 
     datasets = ("mini-sprites",)
+    folders = False
     presets = presets(4000, latent=(6, 10, 10, 10), draws=(4, 50, 50, 500))
     recipe: ClassVar[Recipe] = Recipe(adam(2e-3), decay=True)
 
