@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from benchmarks.data import base
 from benchmarks.problems.vaes._likelihoods import Likelihood, Logistic, ScaledDecoder
 from benchmarks.problems.vaes._variational import Variational, presets
 
@@ -23,7 +24,7 @@ class LogisticVAE(Variational):
 
     @property
     def likelihood(self) -> Likelihood:  # type: ignore[override]
-        return Logistic(LEVELS.get(str(self.data), 256))
+        return Logistic(LEVELS.get(base(str(self.data)), 256))
 
     def decoder(self) -> nn.Module:
         shape = (self.images.channels, self.images.size, self.images.size)

@@ -312,3 +312,9 @@ def test_a_linear_cvae_is_least_squares_and_the_components_of_its_residuals() ->
     scale = residual.square().mean()
     plain = it.likelihood.log(Scaled(it.line(x), scale.log()), y).mean()
     assert plain.item() == pytest.approx(1.332052, abs=1e-5)
+
+
+@pytest.mark.parametrize(("data", "levels"), [("digits", 17), ("digits-tuning", 17), ("mnist", 256)])
+def test_levels_are_those_of_the_set_or_of_what_it_is_a_part_of(data: str, levels: int) -> None:
+    likelihood = LogisticVAE("smoke", data).likelihood
+    assert isinstance(likelihood, Logistic) and likelihood.levels == levels
