@@ -24,9 +24,9 @@ from minimax.rules import adam
 class Factored(Variational):
     """A variational autoencoder of binarised mini-sprites, the codes of all of which are held against their factors.
 
-    Beside what every variational autoencoder reports: `mig`, `sap`, `dci_*` and `factor_score` of `quality.
-    disentanglement`, of the means of q(z|x) for all 1,764 sprites. Those of the factors themselves are the most there
-    is; those of principal components are what no network was needed for.
+    Beside what every variational autoencoder reports: `mig`, `sap`, `dci_*` and `factor_score` (see
+    `quality/disentanglement.py`) of the means of q(z|x), for all 1,764 sprites, those of the test images too. Those of
+    the factors themselves are the most there is; those of principal components are what no network was needed for.
     """
 
     datasets = ("mini-sprites",)
