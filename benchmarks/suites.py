@@ -48,7 +48,8 @@ SUITES: dict[str, tuple[str, ...]] = {
     "vaes": (
         *("vae", "vae-split", "vae-gaussian", "vae-gaussian-pixels", "vae-logistic", "iwae", "iwae-1", "iwae-50"),
         *("cvae", "cvae-quadrant-1", "cvae-quadrant-2", "cvae-quadrant-3", "cvae-quadrant-hybrid"),
-        *("beta-vae", "beta-vae-capacity", "factor-vae", "vq-vae", "vq-vae-ema"),
+        *("beta-vae", "beta-vae-1", "beta-vae-2", "beta-vae-8", "beta-vae-capacity", "factor-vae"),
+        *("vq-vae", "vq-vae-ema"),
         "td-vae",
         *("vae-linear", "vae-linear-full", "vae-linear-sampled", "beta-vae-linear", "beta-vae-linear-1"),
         *("m2", "m2-20", "m2-50", "m2-all", "siddharth"),

@@ -26,6 +26,27 @@ class BetaVAE(Factored):
         return (terms.distortion + self.beta * terms.rate.sum(-1)).mean()
 
 
+class BetaVAE1(BetaVAE):
+    """The same with β = 1, the ELBO."""
+
+    name = "beta-vae-1"
+    beta = 1.0
+
+
+class BetaVAE2(BetaVAE):
+    """The same with β = 2."""
+
+    name = "beta-vae-2"
+    beta = 2.0
+
+
+class BetaVAE8(BetaVAE):
+    """The same with β = 8."""
+
+    name = "beta-vae-8"
+    beta = 8.0
+
+
 class CapacityVAE(Factored):
     """β-VAE with a capacity that grows: minimise -E_q log p(x|z) + γ |KL(q(z|x) ‖ N(0, I)) - C(t)|, γ = 30.
 
