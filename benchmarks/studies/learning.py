@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from itertools import count
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +57,7 @@ def vae() -> tuple[VAE, int]:
     return problem, len(problem.images.train) // problem.preset.batch
 
 
-def vae_loss(coder: nn.Module, x: Tensor, noise: Tensor) -> Tensor:
+def vae_loss(coder: Any, x: Tensor, noise: Tensor) -> Tensor:
     """-E log p(x|z) + KL(q(z|x) ‖ N(0, I)) of images ±1, by hand."""
     mean, log_var = coder.encoder(x)
     logits = coder.decoder(mean + (log_var / 2).exp() * noise)
@@ -219,7 +220,8 @@ def torchopt_hypergradient(problem: HyperClean, θ: Tensor, w: Tensor, iteration
 
     def step() -> None:
         optimizer.zero_grad()
-        problem.rows.error(answer(w.detach().requires_grad_(), θ)).backward()
+        answered: Any = answer(w.detach().requires_grad_(), θ)
+        problem.rows.error(answered).backward()
         optimizer.step()
         with torch.no_grad():
             θ.clamp_(*BOX)

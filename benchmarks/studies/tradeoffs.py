@@ -56,7 +56,7 @@ def chosen(runs: pd.DataFrame, x: str, y: str, problems: Sequence[str]) -> pd.Da
         UsageError: there are none.
     """
     if missing := [name for name in (x, y) if FINAL + name not in runs]:
-        known = sorted(name.removeprefix(FINAL) for name in runs if name.startswith(FINAL))
+        known = sorted(name.removeprefix(FINAL) for name in map(str, runs) if name.startswith(FINAL))
         raise UsageError(f"no run has the metric {missing[0]}: take one of {', '.join(known)}.")
     wanted = runs.problem.map(lambda name: any(fnmatchcase(name, pattern) for pattern in problems))
     found = runs[wanted].dropna(subset=[FINAL + x, FINAL + y])
