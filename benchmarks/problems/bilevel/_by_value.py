@@ -38,7 +38,8 @@ def lowest(value: Value, start: Tensor, low: float, high: float) -> Tensor:
 def drawn(lines: Sequence[Any], dots: Any = (), height: int = 96, width: int = 144) -> np.ndarray:
     """Curves through points, the first grey, the others black, and red dots: uint8, (height, width, 3).
 
-    The window holds the first curve, which is what the others are read against. What is not finite is left out.
+    The window is that of the first curve, which the others are read against, and half its height above and below. What
+    lies outside, or is not finite, is left out.
 
     Args:
         lines: of points (n, 2), x to the right and y up.
@@ -49,10 +50,11 @@ def drawn(lines: Sequence[Any], dots: Any = (), height: int = 96, width: int = 1
     picture = np.full((height, width, 3), 255, np.uint8)
     curves, first = [np.asarray(line, float).reshape(-1, 2) for line in lines], np.asarray(lines[0], float)
     low, span = first.min(0), np.maximum(np.ptp(first, axis=0), 1e-12)
+    low, span = low - (0, span[1] / 2), span * (1, 2)
 
     def paint(points: np.ndarray, colour: tuple[int, int, int], reach: int) -> None:
-        inside = (points - low) / span
-        for x, y in inside[np.isfinite(inside).all(1)].clip(0, 1):
+        places = (points - low) / span
+        for x, y in places[((places >= 0) & (places <= 1)).all(1)]:
             row, column = round((1 - y) * (height - 7)) + 3, round(x * (width - 7)) + 3
             picture[row - reach : row + reach + 1, column - reach : column + reach + 1] = colour
 

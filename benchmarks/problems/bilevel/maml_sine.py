@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import minimax as mm
+from benchmarks.pictures import Picture
 from benchmarks.problem import Batch, Floor, Memory, Metric, Pictures, Preset, Problem, Recipe, View
 from benchmarks.problems.bilevel._adaptation import Weights, adapt, initial, maml, network, reptile, tasks, zeros
 from benchmarks.problems.bilevel._by_value import drawn
@@ -102,7 +103,7 @@ class MamlSine(Problem):
 
     @torch.no_grad()
     def pictures(self, view: View) -> Pictures:
-        """A new sinusoid in grey, and in black the network after 0, 1 and 10 steps on the red points, from the top."""
+        """A new sinusoid, and the network after 0, 1 and 10 steps on a few points of it."""
         x = torch.linspace(-REACH, REACH, 120, device=self.device)[:, None]
         order = self.fresh["x_query"][0, :, 0].argsort()
         true = torch.cat([self.fresh["x_query"][0], self.fresh["y_query"][0]], 1)[order].tolist()
@@ -111,7 +112,8 @@ class MamlSine(Problem):
         for k in (0, 1, 10):
             curve = network(self.after(view.players[0], k), x.expand(len(self.fresh["x"]), *x.shape))[0]
             panels.append(torch.from_numpy(drawn([true, torch.cat([x, curve], 1).tolist()], shots)))
-        return {"adaptation": torch.cat(panels).numpy()}
+        about = "a new sinusoid in grey, the points to learn from in red, the network before and after it has in black"
+        return {"adaptation": Picture(torch.cat(panels).numpy(), ("0 steps", "1 step", "10 steps"), about=about)}
 
 
 class FirstOrderSine(MamlSine):

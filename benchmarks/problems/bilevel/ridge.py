@@ -11,6 +11,7 @@ from torch import Tensor
 import minimax as mm
 from benchmarks import data as sets
 from benchmarks.networks import seeded
+from benchmarks.pictures import Picture
 from benchmarks.problem import Floor, Memory, Metric, Pictures, Preset, Problem, Recipe, View
 from benchmarks.problems.bilevel._by_value import drawn, lowest
 from minimax.projections import box
@@ -122,7 +123,8 @@ class Ridge(Problem):
             [(float(t), float(self.rows.error(self.rows.answer(t)))) for t in each] for each in (θ, path[::20])
         )
         end = float(path[-1]), float(self.rows.error(self.rows.answer(view.players[0].double())))
-        return {"path": drawn([curve, walked], [end])}
+        about = "V over the log of one weight for all in grey, where θ went on average in black, its end in red"
+        return {"path": Picture(drawn([curve, walked], [end]), about=about)}
 
 
 class RidgeFeatures(Ridge):
