@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,7 +17,7 @@ from minimax.groups import Part, joined, numbers, parts, ruled, with_rules, writ
 from minimax.info import Info
 from minimax.optimizer import GameOptimizer
 from minimax.playing import entries
-from minimax.rules import now
+from minimax.rules import Rule, now
 from minimax.rules.rule import zero
 
 if TYPE_CHECKING:
@@ -61,10 +61,15 @@ class TorchOptimizer(torch.optim.Optimizer):
 
     def __init__(self, trainer: Trainer[Any], play: Callable[[Any], Info]) -> None:
         self._trainer, self._play = trainer, play
+        self._whole: list[tuple[Rule, list[Part]]] = []
+        self._built: GameOptimizer = trainer.method
+        self._seen: list[Options] = []
+        self._taken = False
         self._rows = [_Row(part, trainer.state["step"]) for part in self._parts()]
         common = set.intersection(*(set(row.own) for row in self._rows))  # what torch may take for granted everywhere
         groups = [{"params": self._params(row.part), "player": self._key(row.part)} | row.shown for row in self._rows]
         super().__init__(groups, {name: value for name, value in groups[0].items() if name in common})
+        self._taken = True
         self._renew()
 
     # -------------------------------------------------------------------------------------------- what torch asks for
@@ -89,7 +94,7 @@ class TorchOptimizer(torch.optim.Optimizer):
         Raises:
             GameError: a group more.
         """
-        if hasattr(self, "_built"):
+        if self._taken:
             raise GameError(
                 "trainer.optimizer takes no further group, as its groups are the players: bind the game anew, or give "
                 "some leaves a rule of their own by rules.split."
@@ -148,16 +153,16 @@ class TorchOptimizer(torch.optim.Optimizer):
         self._renew()
         self.follow()
 
-    def saved(self) -> list[Options]:
-        """What was written into the groups, in numbers."""
+    def saved(self) -> tuple[Options, ...]:
+        """What was written into the groups, in numbers; a tuple, which torch.distributed.checkpoint saves as one."""
         rows = []
         for row, group in zip(self._rows, self.param_groups, strict=True):
             mine = {name: _plain(value) for name, value in group.items() if name not in ("params", "player")}
             own = {name: _plain(value) for name, value in row.shown.items()}
             rows.append({name: value for name, value in mine.items() if name not in own or value != own[name]})
-        return rows
+        return tuple(rows)
 
-    def load(self, saved: list[Options]) -> None:
+    def load(self, saved: Sequence[Options]) -> None:
         """Go on with what was written into the groups of a saved trainer."""
         for row, group, values in zip(self._rows, self.param_groups, saved or [{}] * len(self._rows), strict=True):
             for name, value in (row.shown | values).items():

@@ -170,7 +170,7 @@ class Trainer(Generic[P]):
 
         All are copies.
         """
-        groups = [] if self._facade is None else self._facade.saved()
+        groups = () if self._facade is None else self._facade.saved()
         return {"optimizer": described(self.method), "groups": groups, **_copies(self._saved())}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:

@@ -153,16 +153,17 @@ def balanced(
     """
     validation.real("small", small, above=0)
     validation.real("most", most, above=0, finite=False)
-    one, other = (_slope(loss, at, through).norm() for loss in (first, second))
-    return (one / (other + small)).clamp(max=most)
+    one, other = (torch.linalg.vector_norm(_slope(loss, at, through)) for loss in (first, second))
+    weight: Tensor = (one / (other + small)).clamp(max=most)
+    return weight
 
 
 def _slope(loss: Callable[[Tensor], Tensor], at: Tensor, through: bool) -> Tensor:
     """∇ loss at a tensor."""
     if tree.transformed():
-        slope: Tensor = torch.func.grad(loss)(at)
-        return slope if through else slope.detach()
-    with torch.enable_grad():
+        g: Tensor = torch.func.grad(loss)(at)
+        return g if through else g.detach()
+    with torch.enable_grad():  # by autograd, as for `slopes`
         x = at if through and at.requires_grad else at.detach().requires_grad_()
         (slope,) = torch.autograd.grad(loss(x), x, create_graph=through, materialize_grads=True)
     return slope

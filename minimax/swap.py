@@ -16,7 +16,7 @@ from minimax.tree import Vector
 Place = tuple[dict[str, Any], str]  # an owner's dictionary and the key in it
 
 # By name, as importing torch.distributed.fsdp takes longer than the rest of this package.
-WRAPPED = {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule", "DataParallel"}
+WRAPPED = {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule", "DataParallel", "DeepSpeedEngine"}
 
 
 class Modules:

@@ -91,7 +91,7 @@ def suggest_gamma(
             "the penalty leaves a part of play undamped at every γ: the smallest Re λ of DF stays at "
             f"{rate(γ) + 0.0:.3g}; let the player who rotates pay it, or both."
         )
-    return Damping(γ, rate(γ), float(np.rad2deg(np.abs(np.angle(seen(γ))).max())))
+    return Damping(float(γ), rate(γ), float(np.rad2deg(np.abs(np.angle(seen(γ))).max())))
 
 
 def _peak(height: Callable[[float], float], low: float, high: float) -> float:
