@@ -33,7 +33,7 @@ class LossScaled(Wrapper):
     not scaled beyond the graph of the gradients they differentiate.
     State: `scale` s; `moved`, the steps since s last changed; `inner`. The step counts those that moved.
     Info: losses and gradients are the unscaled ones; `extra["skipped"]` says whether the step was passed over, which
-    then counts as finite (`Trainer.skipped` counts it).
+    then counts as finite (`Trainer.skipped` counts it); a member of an ensemble that passes over one has diverged.
 
     Args:
         inner: the optimizer that plays; goes inside of averages, which would count the steps that did not move.

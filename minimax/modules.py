@@ -332,9 +332,15 @@ def bind(
             one forward pass of every loss, two for optimizers that take second derivatives.
         compile: compile the step (see `compiled`).
 
+    From a loop of torch to extragradient it is three lines, as losses may be the closures that stand there already,
+    over modules and batch: `game = Game(lambda *_: loss_g(), lambda *_: loss_d())`, `trainer = bind(game, (G, D),
+    ExtraGradient(adam(2e-4)))`, and `trainer.step()` instead of zero_grad, backward and step. A bound module holds the
+    point that it is asked at, the half step's too.
+
     Raises:
         TypeError: a game or an optimizer that is none.
-        ValueError: a decay outside [0, 1), or skips below 0.
+        ValueError: a decay outside [0, 1), skips below 0, a rollback below 1; a rollback with skips=None, or averaged
+            buffers without an average.
         GameError: players that the optimizer cannot move.
 
     Example:

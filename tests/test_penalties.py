@@ -152,14 +152,14 @@ def test_approximate_r1_is_r1_and_the_terms_that_theory_adds() -> None:
     w, real = torch.tensor([3.0, 4.0]), torch.randn(7, 2)
     signs = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])  # second moments are those of N(0, I)
     linear = [penalties.approximate_r1(lambda x: x @ w, real, sign.expand(7, 2), scale=0.3) for sign in signs]
-    assert sum(linear) / 4 == pytest.approx(float(penalties.r1(lambda x: x @ w, real)), rel=1e-12)
+    assert sum(linear) / 4 == pytest.approx(penalties.r1(lambda x: x @ w, real).item(), rel=1e-12)
     k, s = 2.0, 0.5
     x = torch.arange(64) * (2 * math.pi / k / 64)  # whole periods, so that averages over x are exact
     ε, weights = torch.as_tensor(np.stack(np.polynomial.hermite_e.hermegauss(40)))
     wave = lambda x: (k * x).sin()
     values = torch.stack([penalties.approximate_r1(wave, x, e.expand(64), scale=s) for e in ε])
     u = k**2 * s**2 / 2
-    expected = float(penalties.slopes(wave, x[:, None]).mean()) * (1 - math.exp(-u)) / u
+    expected = penalties.slopes(wave, x[:, None]).mean().item() * (1 - math.exp(-u)) / u
     assert float(values @ weights / weights.sum()) == pytest.approx(expected, rel=1e-10)
     with pytest.raises(ValueError, match="scale must be a finite number > 0, got 0"):
         penalties.approximate_r1(wave, x, x, scale=0)

@@ -46,6 +46,7 @@ def equal(ours: Any, theirs: Any) -> None:
         torch.testing.assert_close(values(one, True), values(other, True), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.timeout(400)  # the import alone takes seconds
 def test_lightning_counts_one_step_a_game_and_resumes(tmp_path: Path, twins: Any) -> None:
     """Manual optimization on the CPU: `global_step` is the number of steps, its scheduler moves the rates, hooks run,
     and a run from its own checkpoint goes on bit for bit."""
