@@ -119,14 +119,14 @@ class TorchOptimizer(torch.optim.Optimizer):
         values = [row.read(group) for row, group in zip(self._rows, self.param_groups, strict=True)]
         if all(map(_same, values, self._seen)):
             return self._built
-        fits = []
         for row, value in zip(self._rows, values, strict=True):
             row.check(value)
-            fits.append(row.fill(value))
         if not isinstance(self._built, Compiled):
             self._built = self._with(values)
-        elif not all(fits):
-            self._built = self._with([row.cells for row in self._rows])
+        else:
+            fits = [row.fill(value) for row, value in zip(self._rows, values, strict=True)]
+            if not all(fits):
+                self._built = self._with([row.cells for row in self._rows])
         self._seen = values
         return self._built
 

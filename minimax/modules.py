@@ -99,7 +99,7 @@ class Trainer(Generic[P]):
         return like(players, values)
 
     def step(self, *batches: Any) -> Info:
-        """One step of the optimizer on `optimizer.draws` batches; the modules' parameters are updated in place.
+        """One step of the method on `method.draws` batches; the modules' parameters are updated in place.
 
         Args:
             batches: one argument per batch: `step(batch)`, or `step(first, second)` if a step draws two.
