@@ -49,7 +49,8 @@ class Info:
         buffers: of the players' modules, as the step left them.
         extra: what an optimizer tells of itself by name; methods that solve a linear system tell its relative
             `residual`, the `iterations` taken, `missed`, the residual once more where it is far off the tolerance, else
-            0, and `bent`, how far below 0 a curvature was that should have been positive.
+            0, and `bent`, how far below 0 a curvature was that should have been positive; `LossScaled` tells whether
+            the step was `skipped`.
         point: where each player stood when its gradient was measured; empty where no player is constrained.
         constraints: those of the game.
     """
@@ -92,8 +93,9 @@ class Info:
 
     @property
     def finite(self) -> Tensor:
-        """Whether every loss and every gradient entry is a finite number."""
-        return torch.isfinite(self.norm) & torch.isfinite(tree.total(self.losses))
+        """Whether every loss and every gradient entry is a finite number, or the step was passed over: `LossScaled`."""
+        finite = torch.isfinite(self.norm) & torch.isfinite(tree.total(self.losses))
+        return finite | self.extra["skipped"] if "skipped" in self.extra else finite
 
 
 def natural(z: Point, ξ: Point, constraints: Sequence[Projection | None]) -> Point:

@@ -222,8 +222,8 @@ class Oracle(ABC):
         with torch.enable_grad(), self.holding(at):
             loss = self.loss(at, k, batch)
             if self.shared.found.reentrant and loss.requires_grad:  # such checkpoints know no autograd.grad
-                loss.backward()
-                return self._whole([leaf.grad for leaf in z_i], z_i, own), loss.detach()
+                self.shared.scaled(loss).backward()
+                return self._whole(self.shared.unscaled([leaf.grad for leaf in z_i]), z_i, own), loss.detach()
             return self._whole(self._partial(loss, z_i), z_i, own), loss.detach()
 
     def field(self, z: Point, batch: Any) -> tuple[Point, tuple[Tensor, ...]]:
@@ -278,11 +278,12 @@ class Oracle(ABC):
             return self._whole(self._partial(loss, z_i, create_graph=graph), z_i, i)
 
     def _func_gradient(self, loss: Callable[[Vector], Tensor], z_i: Vector) -> tuple[Vector, Tensor]:
-        def seen(z_i: Vector) -> tuple[Tensor, dict[str, Tensor]]:
-            return loss(z_i), self.shared.buffers  # as outputs: nothing else may leave a transform
+        def seen(z_i: Vector) -> tuple[Tensor, tuple[Tensor, dict[str, Tensor]]]:
+            value = loss(z_i)
+            return self.shared.scaled(value), (value, self.shared.buffers)  # as outputs: nothing else may leave
 
-        g, (value, self.shared.buffers) = torch.func.grad_and_value(seen, has_aux=True)(z_i)
-        return g, value
+        g, (value, self.shared.buffers) = torch.func.grad(seen, has_aux=True)(z_i)
+        return list(self.shared.unscaled(g)), value
 
     def _partial(
         self, loss: Tensor, leaves: Vector, retain: bool = False, create_graph: bool = False
@@ -292,12 +293,13 @@ class Oracle(ABC):
             return [None] * len(leaves)
         retain = retain or create_graph
         try:
+            loss = self.shared.scaled(loss)
             g = torch.autograd.grad(loss, leaves, retain_graph=retain, create_graph=create_graph, allow_unused=True)
         except RuntimeError as error:
             raise refused(error) from None
         if sum([part is None for part in g]) and reentrant(loss):  # its checkpoint hides who depends on what
             raise Reentrant()
-        return g
+        return self.shared.unscaled(g)
 
     def _whole(self, g: Sequence[Tensor | None], z_i: Vector, own: int | None) -> Vector:
         """The gradient with its zeros; refused if there is nothing else and it is that of a player's own loss."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from minimax import tree
+from minimax.admission import mismatch
 from minimax.compiling import Compiled
 from minimax.game import Game
 from minimax.optimizer import GameOptimizer, State
@@ -36,6 +37,24 @@ def described(part: Any) -> str:
         return ""
     inside = ", ".join(filter(None, (described(getattr(part, field.name)) for field in fields(part))))
     return type(part).__name__ + (f"({inside})" if inside else "")
+
+
+def fitting(optimizer: GameOptimizer, game: Game, players: Players, saved: Any) -> State:
+    """A state of the kind that a saved one should be: torch's optimizers make their memory at the first step.
+
+    Raises:
+        ValueError: a saved one that has taken steps and lost that memory.
+    """
+    fresh = optimizer.init(game, players)
+    if mismatch(saved, fresh, "state"):
+        return expected(optimizer, game, players)
+    if saved["step"] > 0 and (wrong := mismatch(fresh, expected(optimizer, game, players), "state")):
+        raise ValueError(
+            f"the saved state has taken {int(saved['step'])} steps and has no memory of them ({wrong}): "
+            "torch.distributed.checkpoint reads only what is there already, so take one step before dcp.load, or save "
+            "by torch.save."
+        )
+    return fresh
 
 
 def expected(optimizer: GameOptimizer, game: Game, players: Players) -> State:

@@ -76,6 +76,78 @@ class cosine:
         )
 
 
+@dataclass(frozen=True)
+class warmed:
+    """The decay of a moving average that forgets its start sooner: min(β, (1 + k)/(10 + k)), k counted from `start`.
+
+    Before `start` it is 0, so that the average is the players themselves until then.
+
+    Args:
+        decay: β in [0, 1), in the end.
+        start: the step from which on there is an average.
+
+    Raises:
+        ValueError: a decay outside [0, 1), or a start that is no integer >= 0.
+
+    Example:
+        >>> import torch
+        >>> [round(float(warmed(0.5, start=2)(torch.tensor(k))), 4) for k in (1, 2, 3, 99)]
+        [0.0, 0.1, 0.1818, 0.5]
+    """
+
+    decay: float
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        real("decay", self.decay, at_least=0, below=1)
+        whole("start", self.start, at_least=0)
+
+    def __call__(self, step: Tensor) -> Tensor:
+        k = step.double() - self.start
+        return torch.where(k < 0, 0.0, ((1 + k) / (10 + k.clamp(min=0))).clamp(max=self.decay))
+
+
+@dataclass(frozen=True)
+class half_life:
+    """The decay of a moving average in which a sample counts half after so many more: ½^(batch / samples).
+
+    Args:
+        samples: how many, 10_000 say, whatever the batch size.
+        batch: how many samples a step sees.
+        rampup: no more than this share of the samples seen since `start` (.05 in StyleGAN2), or None.
+        start: the step from which on there is an average; before, it is the players themselves.
+
+    Raises:
+        ValueError: samples or a rampup that are not above 0, a batch that is no integer >= 1, a start no integer >= 0.
+
+    Example:
+        >>> import torch
+        >>> half_life(100, batch=50)(torch.tensor(7))
+        tensor(0.7071, dtype=torch.float64)
+
+    Source: Karras et al., Analyzing and Improving the Image Quality of StyleGAN, 2020, its authors' code.
+    """
+
+    samples: float
+    batch: int
+    rampup: float | None = None
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        real("samples", self.samples, above=0)
+        whole("batch", self.batch, at_least=1)
+        if self.rampup is not None:
+            real("rampup", self.rampup, above=0)
+        whole("start", self.start, at_least=0)
+
+    def __call__(self, step: Tensor) -> Tensor:
+        k = step.double() - self.start
+        share = torch.full_like(k, self.samples)
+        if self.rampup is not None:
+            share = (self.rampup * self.batch * k).clamp(min=1e-8, max=self.samples)
+        return torch.where(k < 0, 0.0, 0.5 ** (self.batch / share))
+
+
 def from_torch(scheduler: Callable[..., Any], lr: float, steps: int, **options: Any) -> Callable[[Tensor], Tensor]:
     """What a class of `torch.optim.lr_scheduler` would set the learning rate to at each of `steps` steps, as a table.
 

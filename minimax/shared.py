@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 
+from minimax import tree
 from minimax.graph import Fault
 from minimax.swap import Modules
 from minimax.tree import Point, Spec
@@ -40,6 +42,10 @@ class Shared:
         buffers: theirs, as the last evaluation left them; empty before the first one.
         found: see `Found`.
         step: counts the optimizer's steps, for schedules; None outside of one.
+
+    Attributes:
+        scale: what losses are multiplied by while they are differentiated, or None (see `LossScaled`).
+        overflowed: whether a gradient was not finite then; False if none was, or none could be looked at.
     """
 
     def __init__(
@@ -48,14 +54,32 @@ class Shared:
         self.modules, self.buffers, self.found = modules, buffers, found
         self.step = step
         self.inside: Point | None = None  # what stands in the modules now
+        self.scale: Tensor | None = None
+        self.overflowed: Tensor | bool = False
         self.gradients = 0
         self.hvps = 0
 
     def silent(self) -> Shared:
         """A copy whose counts and buffers are its own."""
         new = Shared(self.modules, self.buffers, self.found, self.step)
-        new.inside = self.inside
+        new.inside, new.scale = self.inside, self.scale
         return new
+
+    def scaled(self, loss: Tensor) -> Tensor:
+        """The loss as it is differentiated."""
+        return loss if self.scale is None else loss * self.scale
+
+    def unscaled(self, gradient: Sequence[Any]) -> Sequence[Any]:
+        """The gradient of a loss, from that of the scaled one."""
+        scale = self.scale
+        if scale is None:
+            return gradient
+        g = [None if part is None else part / scale for part in gradient]
+        if not tree.transformed():  # from inside of a transform nothing may be kept
+            for part in g:
+                if part is not None:
+                    self.overflowed = self.overflowed | ~torch.isfinite(part.detach().sum())
+        return g
 
 
 class Hole:

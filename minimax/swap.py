@@ -16,7 +16,7 @@ from minimax.tree import Vector
 Place = tuple[dict[str, Any], str]  # an owner's dictionary and the key in it
 
 # By name, as importing torch.distributed.fsdp takes longer than the rest of this package.
-WRAPPED = {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule", "DataParallel"}
+WRAPPED = {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule", "DataParallel", "DeepSpeedEngine"}
 
 
 class Modules:
@@ -51,7 +51,11 @@ class Modules:
                         self.frozen[f"{i}.{prefix}.{key}"] = (owner._parameters, key)
                         continue
                     if (j := holders.setdefault(id(parameter), i)) != i:
-                        raise GameError(f"players[{j}] and players[{i}] share the parameter {key}: who moves it?")
+                        raise GameError(
+                            f"players[{j}] and players[{i}] share the parameter {key}: who moves it? Make what they "
+                            "share a player of its own, whose loss says so (the sum of theirs, say), or give it to one "
+                            "of them and let the other be what is left."
+                        )
                     if id(parameter) not in leaves:  # a tied weight is one leaf that goes to several places
                         leaves[id(parameter)] = len(self.names[i])
                         self.names[i].append(name)

@@ -146,10 +146,18 @@ def inferred() -> nn.Module:
         return net()
 
 
+class DeepSpeedEngine(DistributedDataParallel):
+    """Likewise."""
+
+
 REFUSED = {
     "ddp": (
         lambda: (DistributedDataParallel(net(2)), net()),
         r"players\[0\] is wrapped in D.*transforms.data_parallel",
+    ),
+    "deepspeed": (
+        lambda: (net(2), DeepSpeedEngine(net())),
+        r"players\[1\] is wrapped in DeepSpeedEngine.*pass the bare",
     ),
     "data parallel": (lambda: (net(2), nn.DataParallel(net())), r"players\[1\] is wrapped in DataParallel"),
     "shared": (shared_memory, r"players\[[01]\]\.weight and players\[[01]\]\.weight lie in the same memory"),

@@ -40,7 +40,7 @@ def played(name: str, game: mm.Game, in_g: bool | None, in_d: bool | None) -> tu
     g, d = Checkpointed(2, in_g), Checkpointed(1, in_d)
     trainer = mm.bind(game, (g, d), BY_NAME[name].of(mm.adam(0.02)))
     for step in range(3):
-        info = trainer.step(*drawn(trainer.optimizer, step))
+        info = trainer.step(*drawn(trainer.method, step))
     return flat(g, d), info.cost.hvps
 
 

@@ -367,5 +367,25 @@ def test_first_step_that_is_not_finite(bad: float) -> None:
         mm.solve(game, (ONE, TWO), GDA, batches=[torch.tensor(bad)] * 3, steps=3)
 
 
+class Cube(torch.autograd.Function):
+    """x³, with no forward derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx: Any, g: torch.Tensor) -> torch.Tensor:
+        return 3 * ctx.saved_tensors[0] ** 2 * g
+
+
+def test_operations_without_forward_derivatives() -> None:
+    """Products with the Jacobian and its transpose are backward passes: d/dx 3x²y = 6xy, d/dy 3x²y = 3x²."""
+    game = mm.Game(lambda x, y: Cube.apply(x) * y, lambda x, y: -Cube.apply(x) * y + y**2)
+    z, v = (torch.tensor(2.0), torch.tensor(3.0)), (torch.tensor(1.0), torch.tensor(10.0))
+    assert game.jvp(z, v) == (36 + 120, -12 + 20) and game.vjp(z, v) == (36 - 120, 12 + 20)
+
+
 def test_a_game_error_is_a_value_error() -> None:
     assert issubclass(mm.GameError, ValueError)

@@ -38,7 +38,7 @@ def test_every_forward_pass_counts_once(name: str) -> None:
         net.register_forward_hook(lambda net, *_: passes.__setitem__(net, passes[net] + 1))
     trainer = mm.bind(GAN, (g, d), BY_NAME[name].of(mm.sgd(0.01)), check=False)
     for step in range(3):
-        trainer.step(*drawn(trainer.optimizer, step))
+        trainer.step(*drawn(trainer.method, step))
         assert passes[g] > step and passes[d] > step
         for net, count in passes.items():
             assert net.norm.num_batches_tracked.item() == count
@@ -301,7 +301,7 @@ def test_states_of_other_optimizers_are_refused() -> None:
                 continue  # they refuse it, or only with an option
             torch.manual_seed(1)
             trainers[name, of] = mm.bind(game, (nn.Linear(1, 1), nn.Linear(1, 1)), kind.of(rule), check=False)
-            trainers[name, of].step(*[torch.ones(2, 1)] * trainers[name, of].optimizer.draws)
+            trainers[name, of].step(*[torch.ones(2, 1)] * trainers[name, of].method.draws)
     saved = {key: trainer.state_dict() for key, trainer in trainers.items()}
     for key, trainer in trainers.items():
         for other, state in saved.items():

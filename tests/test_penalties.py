@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -144,3 +145,45 @@ def test_roth_differentiates_through_the_weights_too() -> None:
     with torch.no_grad():
         expected = (penalty(w + 1e-5) - penalty(w - 1e-5)) / 2e-5
     torch.testing.assert_close(g, expected, rtol=1e-8, atol=1e-8)
+
+
+def test_approximate_r1_is_r1_and_the_terms_that_theory_adds() -> None:
+    """Exact for a linear critic. For sin(k·x), over ε by quadrature: E|∇D|² (1 - e^-u)/u, u = k²s²/2 (both at x)."""
+    w, real = torch.tensor([3.0, 4.0]), torch.randn(7, 2)
+    signs = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])  # second moments are those of N(0, I)
+    linear = [penalties.approximate_r1(lambda x: x @ w, real, sign.expand(7, 2), scale=0.3) for sign in signs]
+    assert sum(linear) / 4 == pytest.approx(penalties.r1(lambda x: x @ w, real).item(), rel=1e-12)
+    k, s = 2.0, 0.5
+    x = torch.arange(64) * (2 * math.pi / k / 64)  # whole periods, so that averages over x are exact
+    ε, weights = torch.as_tensor(np.stack(np.polynomial.hermite_e.hermegauss(40)))
+    wave = lambda x: (k * x).sin()
+    values = torch.stack([penalties.approximate_r1(wave, x, e.expand(64), scale=s) for e in ε])
+    u = k**2 * s**2 / 2
+    expected = penalties.slopes(wave, x[:, None]).mean().item() * (1 - math.exp(-u)) / u
+    assert float(values @ weights / weights.sum()) == pytest.approx(expected, rel=1e-10)
+    with pytest.raises(ValueError, match="scale must be a finite number > 0, got 0"):
+        penalties.approximate_r1(wave, x, x, scale=0)
+    with pytest.raises(ValueError, match="noise must be shaped like real"):
+        penalties.approximate_r1(wave, x, x[:3])
+
+
+def test_balanced_losses_push_alike() -> None:
+    """Where the decoder's last layer meets both, VQGAN's weight written by hand, eagerly, compiled and under vmap."""
+    torch._dynamo.reset()
+    critic, x = nn.Linear(2, 1), torch.randn(5, 3)
+    matrix, target = torch.randn(2, 3, requires_grad=True), torch.randn(5, 2)
+    rec = lambda m: (x @ m.T - target).square().mean()
+    adv = lambda m: -critic(x @ m.T).mean()
+    slopes = [torch.autograd.grad(loss(matrix), matrix)[0] for loss in (rec, adv)]
+    by_hand = slopes[0].norm() / (slopes[1].norm() + 1e-4)
+    weight = penalties.balanced(rec, adv, matrix)
+    torch.testing.assert_close(weight, by_hand, rtol=1e-12, atol=0)
+    assert not weight.requires_grad and penalties.balanced(rec, adv, matrix, most=1e-3) == 1e-3
+    pushed = torch.autograd.grad(rec(matrix) + weight * adv(matrix), matrix)[0]
+    torch.testing.assert_close((pushed - slopes[0]).norm(), slopes[0].norm(), rtol=1e-3, atol=0)
+    compiled = torch.compile(lambda m: penalties.balanced(rec, adv, m), fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(matrix.detach()), by_hand, rtol=1e-12, atol=0)
+    mapped = torch.func.vmap(lambda m: penalties.balanced(rec, adv, m))(matrix.detach().expand(3, 2, 3))
+    torch.testing.assert_close(mapped, by_hand.expand(3), rtol=1e-12, atol=0)
+    assert torch.autograd.gradcheck(lambda m: penalties.balanced(rec, adv, m, through=True), matrix)
+    assert penalties.balanced(rec, lambda m: 0 * m.sum(), matrix) == 1e4

@@ -5,6 +5,7 @@ only products with it are taken.
 """
 
 from minimax.diagnostics._certificate import KKT, Certificate, certificate
+from minimax.diagnostics._damping import Damping, suggest_gamma
 from minimax.diagnostics._equilibrium import Equilibrium, classify
 from minimax.diagnostics._expansion import expand
 from minimax.diagnostics._gaps import Gap, duality_gap
@@ -19,10 +20,12 @@ from minimax.diagnostics._tuning import (
     extragradient_parameters,
     momentum_parameters,
 )
+from minimax.diagnostics._verdict import Verdict, verdict
 
 __all__ = ["report", "Report", "classify", "Equilibrium", "duality_gap", "Gap", "stable_step"]
 __all__ += ["certificate", "Certificate", "KKT"]
 __all__ += ["spectrum", "Spectrum", "jacobian", "operator", "expand"]
 __all__ += ["momentum_parameters", "MomentumParameters", "extragradient_parameters", "ExtragradientParameters"]
+__all__ += ["suggest_gamma", "Damping", "verdict", "Verdict"]
 __all__ += ["rotation", "Rotation", "split", "Split", "alignment", "Alignment", "path_angle", "PathAngle"]
 __all__ += ["draw", "draw_paths", "draw_phase", "draw_run", "draw_spectrum"]
