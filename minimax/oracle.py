@@ -281,7 +281,9 @@ class Oracle(ABC):
         def seen(z_i: Vector) -> tuple[Tensor, dict[str, Tensor]]:
             return loss(z_i), self.shared.buffers  # as outputs: nothing else may leave a transform
 
+        self.shared.nested += 1
         g, (value, self.shared.buffers) = torch.func.grad_and_value(seen, has_aux=True)(z_i)
+        self.shared.nested -= 1
         return g, value
 
     def _partial(

@@ -21,11 +21,14 @@ class Found:
         reentrant: whether a loss holds reentrant checkpoints.
         faults: of second derivatives, by how many transforms lie between the losses and the oracle that looked, and by
             how many losses it looked at.
+        hidden: whether what a player generates hides it in such checkpoints, by how many transforms lie inside of the
+            one that generates.
     """
 
     def __init__(self) -> None:
         self.reentrant = False
         self.faults: dict[tuple[int, int], tuple[Fault, ...]] = {}
+        self.hidden: dict[int, bool] = {}
 
     def faults_within(self, depth: int) -> list[Fault]:
         """The faults of an oracle at this depth: its own, and those of the oracles inside of it."""
@@ -50,11 +53,12 @@ class Shared:
         self.inside: Point | None = None  # what stands in the modules now
         self.gradients = 0
         self.hvps = 0
+        self.nested = 0  # how many `torch.func` transforms were entered since the step began
 
     def silent(self) -> Shared:
         """A copy whose counts and buffers are its own."""
         new = Shared(self.modules, self.buffers, self.found, self.step)
-        new.inside = self.inside
+        new.inside, new.nested = self.inside, self.nested
         return new
 
 
