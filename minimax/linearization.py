@@ -110,7 +110,7 @@ class Functional:
 
 def signed(field: Point, signs: tuple[int, ...]) -> Point:
     """Every player's vector times its sign."""
-    return tuple(vector if sign > 0 else tree.neg(vector) for vector, sign in zip(field, signs, strict=True))
+    return tuple([vector if sign > 0 else tree.neg(vector) for vector, sign in zip(field, signs, strict=True)])
 
 
 def backward(outputs: Vector, inputs: Vector, cotangents: Vector, create_graph: bool = False) -> Vector:
