@@ -1,18 +1,21 @@
 """The speed of a step: ours against a hand-written PyTorch loop of the same algorithm.
 
 Both run in one process, interleaved block by block, so that a drifting machine slows both; the figure is the median
-of the blocks' ratios. Run `python -m benchmarks.studies.speed` on a machine that does nothing else. It takes fresh
-batches of real data: how many products competitive gradient descent takes depends on them, and on how far the game has
-been played.
+of the blocks' ratios, in process time where one thread runs. Every ratio has an aim and, where the two do not make the
+same passes, a floor: the ratio of the operations in their matrix products and convolutions. `make speed` takes under
+four minutes on a machine that does nothing else. It takes fresh batches of real data: how many products competitive
+gradient descent takes depends on them, and on how far the game has been played.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from typing import Any
 from weakref import WeakSet, finalize
@@ -25,6 +28,7 @@ from torch.utils._pytree import tree_leaves
 
 import minimax as mm
 from benchmarks import data
+from benchmarks.exchange import FEW, operations
 from benchmarks.networks import Critic, Generator
 
 Step = Callable[[], object]
@@ -35,11 +39,19 @@ Hand = Callable[[nn.Module, nn.Module, Batches], Step]
 
 @dataclass(frozen=True)
 class Case:
-    """Two ways to take one step (ours, hand-written), built when asked, and the ratio ours / hand-written we aim at."""
+    """Two ways to take one step (ours, hand-written), built when asked.
+
+    Args:
+        name: what is compared.
+        aim: the ratio ours / hand-written that we aim at; of a floor, where `over` says so.
+        build: makes both.
+        over: whether the aim is times the floor.
+    """
 
     name: str
     aim: float
     build: Callable[[], tuple[Step, Step]]
+    over: bool = False
 
 
 def ratio(ours: Step, hand: Step, seconds: float, blocks: int = 15) -> tuple[float, float, float, float]:
@@ -57,10 +69,17 @@ def ratio(ours: Step, hand: Step, seconds: float, blocks: int = 15) -> tuple[flo
 
 
 def _time(step: Step, count: int) -> float:
-    start = time.perf_counter()
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    start = clock()
     for _ in range(count):
         step()
-    return (time.perf_counter() - start) / count
+    return (clock() - start) / count
+
+
+def floor(ours: Step, hand: Step, steps: int = 4) -> float:
+    """The ratio of the operations in the passes that both make, nan where they are compiled or next to none."""
+    mine, theirs = (sum(operations(step) for _ in range(steps)) for step in (ours, hand))
+    return mine / theirs if min(mine, theirs) > FEW else math.nan
 
 
 # ---------------------------------------------------------------------------------------------------- the GANs
@@ -85,6 +104,19 @@ def losses(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor
 def payoff(g: nn.Module, d: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     """The zero-sum GAN: the generator minimises what the discriminator maximises."""
     return -losses(g, d, batch)[1]
+
+
+def keeping(game: mm.Game) -> mm.Game:
+    """The game of losses on samples, whose generator runs once as long as it has not moved."""
+    return mm.transforms.generated(game, lambda g, batch: g(batch["noise"]))
+
+
+ON_SAMPLES = keeping(
+    mm.Game(
+        lambda fake, d, batch: softplus(-d(fake)).mean(),
+        lambda fake, d, batch: softplus(-d(batch["real"])).mean() + softplus(d(fake)).mean(),
+    )
+)
 
 
 def ring() -> tuple[nn.Module, nn.Module, Batches]:
@@ -116,19 +148,19 @@ def our(build: Build, game: mm.Game, optimizer: mm.GameOptimizer, burn_in: int =
     return lambda: trainer.step(next(batches))
 
 
-def hand_alternating(g: nn.Module, d: nn.Module, batches: Batches) -> Step:
-    """The usual loop: critic on detached samples, then generator, a torch Adam each."""
+def hand_alternating(g: nn.Module, d: nn.Module, batches: Batches, again: bool = True) -> Step:
+    """The usual loop: critic on detached samples, then generator, a torch Adam each; samples made again, or kept."""
     opt_g = torch.optim.Adam(g.parameters(), lr=2e-4, betas=(0.5, 0.999))
     opt_d = torch.optim.Adam(d.parameters(), lr=2e-4, betas=(0.5, 0.999))
 
     def step() -> None:
         batch = next(batches)
         opt_d.zero_grad()
-        fake = g(batch["noise"]).detach()
-        (softplus(-d(batch["real"])).mean() + softplus(d(fake)).mean()).backward()
+        fake = g(batch["noise"])
+        (softplus(-d(batch["real"])).mean() + softplus(d(fake.detach())).mean()).backward()
         opt_d.step()
         opt_g.zero_grad()
-        loss_g(g, d, batch).backward()
+        softplus(-d(g(batch["noise"]) if again else fake)).mean().backward()
         opt_g.step()
 
     return step
@@ -285,11 +317,8 @@ ACGD = mm.adam(2e-4, betas=(0.0, 0.99))
 def cases(burn_in: int) -> Iterator[Case]:
     """The comparisons, with their aims."""
     separate, joint, zero_sum, sgd = mm.Game(loss_g, loss_d), mm.Game(losses), mm.zero_sum(payoff), mm.sgd(1e-4)
-    alternating = mm.AlternatingGDA(ADAM, order=(1, 0))
-    for name, build, aims in (
-        ("ring MLP", ring, (0.95, 1.0, 1.5, 1.0, 2.5)),
-        ("DCGAN 28x28", dcgan, (1.0, 1.0, 1.5, 1.0, 6.0)),
-    ):
+    alternating, keeps = mm.AlternatingGDA(ADAM, order=(1, 0)), partial(hand_alternating, again=False)
+    for name, build, aim in (("ring MLP", ring, 0.9), ("DCGAN 28x28", dcgan, 1.0)):
 
         def pair(
             game: mm.Game, optimizer: mm.GameOptimizer, hand: Hand, after: int = 0, build: Build = build
@@ -297,24 +326,19 @@ def cases(burn_in: int) -> Iterator[Case]:
             return lambda: (our(build, game, optimizer, after), hand(*build()))
 
         extra, consensus = mm.ExtraGradient(ADAM), mm.ConsensusOptimization(sgd)
-        yield Case(f"alternating Adam, {name}", aims[0], pair(separate, alternating, hand_alternating))
-        yield Case(f"simultaneous SGD, {name}", aims[1], pair(joint, mm.SimultaneousGDA(sgd), hand_simultaneous))
-        yield Case(f"extragradient Adam / alternating, {name}", aims[2], pair(joint, extra, hand_alternating))
-        yield Case(f"consensus SGD, {name}", aims[3], pair(joint, consensus, hand_consensus))
-        for tolerance in (1e-3, 1e-6):  # of norms; the authors' code takes squares, and its 1e-6 is the 1e-3 here
-            acgd = mm.CompetitiveGradientDescent(ACGD, tolerance=tolerance)
-            title = f"ACGD to {tolerance:.0e} / alternating Adam, {name}"
-            yield Case(title, aims[4], pair(zero_sum, acgd, hand_alternating, burn_in))
+        yield Case(f"alternating Adam, {name}", aim, pair(separate, alternating, hand_alternating))
+        yield Case(f"alternating Adam, samples kept, {name}", 1.0, pair(ON_SAMPLES, alternating, keeps))
+        yield Case(f"simultaneous SGD, {name}", 1.0, pair(joint, mm.SimultaneousGDA(sgd), hand_simultaneous))
+        yield Case(f"extragradient Adam / alternating, {name}", 1.05, pair(joint, extra, hand_alternating), over=True)
+        yield Case(f"consensus SGD, {name}", 1.0, pair(joint, consensus, hand_consensus))
+        # Of norms; the authors' code takes squares, and its 1e-6 is the 1e-3 here.
+        acgd = mm.CompetitiveGradientDescent(ACGD, tolerance=1e-3)
+        title = f"ACGD to 1e-03 / alternating Adam, {name}"
+        yield Case(title, 1.1, pair(zero_sum, acgd, hand_alternating, burn_in), over=True)
     yield Case(
         "alternating Adam compiled, ring MLP",
         0.6,
         lambda: (our(ring, separate, alternating, compile=True), hand_alternating(*ring())),
-    )
-    acgd = mm.CompetitiveGradientDescent(ACGD, iterations=2)
-    yield Case(
-        "ACGD compiled, 2 iterations / alternating, ring MLP",
-        2.5,
-        lambda: (our(ring, zero_sum, acgd, burn_in, compile=True), hand_alternating(*ring())),
     )
     yield Case("simultaneous SGD, two scalars", 1.3, lambda: (our_scalars(), hand_scalars()))
 
