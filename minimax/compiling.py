@@ -114,12 +114,8 @@ def _steps(
     for _ in range(steps):
         players, state, info = optimizer.step(game, players, state, batches)
         costs.append(info.cost)
-    return (
-        players,
-        state,
-        (info.losses, info.gradients, info.at, info.cost, info.buffers, info.extra, info.point),
-        costs,
-    )
+    seen = (info.losses, info.gradients, info.at, info.cost, info.buffers, info.extra, info.point)
+    return players, state, seen, costs
 
 
 def one_graph(function: Callable[..., Any]) -> Callable[..., Any]:

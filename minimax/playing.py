@@ -303,8 +303,8 @@ def _played(
     for it in islice(iterate(game, players, optimizer, batches, check=check), 1 if alone else steps):
         yield it
     if isinstance(optimizer, Compiled) and alone:
-        for k, *ends, info in optimizer.leaps(game, it.players, it.state, every, steps):
-            yield (it := Iterate(k, *ends, info, it.cost + info.cost))
+        for step, players, state, info in optimizer.leaps(game, it.players, it.state, every, steps):
+            yield (it := Iterate(step, players, state, info, it.cost + info.cost))
 
 
 def check_budget(steps: int, every: int, limits: Limits, compile: bool) -> None:

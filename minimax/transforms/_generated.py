@@ -124,7 +124,8 @@ class _Generated(Around):
         def seen(own: Vector) -> tuple[Vector, dict[str, Tensor]]:
             return self.made(self.among(z, own), batch), self.shared.buffers
 
-        made, pull, self.shared.buffers = torch.func.vjp(seen, z[self.player], has_aux=True)
+        found: Any = torch.func.vjp(seen, z[self.player], has_aux=True)
+        made, pull, self.shared.buffers = found
         return _Kept(made, lambda g: pull(g)[0], z[self.player], batch)
 
     def loss(self, z: Point, i: int, batch: Any) -> Tensor:
