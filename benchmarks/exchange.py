@@ -56,18 +56,19 @@ def measure(game: mm.Game, players: Any, batch: Any) -> Rate:
         GameError: losses that cannot be played.
     """
     oracle, z = game.enter(players)
-    field = _operations(lambda: oracle.field(z, batch))
+    field = operations(lambda: oracle.field(z, batch))
     if field < FEW:
         return theory(len(z))
     try:
         local = oracle.linearize(z, batch)
-        product = _operations(lambda: local.vjp(local.field))
+        product = operations(lambda: local.vjp(local.field))
     except (mm.GameError, torch.OutOfMemoryError):  # no second derivatives, or no room for them
         return theory(len(z))
     return Rate(float(f"{product / (field / len(z)):.2g}"), measured=True)
 
 
-def _operations(of: Callable[[], Any]) -> int:
+def operations(of: Callable[[], Any]) -> int:
+    """The floating point operations of the matrix products and convolutions in a call: the passes that it makes."""
     with _Counter() as counter:
         of()
     return counter.total

@@ -37,18 +37,24 @@ class Bare(Oracle):
         check_constraints(game.constraints, self.players)
 
     def loss(self, z: Point, i: int, batch: Any) -> Tensor:
+        if self.game.signs is not None:
+            payoff = self.payoff(z, batch)
+            return payoff if self.game.signs[i] > 0 else -payoff
         if self.joint:
             return self.losses(z, batch)[i]
         return self.scalar(self.call(self.game.functions[i], z, batch), i)
 
+    def payoff(self, z: Point, batch: Any) -> Tensor:
+        """What the losses are up to their signs, differentiable."""
+        return self.scalar(self.call(self.game.functions[0], z, batch), 0)
+
     def losses(self, z: Point, batch: Any) -> tuple[Tensor, ...]:
         if not self.joint:
             return tuple(self.loss(z, i, batch) for i in range(self.players))
-        out, signs = self.call(self.game.functions[0], z, batch), self.game.signs
-        if signs is not None:
-            payoff = self.scalar(out, 0)
-            return tuple(payoff if sign > 0 else -payoff for sign in signs)
-        values = listed(out)
+        if self.game.signs is not None:
+            payoff = self.payoff(z, batch)
+            return tuple(payoff if sign > 0 else -payoff for sign in self.game.signs)
+        values = listed(self.call(self.game.functions[0], z, batch))
         if len(values) != self.players:
             raise GameError(
                 f"the loss function returned {len(values)} losses for {self.players} players: return one per player, "

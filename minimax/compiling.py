@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, ClassVar, Self
@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from minimax.game import Game
+from minimax.info import NOTHING
 from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import GameOptimizer, Info, Names, State
 from minimax.oracle import Oracle
@@ -64,25 +65,57 @@ class Compiled(GameOptimizer):
         return self.inner.average(state)
 
     def step(self, game: Game, players: P, state: State, batches: Batch = None) -> tuple[P, State, Info]:
+        return self.leap(game, players, state, batches)
+
+    def leap(
+        self, game: Game, players: P, state: State, batches: Batch = None, steps: int = 1
+    ) -> tuple[P, State, Info]:
+        """So many steps on the same batches, unrolled in one graph; what the last one saw, and the cost of all.
+
+        Args:
+            game: of players without modules, if there are several steps, as buffers do not go from one to the next.
+            players: as for `step`, as are state and batches.
+            steps: another number is another graph, of at most eight a game.
+        """
         if game not in self._steps:
-            self._steps[game] = one_graph(_step)
+            self._steps[game] = one_graph(_steps)
         # The game is an argument: a compiled function that holds it would keep it alive among the weak keys.
         try:
-            moved, new, seen = self._steps[game](self.inner, game, players, state, batches)
+            moved, new, seen, costs = self._steps[game](self.inner, game, players, state, batches, steps)
         except RuntimeError:  # what is refused eagerly too is said in its own words, not in the compiler's
             self.inner.step(game, players, state, batches)
             raise
         info = Info(*seen)
-        info.constraints = game.constraints
+        info.constraints, info.cost = game.constraints, sum(costs, NOTHING)
         return moved, new, info
+
+    def leaps(
+        self, game: Game, players: P, state: State, every: int, steps: int
+    ) -> Iterator[tuple[int, P, State, Info]]:
+        """Step counts and what `leap` gives at them, from a state on to so many steps, multiples of `every` included.
+
+        On a few numbers a graph costs what a step costs: sixteen in one are worth it, and compile in as many seconds.
+        """
+        step, most = int(state["step"]), max(k for k in range(1, 17) if every % k == 0)
+        while step < steps:
+            count = most if step % most == 0 and step + most <= steps else 1
+            players, state, info = self.leap(game, players, state, steps=count)
+            step += count
+            yield step, players, state, info
 
     def update(self, game: Oracle, z: Point, state: State, batches: Any) -> tuple[Point, State, Info]:
         return self.inner.update(game, z, state, batches)
 
 
-def _step(optimizer: GameOptimizer, game: Game, players: Players, state: State, batches: Batch) -> Any:
-    players, state, info = optimizer.step(game, players, state, batches)
-    return players, state, (info.losses, info.gradients, info.at, info.cost, info.buffers, info.extra, info.point)
+def _steps(
+    optimizer: GameOptimizer, game: Game, players: Players, state: State, batches: Batch, steps: int
+) -> tuple[Any, ...]:
+    costs = []
+    for _ in range(steps):
+        players, state, info = optimizer.step(game, players, state, batches)
+        costs.append(info.cost)
+    seen = (info.losses, info.gradients, info.at, info.cost, info.buffers, info.extra, info.point)
+    return players, state, seen, costs
 
 
 def one_graph(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -175,7 +175,7 @@ class Game:
         pairs = [tree.flatten(value) for value in (plain if names is None else plain.values())]
         if not pairs:
             raise GameError("there are no players: pass a tuple or dict with at least one.")
-        z = tuple([_detached(leaf) for leaf in leaves] for leaves, _ in pairs)
+        z = tuple([[_detached(leaf) for leaf in leaves] for leaves, _ in pairs])
         seating = Seating(tuple([spec for _, spec in pairs]), names, tuple(range(len(pairs))))
         return game._open(seating, Shared(game.modules, dict(game.held), game.found)), z
 

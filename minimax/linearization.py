@@ -66,7 +66,7 @@ class Graph:
         into = tuple(self.leaves[j] for j in columns)
         outputs = tree.join(tuple(self.field[i] for i in rows))
         with self.holding():
-            return tree.split(backward(outputs, tree.join(into), tree.join(u), create_graph=False), into)
+            return tree.split(backward(outputs, tree.join(into), tree.join(u)), into)
 
     def jvp(self, rows: Sequence[int], columns: Sequence[int], v: Point) -> Point:
         """Σ over columns j of (∂ξ_i/∂z_j) v_j, for the rows i: the vjp is linear in u, and this is its transpose."""
@@ -78,7 +78,7 @@ class Graph:
                 self.pulled[key] = u, backward(tree.join(of), into, u, create_graph=True)
         u, pulled = self.pulled[key]
         with self.holding():
-            return tree.split(backward(pulled, u, tree.join(v), create_graph=False), of)
+            return tree.split(backward(pulled, u, tree.join(v)), of)
 
 
 class Functional:
@@ -110,10 +110,10 @@ class Functional:
 
 def signed(field: Point, signs: tuple[int, ...]) -> Point:
     """Every player's vector times its sign."""
-    return tuple(vector if sign > 0 else tree.neg(vector) for vector, sign in zip(field, signs, strict=True))
+    return tuple([vector if sign > 0 else tree.neg(vector) for vector, sign in zip(field, signs, strict=True)])
 
 
-def backward(outputs: Vector, inputs: Vector, cotangents: Vector, create_graph: bool) -> Vector:
+def backward(outputs: Vector, inputs: Vector, cotangents: Vector, create_graph: bool = False) -> Vector:
     """Σ of the cotangents times d outputs / d inputs, the graph kept; zeros where nothing depends on the inputs."""
     live = [(out, cotangent) for out, cotangent in zip(outputs, cotangents, strict=True) if out.requires_grad]
     if not live:  # a field that does not depend on these players, say that of a linear loss
@@ -130,3 +130,12 @@ def backward(outputs: Vector, inputs: Vector, cotangents: Vector, create_graph: 
     except RuntimeError as error:
         raise refused(error) from None
     return list(g)
+
+
+def accumulated(outputs: Vector, inputs: Vector, cotangents: Vector) -> Vector:
+    """The same for inputs that reentrant checkpoints hide, which know no other way."""
+    for leaf in inputs:
+        leaf.grad = None
+    live = [(out, cotangent) for out, cotangent in zip(outputs, cotangents, strict=True) if out.requires_grad]
+    torch.autograd.backward([out for out, _ in live], [cotangent for _, cotangent in live], retain_graph=True)
+    return [torch.zeros_like(x) if x.grad is None else x.grad for x in inputs]

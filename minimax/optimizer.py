@@ -260,7 +260,7 @@ class Ruled(GameOptimizer):
         """
         parts = zip(self.rules(len(z)), z, at or z, ξ, state["rules"], strict=True)
         moves = [rule.move_from(z_i, at_i, ξ_i, memory, state["step"]) for rule, z_i, at_i, ξ_i, memory in parts]
-        return tuple(d for d, _ in moves), state | {"rules": [memory for _, memory in moves]}
+        return tuple([d for d, _ in moves]), state | {"rules": [memory for _, memory in moves]}
 
 
 @dataclass(frozen=True)
@@ -382,7 +382,7 @@ def scheduled(optimizer: GameOptimizer) -> bool:
 
 def moved(game: Oracle, z: Point, d: Point) -> Point:
     """z + d, every player projected on its feasible set."""
-    return tuple(game.project(i, tree.add(z_i, d_i)) for i, (z_i, d_i) in enumerate(zip(z, d, strict=True)))
+    return tuple([game.project(i, tree.add(z_i, d_i)) for i, (z_i, d_i) in enumerate(zip(z, d, strict=True))])
 
 
 def scaled(ρ: Any, d: Point) -> Point:

@@ -85,7 +85,7 @@ class Oracle(ABC):
 
     def leave(self, z: Point) -> Any:
         """A point in the structure the players came in."""
-        values = tuple(self.leave_player(i, vector) for i, vector in enumerate(z))
+        values = tuple([self.leave_player(i, vector) for i, vector in enumerate(z)])
         return values if self.names is None else dict(zip(self.names, values, strict=True))
 
     def project(self, i: int, vector: Vector) -> Vector:
@@ -240,18 +240,19 @@ class Oracle(ABC):
         spent, before = (shared.gradients, shared.hvps), shared.buffers
         self._pay(range(self.players))
         if signs is not None and tree.transformed():
-            g, payoff = self._func_gradient(lambda x: self.losses(tree.split(x, z), batch)[0], tree.join(z))
+            g, payoff = self._func_gradient(lambda x: self.loss(tree.split(x, z), 0, batch), tree.join(z))
             return signed(tree.split(g, z), signs), tuple(sign * payoff for sign in signs)
-        leaves = tuple(_leaves(vector) for vector in z)
+        leaves = tuple([_leaves(vector) for vector in z])
         try:
             with torch.enable_grad(), self.holding(leaves):
-                losses = self.losses(leaves, batch)
+                losses = self.losses(leaves, batch) if signs is None else (self.loss(leaves, 0, batch),)
                 field = self._differentiate(losses, leaves, create_graph=False)
         except Reentrant:
             (shared.gradients, shared.hvps), shared.buffers = spent, before
             shared.found.reentrant = True
             return self.field(z, batch)
-        return field, tuple(loss.detach() for loss in losses)
+        seen = tuple([loss.detach() for loss in losses])
+        return field, seen if signs is None else tuple([seen[0] if sign > 0 else -seen[0] for sign in signs])
 
     def slopes(self, z: Point, batch: Any) -> tuple[Point, tuple[Tensor, ...]]:
         """F(z) and the losses, both differentiable: for losses that hold gradients. One gradient per player."""
@@ -282,7 +283,9 @@ class Oracle(ABC):
             value = loss(z_i)
             return self.shared.scaled(value), (value, self.shared.buffers)  # as outputs: nothing else may leave
 
+        self.shared.nested += 1
         g, (value, self.shared.buffers) = torch.func.grad(seen, has_aux=True)(z_i)
+        self.shared.nested -= 1
         return list(self.shared.unscaled(g)), value
 
     def _partial(
@@ -322,7 +325,7 @@ class Oracle(ABC):
         if self.signs is not None:
             parts: Sequence[Any] = self._partial(losses[0], tree.join(leaves), create_graph=create_graph)
             g = tree.split(parts, leaves)
-            return signed(tuple(self._whole(g[i], leaf, i) for i, leaf in enumerate(leaves)), self.signs)
+            return signed(tuple([self._whole(g[i], leaf, i) for i, leaf in enumerate(leaves)]), self.signs)
         rows, last = [], self.players - 1
         for i, (loss, z_i) in enumerate(zip(losses, leaves, strict=True)):
             rows.append(self._whole(self._partial(loss, z_i, retain=i < last, create_graph=create_graph), z_i, i))

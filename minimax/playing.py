@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from minimax.admission import mismatch
-from minimax.compiling import compiled
+from minimax.compiling import Compiled, compiled
 from minimax.errors import GameError
 from minimax.game import Game
 from minimax.inspection import inspect, refuse_cuts
@@ -253,7 +253,7 @@ def solve(
         limits: when to stop early.
         every: record and judge every so many steps, and the last (each costs a read from the device; above 1 the last
             recorded players are kept beside the present ones).
-        compile: compile the step (see `compiled`).
+        compile: compile the step (see `compiled`); without batches and modules up to 16 in one, if they divide `every`.
         check: as for `iterate`.
 
     Raises:
@@ -276,7 +276,7 @@ def solve(
     modules, (game, players) = players, game.functional(players)
     it = Iterate(0, players, optimizer.init(game, players), Info((), (), buffers=_buffers(game)), Cost())
     watch, status = _Watch(limits, it), None
-    for it in islice(iterate(game, players, optimizer, batches, check=check), steps):
+    for it in _played(game, players, optimizer, batches, check, every, steps):
         if it.step == 1:
             watch.start = start_of(watch.start, magnitude(it.players))
         if it.step % every == 0 or it.step == steps:
@@ -293,6 +293,18 @@ def solve(
     players, answer = written(modules, good.players), optimizer.answer(good.players, good.state)
     answer = players if answer is good.players else copied(modules, answer)
     return Solution(players, answer, good.state, status, it.cost, watch.columns, measure(game.constraints))
+
+
+def _played(
+    game: Game, players: P, optimizer: GameOptimizer, batches: Batches, check: bool, every: int, steps: int
+) -> Iterator[Iterate[P]]:
+    """`iterate` for so many steps; compiled and where nothing comes in between, several at once, up to a look."""
+    alone = isinstance(optimizer, Compiled) and batches is None and game.modules is None
+    for it in islice(iterate(game, players, optimizer, batches, check=check), 1 if alone else steps):
+        yield it
+    if isinstance(optimizer, Compiled) and alone:
+        for step, players, state, info in optimizer.leaps(game, it.players, it.state, every, steps):
+            yield (it := Iterate(step, players, state, info, it.cost + info.cost))
 
 
 def check_budget(steps: int, every: int, limits: Limits, compile: bool) -> None:

@@ -23,11 +23,14 @@ class Found:
         reentrant: whether a loss holds reentrant checkpoints.
         faults: of second derivatives, by how many transforms lie between the losses and the oracle that looked, and by
             how many losses it looked at.
+        hidden: whether what a player generates hides it in such checkpoints, by how many transforms lie inside of the
+            one that generates.
     """
 
     def __init__(self) -> None:
         self.reentrant = False
         self.faults: dict[tuple[int, int], tuple[Fault, ...]] = {}
+        self.hidden: dict[int, bool] = {}
 
     def faults_within(self, depth: int) -> list[Fault]:
         """The faults of an oracle at this depth: its own, and those of the oracles inside of it."""
@@ -58,11 +61,12 @@ class Shared:
         self.overflowed: Tensor | bool = False
         self.gradients = 0
         self.hvps = 0
+        self.nested = 0  # how many `torch.func` transforms were entered since the step began
 
     def silent(self) -> Shared:
         """A copy whose counts and buffers are its own."""
         new = Shared(self.modules, self.buffers, self.found, self.step)
-        new.inside, new.scale = self.inside, self.scale
+        new.inside, new.scale, new.nested = self.inside, self.scale, self.nested
         return new
 
     def scaled(self, loss: Tensor) -> Tensor:

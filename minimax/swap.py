@@ -150,11 +150,11 @@ class Modules:
     # -------------------------------------------------------------------------------------------------- swapping
 
     def put(self, z: Mapping[int, Vector], held: Mapping[str, Tensor]) -> list[tuple[dict[str, Any], str, Any]]:
-        """Swap vectors into these players' modules, and copies of buffers (or frozen parameters).
+        """Swap vectors into these players' modules, and copies of buffers (or frozen parameters) into all.
 
         Returns what `back` needs.
         """
-        swaps = [(owner, key, z[i][k]) for i, k, owner, key in self.slots]
+        swaps = [(owner, key, z[i][k]) for i, k, owner, key in self.slots if i in z]
         swaps += [(*self.place(name), tensor.clone()) for name, tensor in held.items()]
         saved = [(owner, key, owner[key]) for owner, key, _ in swaps]
         for owner, key, tensor in swaps:

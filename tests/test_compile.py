@@ -204,3 +204,26 @@ def test_dropout_is_drawn_by_the_compiled_step(quick: list[dict]) -> None:
     assert len(set(losses)) == 3
     with pytest.raises(RuntimeError, match="called random operation"):
         mm.ensemble(game, mm.SimultaneousGDA(mm.sgd(0.1)), [z] * 2, steps=1)
+
+
+def test_several_steps_in_one_graph_up_to_where_one_looks(quick: list[dict], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same run as step by step: records, costs, ends and players, and as few calls as `every` allows."""
+    leaps: list[int] = []
+    leap = Compiled.leap
+
+    def counted(self: Compiled, *args: object, steps: int = 1) -> object:
+        leaps.append(steps)
+        return leap(self, *args, steps=steps)
+
+    monkeypatch.setattr(Compiled, "leap", counted)
+    game, start = bilinear(1.0), (torch.tensor(1.0), torch.tensor(2.0))
+    optimizer = mm.compiled(mm.SimultaneousGDA(mm.sgd(0.5)))  # grows by a ninth a step
+    for limits, expected in ((mm.Limits(), [1, 1, 1, 3, 1]), (mm.Limits(growth=1.5), [1, 1, 1, 3])):
+        leaps.clear()
+        fast, slow = (
+            mm.solve(game, start, one, steps=7, every=3, limits=limits) for one in (optimizer, optimizer.inner)
+        )
+        assert leaps == expected
+        torch.testing.assert_close(fast.players, slow.players)
+        assert fast.cost == slow.cost and str(fast.status) == str(slow.status)
+        assert fast.state["step"] == slow.state["step"] and fast.records["step"] == slow.records["step"]

@@ -69,6 +69,7 @@ def test_what_is_below_knows_nothing_of_what_is_above(below, above):
             assert not any(f"{other}.".startswith(f"{one}.") for one in above), f"{name} imports {other}"
 
 
-def test_the_library_needs_no_package_of_the_benchmarks():
-    code = "import sys, minimax; sys.exit(bool({'pandas', 'seaborn', 'sklearn', 'rich', 'PIL'} & set(sys.modules)))"
+def test_the_library_needs_no_package_of_the_benchmarks_and_loads_scipy_when_asked():
+    heavy = {"pandas", "seaborn", "sklearn", "rich", "PIL", "scipy"}
+    code = f"import sys, minimax; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

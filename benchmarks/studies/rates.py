@@ -12,7 +12,7 @@ import argparse
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,6 +30,7 @@ from benchmarks.reporting import figures
 from benchmarks.reporting.looks import place
 from minimax import games, tree
 from minimax.games import ClosedForm
+from minimax.info import Info
 from minimax.linear_maps import Expansion
 from minimax.optimizers import BY_NAME
 from minimax.playing import magnitude
@@ -80,12 +81,13 @@ def beside(form: ClosedForm, by: float = 0.1) -> tuple[torch.Tensor, ...]:
 def play(form: ClosedForm, optimizer: mm.GameOptimizer, steps: int) -> dict[str, Any]:
     """One run: how it ended, its steps and its cost in gradients, and its measured rate."""
     z = beside(form)
-    start, values, ended = magnitude(z), [residual(form.game, z)], "budget"
-    cost = mm.Cost()
-    for it in islice(mm.iterate(form.game, z, optimizer), steps):
-        values.append(residual(form.game, it.players))
-        cost = it.cost
-        if (verdict := mm.Limits().judge(it, start)) and verdict.kind == "diverged":
+    limit = mm.Limits().growth * max(1.0, float(magnitude(z)))
+    values, ended, cost = [residual(form.game, z)], "budget", mm.Cost()
+    for it, after in islice(pairwise(mm.iterate(form.game, z, optimizer)), steps):
+        here = after.info.at == Info.at  # most steps look at their start, so that the next one has its residual
+        values.append(float(after.info.residual) if here else residual(form.game, it.players))
+        cost, size, seen = it.cost, float(magnitude(it.players)), float(it.info.norm + tree.total(it.info.losses))
+        if not math.isfinite(size + seen) or size > limit:
             ended = "diverged"
             break
         if values[-1] <= TOLERANCE:

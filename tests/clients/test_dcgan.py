@@ -3,7 +3,8 @@
 Passes count, because each moves BatchNorm's running statistics. The usual loop makes three of D (real, fake, and fake
 again for G's step) and *one* of G: it keeps the fake and uses it twice. Losses are functions, so here each makes its
 own fake: two passes of G. The networks normalise by the batch in training, so parameters are the same either way; G's
-statistics move twice per step instead of once, by the same amount: see the last two tests.
+statistics move twice per step instead of once, by the same amount. `transforms.generated`, whose losses see the fake,
+makes the usual loop's one pass.
 """
 
 from collections.abc import Callable
@@ -163,6 +164,19 @@ def test_the_loop_that_keeps_its_fake(twins: Any, side_by_side: Any) -> None:
     )
     torch.testing.assert_close(dict(ours[1].named_buffers()), dict(hand[1].named_buffers()), rtol=1e-10, atol=1e-10)
     assert ours[0][1].num_batches_tracked == 2 * hand[0][1].num_batches_tracked == 2 * STEPS
+
+
+def test_a_generator_behind_its_samples(twins: Any, side_by_side: Any) -> None:
+    """The usual loop, buffers included: one pass of G and three of D a step."""
+    hand, ours = twins(*networks())
+    on_samples = mm.Game(
+        lambda fake, d, batch: cross_entropy(d(fake), 1.0),
+        lambda fake, d, batch: cross_entropy(d(batch["real"]), REAL) + cross_entropy(d(fake), 0.0),
+    )
+    game = mm.transforms.generated(on_samples, lambda g, batch: g(batch["noise"]))
+    optimizer = mm.AlternatingGDA(adam(), order=(1, 0))
+    side_by_side(STEPS, (hand, usual_loop(*hand, again=False)), (ours, bound(*ours, optimizer, game)))
+    assert ours[0][1].num_batches_tracked == STEPS and ours[1][3].num_batches_tracked == 3 * STEPS
 
 
 def test_two_passes_that_weigh_as_one(twins: Any) -> None:
