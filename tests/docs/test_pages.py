@@ -174,6 +174,18 @@ def test_commands_outside_of_blocks_are_understood(name: str, monkeypatch: pytes
         check_command(line, monkeypatch)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("python -m benchmarks.run --sede 3", "python -m benchmarks.compare runs/gans", "python -m benchmarks.tune -x"),
+        *("python -m benchmarks.runs", "python none.py", "make nothing", "pip install -e .[none]", "rm -r runs"),
+    ],
+)
+def test_commands_that_are_none_are_noticed(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises((AssertionError, SystemExit)):
+        check_command(line, monkeypatch)
+
+
 # ---------------------------------------------------------------------------------------------------- the pages
 
 
