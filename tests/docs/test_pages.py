@@ -177,7 +177,11 @@ def test_commands_outside_of_blocks_are_understood(name: str, monkeypatch: pytes
 @pytest.mark.parametrize(
     "line",
     [
-        *("python -m benchmarks.run --sede 3", "python -m benchmarks.compare runs/gans", "python -m benchmarks.tune -x"),
+        *(
+            "python -m benchmarks.run --sede 3",
+            "python -m benchmarks.compare runs/gans",
+            "python -m benchmarks.tune -x",
+        ),
         *("python -m benchmarks.runs", "python none.py", "make nothing", "pip install -e .[none]", "rm -r runs"),
     ],
 )
