@@ -64,7 +64,8 @@ def coupled(game: Game, constraint: Loss, *, own: bool = False, players: int | N
     n = game.count if players is None else players
     if n is None:
         raise GameError(
-            "how many players does the game have? Its one loss function does not tell: say players=1, or 2, ..."
+            "how many players does the game have? Its one loss function does not tell: say players=2, or however many "
+            "there are (1 for the Lagrangian of one loss)."
         )
     limits = game.constraints or (None,) * n
     multipliers = n if own else 1

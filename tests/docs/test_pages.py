@@ -2,8 +2,8 @@
 
 Every ```python block of a page runs, in order, in one namespace a page, as it stands there. A block whose first line is
 `# name.py` is saved as that file too, for the commands that follow. A ```text block right after one is what it prints,
-and so is the comment behind a `print(....status)`; numbers are compared to two digits. What cannot be run says why, in a
-comment above it: `<!-- not run: reason -->`.
+and so is the comment behind a `print(....status)`; numbers are compared to two digits. What cannot be run says why in
+a comment above it: `<!-- not run: reason -->`.
 """
 
 import importlib.util
@@ -174,17 +174,13 @@ def test_commands_outside_of_blocks_are_understood(name: str, monkeypatch: pytes
         check_command(line, monkeypatch)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        *(
-            "python -m benchmarks.run --sede 3",
-            "python -m benchmarks.compare runs/gans",
-            "python -m benchmarks.tune -x",
-        ),
-        *("python -m benchmarks.runs", "python none.py", "make nothing", "pip install -e .[none]", "rm -r runs"),
-    ],
-)
+NONE = [
+    *("python -m benchmarks.run --sede 3", "python -m benchmarks.compare runs/gans", "python -m benchmarks.tune -x"),
+    *("python -m benchmarks.runs", "python none.py", "make nothing", "pip install -e .[none]", "rm -r runs"),
+]
+
+
+@pytest.mark.parametrize("line", NONE)
 def test_commands_that_are_none_are_noticed(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises((AssertionError, SystemExit)):
         check_command(line, monkeypatch)
