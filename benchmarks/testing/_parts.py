@@ -24,7 +24,8 @@ def no_chance(what: str) -> Iterator[None]:
     """Whatever is called in here must not draw from torch's global generator."""
     before = torch.get_rng_state()
     yield
-    demand(torch.equal(before, torch.get_rng_state()), f"{what} draws from torch's global generator: pass one.")
+    cure = "draw from self.generator(seed, draw), in `batch` if it is a loss that needs it."
+    demand(torch.equal(before, torch.get_rng_state()), f"{what} draws from torch's global generator: {cure}")
 
 
 def judge(problem: Problem, scores: dict[str, float]) -> None:

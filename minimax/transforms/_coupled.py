@@ -63,7 +63,10 @@ def coupled(game: Game, constraint: Loss, *, own: bool = False, players: int | N
         raise GameError("a bilevel game shares no constraints here: give its players their own, bilevel(constraints=).")
     n = game.count if players is None else players
     if n is None:
-        raise GameError("how many players does the game have? Its one loss function does not tell: say players=2.")
+        raise GameError(
+            "how many players does the game have? Its one loss function does not tell: say players=2, or however many "
+            "there are (1 for the Lagrangian of one loss)."
+        )
     limits = game.constraints or (None,) * n
     multipliers = n if own else 1
 
