@@ -18,7 +18,7 @@ from torch.nn.functional import softplus
 import minimax as mm
 
 torch.manual_seed(0)
-n = 2000
+n = 1500
 y, a = (2 * torch.randint(2, (2, n)) - 1.0).double()
 # The first feature tells the label. The second tells some of it, and much more of the group.
 x = torch.stack([y, 0.5 * y + a], 1) + torch.randn(n, 2, dtype=torch.float64)
@@ -36,7 +36,7 @@ def play(weight: float) -> tuple[Tensor, Tensor]:
         return softplus(-y * (x @ w)).mean() + weight * (math.log(2) - guess(w, v))
 
     start = (torch.ones(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64))
-    return mm.solve(mm.Game(classify, guess), start, mm.ExtraGradient(mm.sgd(0.3)), steps=300, every=50).players
+    return mm.solve(mm.Game(classify, guess), start, mm.ExtraGradient(mm.sgd(0.5)), steps=150, every=50).players
 
 
 def scores(w: Tensor) -> tuple[float, float]:

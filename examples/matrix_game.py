@@ -49,9 +49,10 @@ for ax, title in zip(axes, ("Projected steps", "Multiplicative weights"), strict
     ax.fill(*corners.T, fill=False, edgecolor="0.5")
     ax.plot(*(start[0] @ corners), "o", color="black")
     ax.plot(*(torch.tensor([0.25, 0.5, 0.25]) @ corners), "*", color="black", markersize=14)
-    for corner, label, y in zip(corners, ("rock", "paper", "scissors"), (-0.06, -0.06, 0.06), strict=True):
+    for corner, label, y in zip(corners, ("rock", "paper", "scissors"), (-0.06, -0.06, 0.05), strict=True):
         ax.text(float(corner[0]), float(corner[1]) + y, label, ha="center", va="center")
-    ax.set(title=f"{title}: the first player", aspect="equal", xlim=(-0.1, 1.1))
+    ax.set_title(f"{title}: the first player", pad=20)
+    ax.set(aspect="equal", xlim=(-0.1, 1.1))
     ax.axis("off")
 axes[2].set(xlabel="step", ylabel="exploitability", title="What a best answer would gain")
 figure.legend(*axes[2].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
