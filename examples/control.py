@@ -43,7 +43,12 @@ sns.set_theme(style="ticks", palette="colorblind")
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
 L = np.linspace(-0.3, 0.74, 400)
 shades = left.contourf(
-    np.linspace(0.4, 1.2, 200), L, cost(*np.meshgrid(np.linspace(0.4, 1.2, 200), L)), levels=np.linspace(0, 4, 17), cmap="Greys", extend="both"
+    np.linspace(0.4, 1.2, 200),
+    L,
+    cost(*np.meshgrid(np.linspace(0.4, 1.2, 200), L)),
+    levels=np.linspace(0, 4, 17),
+    cmap="Greys",
+    extend="both",
 )
 figure.colorbar(shades, ax=left, label="cost")
 for name, path in paths.items():

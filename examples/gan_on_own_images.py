@@ -59,7 +59,7 @@ D = nn.Sequential(nn.Linear(64, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1))
 noise = torch.randn(100, 16)
 before = G(noise).detach()
 trainer = mm.bind(mm.Game(losses), (G, D), mm.ExtraGradient(mm.adam(2e-3, betas=(0.5, 0.9))), ema=0.98)
-for _ in range(150):
+for _ in range(120):
     for real in DataLoader(data, batch_size=64, shuffle=True, drop_last=True):
         info = trainer.step({"real": real, "noise": torch.randn(len(real), 16)})
 averaged, _ = trainer.averaged()
@@ -73,14 +73,16 @@ sns.set_theme(style="ticks")
 figure, axes = plt.subplots(3, 10, figsize=(10, 3.4), layout="constrained")
 for row, (name, images) in zip(axes, {"real": real, "before": before, "trained": after}.items(), strict=True):
     for ax, image in zip(row, images, strict=False):
-        ax.imshow(image.reshape(8, 8), cmap="gray", vmin=-1, vmax=1)
+        ax.imshow(image.reshape(8, 8).numpy(), cmap="gray", vmin=-1, vmax=1)
         ax.set(xticks=[], yticks=[])
     row[0].set_ylabel(name)
 
 near = {name: float(torch.cdist(x, real).min(1).values.mean()) for name, x in {"was": before, "is": after}.items()}
 spread = float(torch.pdist(after).mean() / torch.pdist(real).mean())
 print(f"{trainer.steps} steps; losses {float(info.losses[0]):.2f} and {float(info.losses[1]):.2f}")
-print(f"distance from the nearest real picture {near['is']:.2f}, before {near['was']:.2f}; diversity {spread:.0%} of real")
+print(
+    f"distance from the nearest real picture {near['is']:.2f}, before {near['was']:.2f}; diversity {spread:.0%} of real"
+)
 assert near["is"] < near["was"] / 2 and 0.5 < spread < 1.5
 
 plt.show()

@@ -70,7 +70,9 @@ ax.set(xlabel="θ, the logarithm of the weight decay", ylabel="loss on validatio
 ax.legend(frameon=False)
 sns.despine(figure)
 
-print(f"learned θ = {path[-1][0]:.3f} with loss {path[-1][1]:.4f}; the grid's best is {best:.3f} with {curve.min():.4f}")
+print(
+    f"learned θ = {path[-1][0]:.3f} with loss {path[-1][1]:.4f}; the grid's best is {best:.3f} with {curve.min():.4f}"
+)
 assert abs(path[-1][0] - best) < 0.2 and path[-1][1] < curve.min() + 1e-3
 assert curve.min() < exact(-6.0) - 0.01  # it was worth while
 

@@ -34,9 +34,7 @@ def exploitability(x: torch.Tensor, y: torch.Tensor) -> float:
     return float((x @ A).max() - (A @ y).min())
 
 
-paths = {
-    name: [it.players for it in islice(mm.iterate(game, start, method), 400)] for name, method in methods.items()
-}
+paths = {name: [it.players for it in islice(mm.iterate(game, start, method), 400)] for name, method in methods.items()}
 corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]])
 
 sns.set_theme(style="ticks", palette="colorblind")

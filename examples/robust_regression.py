@@ -62,7 +62,9 @@ exact = minimize(
     constraints={"type": "ineq", "fun": lambda v: v[2] - errors(torch.from_numpy(v[:2])).numpy()},
     method="SLSQP",
 )
-print(f"worst group: least squares {errors(usual).max():.3f}, robust {errors(robust).max():.3f}, exact {exact.x[2]:.3f}")
+print(
+    f"worst group: least squares {errors(usual).max():.3f}, robust {errors(robust).max():.3f}, exact {exact.x[2]:.3f}"
+)
 assert solution.status.kind == "converged"
 assert torch.allclose(errors(robust)[0], errors(robust)[1], rtol=1e-3)
 assert np.allclose(robust.numpy(), exact.x[:2], atol=1e-3) and abs(float(errors(robust).max()) - exact.x[2]) < 1e-3

@@ -79,7 +79,9 @@ right.set(xlabel="step (one of the generator)", ylabel="minus the critic's loss"
 sns.despine(ax=right)
 
 near = torch.cdist(averaged(torch.randn(1000, 2)), centers).argmin(1).bincount(minlength=8)
-print(f"distance from the nearest center {distance(averaged):.3f}, before {before:.3f}; samples per mode {near.tolist()}")
+print(
+    f"distance from the nearest center {distance(averaged):.3f}, before {before:.3f}; samples per mode {near.tolist()}"
+)
 assert distance(averaged) < before / 2 and int((near > 30).sum()) >= 7
 assert info.cost.gradients == 6  # five of the critic, one of the generator
 

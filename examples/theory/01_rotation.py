@@ -26,7 +26,9 @@ sns.set_theme(style="ticks", palette="colorblind")
 figure, axes = plt.subplots(1, 2, figsize=(10, 6), layout="constrained", sharey=True)
 titles = ("Both minimise (x² + y²)/2", "x minimises xy, y maximises it")
 for ax, each, title in zip(axes, (minimum, game), titles, strict=True):
-    mm.diagnostics.draw_phase(each, methods, start, steps=25, points=17, limits=(-2.6, 2.6), equilibrium=(0.0, 0.0), ax=ax)
+    mm.diagnostics.draw_phase(
+        each, methods, start, steps=25, points=17, limits=(-2.6, 2.6), equilibrium=(0.0, 0.0), ax=ax
+    )
     ax.get_legend().remove()
     ax.set(title=title, xlabel="x, the first player", ylabel="y, the second player")
 axes[1].set_ylabel("")

@@ -37,7 +37,9 @@ sns.set_theme(style="ticks", palette="colorblind")
 figure = plt.figure(figsize=(12, 6.4), layout="constrained")
 axes = figure.subplot_mosaic([[0, 1, 4], [2, 3, 4]], width_ratios=(1, 1, 1.3))
 for k, (name, path) in enumerate(paths.items()):
-    mm.diagnostics.draw_phase(gans[name].game, start=start, points=17, equilibrium=(0.0, 0.0), limits=(-3.4, 3.4), ax=axes[k])
+    mm.diagnostics.draw_phase(
+        gans[name].game, start=start, points=17, equilibrium=(0.0, 0.0), limits=(-3.4, 3.4), ax=axes[k]
+    )
     axes[k].plot(*path.T, color=f"C{k}", lw=1.2)
     axes[k].set(title=name, xlabel="θ, the generator", ylabel="ψ, the critic's slope")
     axes[4].semilogy(path.norm(dim=1), color=f"C{k}", label=name)

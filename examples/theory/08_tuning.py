@@ -47,10 +47,20 @@ for (name, λ), marker in zip(found.items(), "os", strict=True):
     right.plot(γ[where], factor[name][where], "*", color="black", markersize=14)
 figure.colorbar(points, ax=left, label="weight γ")
 left.axvline(0, color="0.7", zorder=0)
-left.set(xlabel="real part of λ: pull", ylabel="imaginary part of λ: rotation", xlim=(-0.1, 2.2), title="Eigenvalues of the Dirac-GAN")
+left.set(
+    xlabel="real part of λ: pull",
+    ylabel="imaginary part of λ: rotation",
+    xlim=(-0.1, 2.2),
+    title="Eigenvalues of the Dirac-GAN",
+)
 left.legend(frameon=False)
 right.axhline(1, color="0.7", zorder=0)
-right.set(xlabel="weight γ", ylabel="distance after a step / before", ylim=(0.3, 1.4), title=f"Plain play with h = {h}; ★ is best")
+right.set(
+    xlabel="weight γ",
+    ylabel="distance after a step / before",
+    ylim=(0.3, 1.4),
+    title=f"Plain play with h = {h}; ★ is best",
+)
 right.legend(frameon=False)
 sns.despine(figure)
 
@@ -60,7 +70,12 @@ sns.despine(figure)
 # the square of the rotation: what is best depends on the step, and on rotations of other speeds it is another one.
 
 best = {name: float(γ[values.argmin()]) for name, values in factor.items()}
-print({name: f"best γ {best[name]:.2f}: factor {factor[name].min():.3f} instead of {factor[name][0]:.3f}" for name in best})
+print(
+    {
+        name: f"best γ {best[name]:.2f}: factor {factor[name].min():.3f} instead of {factor[name][0]:.3f}"
+        for name in best
+    }
+)
 root = np.sqrt(γ**2 / 4 - 0.25 + 0j)
 assert np.allclose(found["R1"].real.min(1), (γ / 2 - root).real)
 assert np.allclose(found["consensus"].real.max(1), γ / 4) and np.allclose(abs(found["consensus"].imag), 0.5)
