@@ -1,8 +1,8 @@
 r"""Constraints as a second player
 ==============================
 
-Minimise under constraints :math:`g(z) \le 0`: the Lagrangian :math:`f(z) + \langle\lambda, g(z)\rangle` is a game,
-min over z and max over the multipliers :math:`\lambda \ge 0`. A linear program is the hard case, as that game only turns.
+Minimise under constraints :math:`g(z) \le 0`: the Lagrangian :math:`f(z) + \langle\lambda, g(z)\rangle` is a game, min
+over z and max over the multipliers :math:`\lambda \ge 0`. A linear program is the hard case, as that game only turns.
 """
 
 import matplotlib.pyplot as plt
@@ -38,14 +38,14 @@ def path(optimizer: mm.GameOptimizer) -> list[tuple[torch.Tensor, ...]]:
 paths = {name: path(method) for name, method in methods.items()}
 
 # %%
-# Left, the plans that are possible, lines of equal profit, and the ways there. Right, what an hour of the oven is worth
-# comes out along with it: the multipliers are prices.
+# Left, the plans that are possible, lines of equal profit, and the ways there. Right, what an hour of the oven is
+# worth comes out along with it: the multipliers are prices.
 
 sns.set_theme(style="ticks", palette="colorblind")
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
 u = np.linspace(0, 4.5, 300)
 X, Y = np.meshgrid(u, u)
-inside = ((A.numpy() @ np.stack([X.ravel(), Y.ravel()])).T <= b.numpy()).all(1).reshape(X.shape)
+inside = (np.stack([X, Y], -1) @ A.numpy().T - b.numpy()).max(-1) <= 0
 left.contourf(X, Y, inside, levels=[0.5, 1.5], colors=["0.9"])
 left.contour(X, Y, 3 * X + 2 * Y, levels=np.arange(2, 20, 2), colors="0.7", linewidths=0.8)
 for name, points in paths.items():

@@ -2,8 +2,8 @@ r"""Control against the worst disturbance
 =====================================
 
 A controller chooses its gain K, nature the gain L of a disturbance, and the cost adds up along the path of the system:
-:math:`\min_K \max_L \sum_t x_t^2 (1 + K^2 - \gamma^2 L^2)`. It is convex in neither, and means something only where the
-gains hold the state. Play meets in the saddle, which a Riccati equation gives in closed form (H-infinity control).
+:math:`\min_K \max_L \sum_t x_t^2 (1 + K^2 - \gamma^2 L^2)`. It is convex in neither, and means something only where
+the gains hold the state. Play meets in the saddle, which a Riccati equation gives in closed form (H-infinity control).
 """
 
 from itertools import islice

@@ -1,8 +1,9 @@
 r"""Firms that share a capacity
 ===========================
 
-A game of any number of players, by name, each with a loss of its own: three firms choose how much to produce (Cournot),
-and all ship over one road. ``transforms.coupled`` adds the player that makes them share it, the road's price.
+A game of any number of players, by name, each with a loss of its own: three firms choose how much to produce
+(Cournot), and all ship over one road. ``transforms.coupled`` adds the player that makes them share it, the road's
+price.
 """
 
 import matplotlib.pyplot as plt
@@ -22,8 +23,8 @@ def losses(*quantities: Tensor) -> dict[str, Tensor]:
 
 
 # %%
-# Without the road: every firm's profit is concave in its own quantity, and the
-# first-order conditions are linear. Each firm may have a rule of its own, here a slower one.
+# Without the road: every firm's profit is concave in its own quantity, and the first-order conditions are linear. Each
+# firm may have a rule of its own, here a slower one.
 
 game = mm.Game(losses)
 start = {name: torch.tensor(1.0) for name in costs}

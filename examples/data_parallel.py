@@ -1,9 +1,9 @@
 r"""Two processes, one game
 =======================
 
-``transforms.data_parallel`` averages what every rank of ``torch.distributed`` sees of its own batch, as DDP does for one
-loss, for all players and every optimizer: two ranks with half a batch each play what one process plays on the whole.
-Run it with ``torchrun --nproc-per-node 2``, or as it is: then it starts the second process by itself.
+``transforms.data_parallel`` averages what every rank of ``torch.distributed`` sees of its own batch, as DDP does for
+one loss, for all players and every optimizer: two ranks with half a batch each play what one process plays on the
+whole. Run it with ``torchrun --nproc-per-node 2``, or as it is: then it starts the second process by itself.
 """
 
 import os
@@ -49,8 +49,8 @@ def train(game: mm.Game, part: slice = slice(None)) -> list[Tensor]:
 
 
 # %%
-# Only the two lines in the middle do. Had the networks been made without a seed, ``transforms.broadcast`` would have to
-# make them alike first.
+# Only the two lines in the middle do. Had the networks been made without a seed, ``transforms.broadcast`` would have
+# to make them alike first.
 
 
 def on_ranks(rank: int, meeting: str) -> list[Tensor]:

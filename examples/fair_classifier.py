@@ -1,8 +1,8 @@
 r"""A classifier that an adversary cannot read
 ==========================================
 
-A score should tell who qualifies (y) and nothing about the group (a) beyond that. So let a second player guess the group
-from the score and the label, and let the classifier pay for every guess that is right: with weight
+A score should tell who qualifies (y) and nothing about the group (a) beyond that. So let a second player guess the
+group from the score and the label, and let the classifier pay for every guess that is right: with weight
 :math:`\lambda` from nothing to much, accuracy is traded for fairness (equalised odds), point by point.
 """
 

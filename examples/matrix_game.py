@@ -26,7 +26,8 @@ methods = {
 }
 
 # %%
-# What could a player gain that knows the other's mix? The largest entry of xA less the smallest of Ay: 0 at equilibrium.
+# What could a player gain that knows the other's mix? The largest entry of xA less the smallest of Ay: 0 at
+# equilibrium.
 
 
 def exploitability(x: torch.Tensor, y: torch.Tensor) -> float:

@@ -2,8 +2,8 @@ r"""Poker: regrets, averages, and who is exploitable
 ================================================
 
 Kuhn's poker, the smallest there is: three cards, one bet. Every player keeps, at each decision, a tally of what it
-regrets and plays in proportion (*counterfactual regret minimisation*). No step size, and it is the average of play that
-gets good. The same game is bilinear, so extragradient plays it too, with a step size and by its last iterate.
+regrets and plays in proportion (*counterfactual regret minimisation*). No step size, and it is the average of play
+that gets good. The same game is bilinear, so extragradient plays it too, with a step size and by its last iterate.
 """
 
 import matplotlib.pyplot as plt
@@ -65,7 +65,8 @@ ax.legend(frameon=False, loc="lower left")
 sns.despine(figure)
 
 # %%
-# All of them find out what the game is worth, 1/18 of an ante a hand to the second player, and that the first must bluff.
+# All of them find out what the game is worth, 1/18 of an ante a hand to the second player, and that the first must
+# bluff.
 
 assert abs(exploitability(poker.start) - 11 / 12) < 1e-5
 assert abs(float(poker.game.losses(answer)[0]) - 1 / 18) < 1e-3

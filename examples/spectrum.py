@@ -1,8 +1,8 @@
 r"""Reading a spectrum: will it oscillate?
 ======================================
 
-The eigenvalues of the field's Jacobian say what play does nearby: to the right it is drawn in, to the left it is pushed
-away, up and down it turns. Exactly for small games, and for networks by Ritz values, from products alone.
+The eigenvalues of the field's Jacobian say what play does nearby: to the right it is drawn in, to the left it is
+pushed away, up and down it turns. Exactly for small games, and for networks by Ritz values, from products alone.
 """
 
 import matplotlib.pyplot as plt

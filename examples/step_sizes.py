@@ -1,8 +1,9 @@
 r"""Ensembles: two hundred step sizes at once
 =========================================
 
-Where does each method stop converging? ``ensemble`` plays all step sizes in one vectorised call: a rate that is a tensor
-is one rate for each member. What is played is held to what the linearised game says, ``diagnostics.stable_step``.
+Where does each method stop converging? ``ensemble`` plays all step sizes in one vectorised call: a rate that is a
+tensor is one rate for each member. What is played is held to what the linearised game says,
+``diagnostics.stable_step``.
 """
 
 import matplotlib.pyplot as plt

@@ -1,8 +1,8 @@
 r"""WGAN-GP: five steps of the critic for one of the generator
 ==========================================================
 
-The usual recipe, as a composition: players in turn, the critic first and five times, Adam for both, and the penalty that
-pulls the slope of the critic towards 1. Whatever is random comes in through the batch, the penalty's mixing too.
+The usual recipe, as a composition: players in turn, the critic first and five times, Adam for both, and the penalty
+that pulls the slope of the critic towards 1. Whatever is random comes in through the batch, the penalty's mixing too.
 """
 
 import math

@@ -1,8 +1,8 @@
 r"""Inside Accelerate
 =================
 
-Hugging Face's Accelerate brings the devices, the processes and the checkpoints; a bound trainer is one more object that
-it can save. There is no ``backward`` and no optimizer to prepare: ``trainer.step`` is both.
+Hugging Face's Accelerate brings the devices, the processes and the checkpoints; a bound trainer is one more object
+that it can save. There is no ``backward`` and no optimizer to prepare: ``trainer.step`` is both.
 """
 
 import tempfile

@@ -28,9 +28,9 @@ modulus = {
 }
 
 # %%
-# Left, where each method converges, in the plane of :math:`z = h\lambda`: inside of its line, and for the implicit step
-# everywhere outside. Right, by what a step multiplies the distance on the imaginary axis, where a bilinear game with the
-# singular value :math:`\sigma` lives.
+# Left, where each method converges, in the plane of :math:`z = h\lambda`: inside of its line, and for the implicit
+# step everywhere outside. Right, by what a step multiplies the distance on the imaginary axis, where a bilinear game
+# with the singular value :math:`\sigma` lives.
 
 sns.set_theme(style="ticks", palette="colorblind")
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
@@ -53,16 +53,16 @@ figure.legend(handles=lines, loc="outside lower center", ncols=4, frameon=False)
 sns.despine(figure)
 
 # %%
-# The implicit step :math:`z^+ = z - hF(z^+)` contracts everything that does not repel. Its map starts
-# :math:`1 - z + z^2 - \dots`: plain steps agree with it to first order, extragradient to second, and that is why.
+# The implicit step :math:`z^+ = z - hF(z^+)` contracts everything that does not repel. Its map starts :math:`1 - z +
+# z^2 - \dots`: plain steps agree with it to first order, extragradient to second, and that is why.
 
 small = 1e-3 * np.exp(1j * np.linspace(0, 2 * np.pi, 9))
 assert np.allclose(abs((1 - small) - 1 / (1 + small)), 1e-6, rtol=0.01)
 assert np.allclose(abs((1 - small + small**2) - 1 / (1 + small)), 1e-9, rtol=0.01)
 
 # %%
-# ``diagnostics.stable_step`` finds the ends of the pieces, here for :math:`\sigma = 1`; the best step is
-# :math:`h = 1/\sqrt 2`, and play confirms both.
+# ``diagnostics.stable_step`` finds the ends of the pieces, here for :math:`\sigma = 1`; the best step is :math:`h =
+# 1/\sqrt 2`, and play confirms both.
 
 game, z = mm.zero_sum(lambda x, y: x * y), torch.ones(2, dtype=torch.float64).unbind()
 limits = mm.diagnostics.stable_step(game, z)

@@ -1,9 +1,9 @@
 r"""Momentum has the other sign in games
 ====================================
 
-In minimisation momentum goes on in the direction of the last step, and saves time. Around an equilibrium that direction
-is out of date by a quarter of a turn: going on is going out. What helps is the opposite, a step that takes some of the
-last one back: negative momentum for players who move in turn, or the optimistic step.
+In minimisation momentum goes on in the direction of the last step, and saves time. Around an equilibrium that
+direction is out of date by a quarter of a turn: going on is going out. What helps is the opposite, a step that takes
+some of the last one back: negative momentum for players who move in turn, or the optimistic step.
 """
 
 import matplotlib.pyplot as plt

@@ -32,9 +32,9 @@ def gain(h: float, times: int) -> float:
 
 
 # %%
-# Left, one step of size 0.7 on f = xy: the repetitions spiral into the implicit point, from which the field points back
-# along the step. Right, what each is worth: more repetitions follow the implicit step further, up to h = 1, where the
-# repetition itself stops converging.
+# Left, one step of size 0.7 on f = xy: the repetitions spiral into the implicit point, from which the field points
+# back along the step. Right, what each is worth: more repetitions follow the implicit step further, up to h = 1, where
+# the repetition itself stops converging.
 
 h, sizes, counts = 0.7, np.linspace(0.01, 1.3, 130), (1, 2, 3, 5, 9)
 points = torch.tensor([[float(x) for x in w] for w in repeated(start, h, 9)])

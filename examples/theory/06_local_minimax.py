@@ -1,8 +1,9 @@
 r"""What is a solution? Nash points, minimax points, and neither
 ===========================================================
 
-At a local *Nash* point neither player gains by moving alone. At a local *minimax* point x counts on y's answer, so that
-x itself may sit on a hilltop. Gradient play knows neither word: it stays where the flow attracts, whatever that is.
+At a local *Nash* point neither player gains by moving alone. At a local *minimax* point x counts on y's answer, so
+that x itself may sit on a hilltop. Gradient play knows neither word: it stays where the flow attracts, whatever that
+is.
 """
 
 import matplotlib.pyplot as plt
@@ -41,9 +42,9 @@ for ax, (formula, (closed, slope)) in zip(axes, games.items(), strict=True):
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
 
 # %%
-# Left, minimax and not Nash: the eigenvalues of the field are :math:`\pm i\sqrt{21}`, so gradient play circles outwards
-# and extragradient comes home. Middle, minimax and hidden: both flee from it. Right, no solution at all, and both are
-# drawn to it. ``FollowTheRidge``, which adds to y's step what keeps it on its ridge, tells all three right.
+# Left, minimax and not Nash: the eigenvalues of the field are :math:`\pm i\sqrt{21}`, so gradient play circles
+# outwards and extragradient comes home. Middle, minimax and hidden: both flee from it. Right, no solution at all, and
+# both are drawn to it. ``FollowTheRidge``, which adds to y's step what keeps it on its ridge, tells all three right.
 
 for formula, found in distances.items():
     print(f"{formula:16} {kinds[formula]:18}", {name: f"{value:.2g}" for name, value in found.items()})

@@ -1,9 +1,9 @@
 r"""The smallest GAN that fails, and what R1 does to it
 ===================================================
 
-All data lie at 0, the generator puts its samples at :math:`\theta`, and the critic is the line :math:`D(x) = \psi x`. In
-this *Dirac-GAN* everything can be seen: which loss circles, which creeps, and that a penalty on the critic's slope at
-the data, R1, ends the argument.
+All data lie at 0, the generator puts its samples at :math:`\theta`, and the critic is the line :math:`D(x) = \psi x`.
+In this *Dirac-GAN* everything can be seen: which loss circles, which creeps, and that a penalty on the critic's slope
+at the data, R1, ends the argument.
 """
 
 import math
@@ -48,8 +48,8 @@ axes[4].legend(frameon=False, fontsize="small", loc="lower left")
 sns.despine(ax=axes[4])
 
 # %%
-# The non-saturating loss draws in from afar, but steps of any size turn outwards, and it ends on a circle where the two
-# are in balance. Even players who move in turn, which costs nothing, come home only as :math:`1/\sqrt{k}`.
+# The non-saturating loss draws in from afar, but steps of any size turn outwards, and it ends on a circle where the
+# two are in balance. Even players who move in turn, which costs nothing, come home only as :math:`1/\sqrt{k}`.
 
 last = {name: float(path[-1].norm()) for name, path in paths.items()}
 print({name: f"{value:.3g}" for name, value in last.items()})

@@ -66,8 +66,8 @@ sns.despine(figure)
 
 # %%
 # For R1 the best weight is the critical one, at which the eigenvalues meet: with less play swings, with more the slow
-# direction creeps, and the fast one soon needs smaller steps. For consensus it is :math:`4/h`, one over the step size and
-# the square of the rotation: what is best depends on the step, and on rotations of other speeds it is another one.
+# direction creeps, and the fast one soon needs smaller steps. For consensus it is :math:`4/h`, one over the step size
+# and the square of the rotation: what is best depends on the step, and on rotations of other speeds it is another one.
 
 best = {name: float(γ[values.argmin()]) for name, values in factor.items()}
 print(

@@ -1,9 +1,9 @@
 r"""Last iterate, average, anchor: how fast is a game solved?
 =========================================================
 
-A game that only turns, with rotations of all speeds, has no linear rate. Alternating play circles, but the *average* of
-where it was comes home. Extragradient's last iterate does too, only slower. An *anchor*, a pull back to the start that
-fades, makes the last iterate as good as it can be.
+A game that only turns, with rotations of all speeds, has no linear rate. Alternating play circles, but the *average*
+of where it was comes home. Extragradient's last iterate does too, only slower. An *anchor*, a pull back to the start
+that fades, makes the last iterate as good as it can be.
 """
 
 import matplotlib.pyplot as plt

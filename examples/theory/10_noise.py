@@ -16,8 +16,9 @@ import torch
 import minimax as mm
 
 # %%
-# The game :math:`E\,(1 + e)\,xy` with coins :math:`e = \pm 1`: half of the samples are 2xy, the other half say nothing.
-# One run is an anecdote, so the players are 200 pairs of numbers, each with coins of its own: 200 games side by side.
+# The game :math:`E\,(1 + e)\,xy` with coins :math:`e = \pm 1`: half of the samples are 2xy, the other half say
+# nothing. One run is an anecdote, so the players are 200 pairs of numbers, each with coins of its own: 200 games side
+# by side.
 
 runs, steps, h = 200, 300, 0.3
 game = mm.zero_sum(lambda x, y, e: ((1 + e) * x * y).sum())
@@ -53,9 +54,9 @@ sns.despine(figure)
 
 # %%
 # With :math:`c = 1 + e`, which is 0 or 2, a step multiplies the squared distance by :math:`(1 - \rho h^2 c_1 c_2)^2 +
-# h^2 c_2^2`, where :math:`\rho` says how much further it looks. So the mean is :math:`1 - 2(\rho - 1)h^2 + 4\rho^2 h^4`
-# for a sample each, above 1 if :math:`\rho = 1` *whatever the step size*, and :math:`1 - 2h^2 + 8h^4` for the same one.
-# All cases are as likely, so that one step from each gives the exact mean.
+# h^2 c_2^2`, where :math:`\rho` says how much further it looks. So the mean is :math:`1 - 2(\rho - 1)h^2 + 4\rho^2
+# h^4` for a sample each, above 1 if :math:`\rho = 1` *whatever the step size*, and :math:`1 - 2h^2 + 8h^4` for the
+# same one. All cases are as likely, so that one step from each gives the exact mean.
 
 
 def mean_square(optimizer: mm.GameOptimizer) -> float:
