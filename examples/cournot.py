@@ -64,7 +64,7 @@ for name in (*costs, "toll"):
     (line,) = ax.plot(capacities, [exact(K)[name] for K in capacities], label=name, **style)
     ax.plot(capacities, [each[name] for each in found], "o", color=line.get_color())
 ax.axvline(6, color="0.7", zorder=0)
-ax.text(6.05, 5.5, "from here on\nthe road is wide enough", va="top", color="0.4")
+ax.text(6.05, 3.9, "from here on\nthe road is wide enough", va="top", color="0.4")
 ax.set(xlabel="capacity of the road (units)", ylabel="quantity (units), toll (money per unit)")
 ax.legend(frameon=False)
 sns.despine(figure)
