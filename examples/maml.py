@@ -50,7 +50,7 @@ def nothing(b: dict[str, Tensor]) -> Weights:
 
 game = mm.Game(lambda θ, δ, b: error(θ, δ, b, 1).mean(), lambda θ, δ, b: error(θ, δ, b, 0).sum())
 maml = mm.transforms.best_response(game, 1, nothing, mm.sgd(0.1), steps=2, through=True)
-learned = mm.solve(maml, (network,), mm.SimultaneousGDA(mm.adam(5e-3)), lambda k: tasks(16), steps=300, every=100)
+learned = mm.solve(maml, (network,), mm.SimultaneousGDA(mm.adam(5e-3)), lambda k: tasks(16), steps=200, every=100)
 (θ,) = learned.players
 
 # %%
