@@ -59,7 +59,7 @@ D = nn.Sequential(nn.Linear(64, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1))
 noise = torch.randn(100, 16)
 before = G(noise).detach()
 trainer = mm.bind(mm.Game(losses), (G, D), mm.ExtraGradient(mm.adam(2e-3, betas=(0.5, 0.9))), ema=0.98)
-for _ in range(120):
+for _ in range(90):
     for real in DataLoader(data, batch_size=64, shuffle=True, drop_last=True):
         info = trainer.step({"real": real, "noise": torch.randn(len(real), 16)})
 averaged, _ = trainer.averaged()
