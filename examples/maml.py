@@ -58,7 +58,7 @@ learned = mm.solve(maml, (network,), mm.SimultaneousGDA(mm.adam(5e-3)), lambda k
 
 new, few = tasks(200), (0, 2, 10)
 adapted = {k: mm.transforms.response(game, (θ,), 1, nothing, mm.sgd(0.1), k, batch=new) for k in few}
-naive = mm.transforms.response(game, (network,), 1, nothing, mm.sgd(0.1), 10, batch=new)
+naive = mm.transforms.response(game, (network,), 1, nothing, mm.sgd(0.01), 10, batch=new)  # it bears no more
 errors = {k: float(error(θ, δ, new, 1).mean()) for k, δ in adapted.items()}
 
 sns.set_theme(style="ticks", palette="colorblind")
