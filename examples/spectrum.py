@@ -1,10 +1,12 @@
-"""Reading a spectrum: why the Dirac-GAN circles, what R1 does to it, and the same question asked of a network.
+r"""Reading a spectrum: will it oscillate?
+======================================
 
-`python examples/spectrum.py PICTURE.png` also draws it (needs seaborn).
+The eigenvalues of the field's Jacobian say what play does nearby: to the right it is drawn in, to the left it is
+pushed away, up and down it turns. Exactly for small games, and for networks by Ritz values, from products alone.
 """
 
-import sys
-
+import matplotlib.pyplot as plt
+import seaborn as sns
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -12,20 +14,21 @@ from torch.nn.functional import softplus
 import minimax as mm
 from minimax import diagnostics
 
-# Eigenvalues on the imaginary axis: pure rotation. R1 pulls them to the right, until they meet on the real axis.
+# %%
+# The Dirac-GAN only turns. R1 pulls its eigenvalues to the right, until they meet on the real axis.
+
 spectra = {}
-for gamma in (0.0, 0.3, 1.5):
-    dirac = mm.games.dirac_gan(gamma=gamma)
-    spectra[f"γ = {gamma}"] = found = diagnostics.spectrum(dirac.game, dirac.equilibrium)
+for γ in (0.0, 0.3, 1.5):
+    dirac = mm.games.dirac_gan(gamma=γ)
+    spectra[f"R1, γ = {γ}"] = found = diagnostics.spectrum(dirac.game, dirac.equilibrium)
     limit = diagnostics.stable_step(dirac.game, dirac.equilibrium)["simultaneous"]
-    print(f"γ = {gamma}: λ = {found.eigenvalues.numpy().round(3)}, simultaneous play is stable up to h = {limit:.3f}")
-assert spectra["γ = 0.0"].leftmost == 0 and spectra["γ = 0.0"].angle == 90
-assert spectra["γ = 0.3"].leftmost > 0 and spectra["γ = 1.5"].angle == 0
+    print(f"γ = {γ}: λ = {found.eigenvalues.numpy().round(3)}, simultaneous play is stable up to h = {limit:.3f}")
+assert spectra["R1, γ = 0.0"].leftmost == 0 and spectra["R1, γ = 0.0"].angle == 90
+assert spectra["R1, γ = 0.3"].leftmost > 0 and spectra["R1, γ = 1.5"].angle == 0
 
-if len(sys.argv) > 1:
-    diagnostics.draw_spectrum(spectra, step=0.5).figure.savefig(sys.argv[1])
+# %%
+# A small GAN of modules, on a batch, at its start. ``report`` is the page to print when training misbehaves.
 
-# A network has too many parameters for a matrix: leading Ritz values, from products alone.
 torch.manual_seed(0)
 G = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 2))
 D = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1))
@@ -42,3 +45,12 @@ page = diagnostics.report(mm.Game(losses), (G, D), batch)
 print(page)
 assert not page.spectrum.exact and page.spectrum.residuals.max() < 1e-3
 assert page.rotation.ratio > 0
+
+sns.set_theme(style="ticks", palette="colorblind")
+figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.2), layout="constrained")
+diagnostics.draw_spectrum(spectra, left, step=0.8)
+left.set_title("The Dirac-GAN, exactly")
+diagnostics.draw_spectrum(page.spectrum, right)
+right.set_title("A GAN of two networks, the ten largest")
+
+plt.show()
