@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import problems, record, run
+from benchmarks import locks, problems, record, run
 from benchmarks.record import Folder
 from benchmarks.reporting import suite
 from benchmarks.runner import plan, spec
@@ -73,7 +73,12 @@ def wait(happened):
 
 
 def playing(home):
-    return [folder for folder in cells(home) if processes.busy(folder) and (folder.path / ".lock").read_text()]
+    return [folder for folder in cells(home) if locks.Watch().busy(folder) and pid(folder)]
+
+
+def pid(folder):
+    found = re.search(r'"pid": (\d+), .*}', (folder.path / ".lease").read_text())
+    return int(found[1]) if found else None
 
 
 def line(process, says):
@@ -133,7 +138,7 @@ def test_a_cell_whose_player_is_killed_is_taken_over(command, start, tmp_path):
     (folder,) = playing(tmp_path)
     second = start(words)
     line(second, "another command is playing it")
-    os.kill(int((folder.path / ".lock").read_text()), signal.SIGKILL)
+    os.kill(pid(folder), signal.SIGKILL)
     out = line(first, "again:")
     assert "SIGKILL" in out
     (tmp_path / "cured").touch()
@@ -144,15 +149,15 @@ def test_a_cell_whose_player_is_killed_is_taken_over(command, start, tmp_path):
 
 def test_the_lock_outlives_a_reset(tmp_path):
     folder = Folder(tmp_path / "cell")
-    with record.locked(folder):
+    with locks.locked(folder):
         for path in (folder.curve, folder.checkpoint, folder.log, folder.path / "left over"):
             path.write_text("x")
         record.write_json(folder.cell, {"run_id": "cell"})
         plan.reset(folder, True)
-        assert processes.busy(folder)
-        assert {path.name for path in folder.path.iterdir()} == {".lock", "cell.json", "log.txt"}
+        assert locks.Watch().busy(folder)
+        assert {path.name for path in folder.path.iterdir()} == {*locks.LOCKS, "cell.json", "log.txt"}
         assert folder.log.read_text() == ""
-    assert not processes.busy(folder) and not processes.busy(Folder(tmp_path / "none"))
+    assert not locks.Watch().busy(folder) and not locks.Watch().busy(Folder(tmp_path / "none"))
 
 
 def test_a_hang_is_a_timeout_and_is_not_played_again(command, tmp_path, untold, monkeypatch, capsys):
