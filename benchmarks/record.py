@@ -312,8 +312,9 @@ def damage(folder: Folder) -> str | None:
     cell, status = read_json(folder.cell), read_json(folder.status)
     if cell is None and (folder.cell.exists() or folder.status.exists() or folder.curve.exists()):
         return f"{folder.cell} is {'damaged' if folder.cell.exists() else 'missing'}"
-    if cell is not None and cell["run_id"] != folder.path.name:
-        return f"{folder.path} is a copy of {cell['run_id']}"
+    for told in (cell or {}, status or {}):
+        if (name := told.get("run_id", folder.path.name)) != folder.path.name:
+            return f"{folder.path} is a copy of {name}"
     if status is None:
         return f"{folder.status} is damaged" if folder.status.exists() else None
     if "curve" in status and not holds(folder.curve, status["curve"]):

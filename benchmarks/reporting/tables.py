@@ -163,7 +163,10 @@ def _curves(runs: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 def _rows(folder: Folder, stamp: Sequence[int] | None, notes: list[str]) -> Iterator[record.Row]:
     try:
-        yield from record.rows_of(folder.curve, stamp)
+        for row in record.rows_of(folder.curve, stamp):
+            if row["run_id"] != folder.path.name:
+                raise DamagedError(f"{folder.curve} is a copy of that of {row['run_id']}")
+            yield row
     except DamagedError as error:
         notes.append(f"{error}: what lies there is left out.")
 

@@ -185,7 +185,8 @@ def _overdue(one: _Running) -> str:
         f"it hung and was killed {wall:.0f} s after its start, with a timeout of {one.task.timeout:g} s; "
         f"{one.task.folder.log} says where"
     )
-    status = {"status": "timeout", "reason": reason, "step": one.step, "steps": one.steps, "wall_s": wall}
+    status = {"run_id": one.task.cell.run_id, "status": "timeout", "reason": reason, "step": one.step}
+    status |= {"steps": one.steps, "wall_s": wall}
     try:
         with locks.locked(one.task.folder):
             record.write_json(one.task.folder.status, status)

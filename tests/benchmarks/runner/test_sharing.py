@@ -19,6 +19,7 @@ from benchmarks.runner.engines import processes
 
 ROOT = Path(__file__).parents[3]
 TINY = str(Path(__file__).parents[1] / "tiny.py")
+FAILING = str(Path(__file__).parents[1] / "failing.py")
 
 
 PLAIN = (
@@ -91,6 +92,10 @@ def line(process, says):
     return told
 
 
+def kind(folder):
+    return folder.path.name.partition("-simultaneous")[0]
+
+
 def numbers(folder):
     rows, whole = record.read_rows(folder.curve)
     assert whole
@@ -160,20 +165,30 @@ def test_the_lock_outlives_a_reset(tmp_path):
     assert not locks.Watch().busy(folder) and not locks.Watch().busy(Folder(tmp_path / "none"))
 
 
-def test_a_hang_is_a_timeout_and_is_not_played_again(command, tmp_path, untold, monkeypatch, capsys):
+def test_cells_that_end_badly_leave_their_neighbours_as_they_are_alone(command, tmp_path, untold, monkeypatch, capsys):
+    """Out of memory, killed by the kernel, hung, crashed, not finite, without space: one of each, and a sound one."""
     monkeypatch.setattr(processes, "GRACE", 2.0)
-    words = command("-p", "tiny-hanging", "--seeds", "0", "--timeout", "6")
-    assert run.main(words) == 0
+    bad = ["tiny-hungry", "killed", "tiny-hanging", "crashing", "undefined", "full"]
+    names = [word for name in ["tiny", *bad, "alone"] for word in ("-p", name)]
+    words = command(*names, "--import", FAILING, "--seeds", "100", "--timeout", "6", "-j", "2")
+    assert run.main(words) == 1
     out = capsys.readouterr().out
-    assert "timeout at step" in out and "hung and was killed" in out and "SIGKILL" not in out
-    (folder,) = cells(tmp_path)
-    status = record.read_json(folder.status)
-    assert status["status"] == "timeout" and "timeout of 6 s" in status["reason"] and status["wall_s"] >= 8
-    log = folder.log.read_text()
+    ended = {kind(folder): record.status_of(folder) for folder in cells(tmp_path)}
+    expected = ["oom", "interrupted", "timeout", "interrupted", "diverged", "error"]
+    assert ended == {"tiny": "ok", "alone": "ok", **dict(zip(bad, expected, strict=True))}
+    for name, why in (("killed", "SIGKILL (out of memory?)"), ("crashing", "SIGSEGV"), ("full", "the disk is full")):
+        assert re.search(rf"{name}-simultaneous-\S+: error.*{re.escape(why)}", out), out
+    sound = {"tiny", "alone"}
+    assert run.main(command("-p", "tiny", "-p", "alone", "--seeds", "100", results=tmp_path / "apart")) == 0
+    apart = {folder.path.name: numbers(folder) for folder in cells(tmp_path / "apart")}
+    assert {folder.path.name: numbers(folder) for folder in cells(tmp_path) if kind(folder) in sound} == apart
+    (hung,) = (folder for folder in cells(tmp_path) if kind(folder) == "tiny-hanging")
+    status, log = record.read_json(hung.status), hung.log.read_text()
+    assert "hung and was killed" in status["reason"] and "timeout of 6 s" in status["reason"] and status["wall_s"] >= 8
     assert "tiny.py" in log and "in batch" in log  # where it hangs
-    began = time.monotonic()
-    assert run.main(words) == 0
-    assert "1 cells, 0 to do" in capsys.readouterr().out and time.monotonic() - began < 3
+    capsys.readouterr()
+    assert run.main(command("-p", "tiny-hanging", "--seeds", "100", "--timeout", "6")) == 0
+    assert "1 cells, 0 to do" in capsys.readouterr().out
 
 
 def test_a_worker_has_one_thread_however_many_there_are(command, tmp_path, untold):
