@@ -218,8 +218,8 @@ def _about_all(name: str, suite: str) -> tuple[str, str]:
 
 
 CONTROL = (
-    "With one player there is no game: this is a negative control, where who wins does so by the size of the steps, not as "
-    "a method for games."
+    "With one player there is no game: this is a negative control, where who wins does so by the size of the steps, "
+    "not as a method for games."
 )
 KINDS = {
     "curves": "Over the budget: the median of the seeds in a thick line, a band between quartiles, each in a thin one.",

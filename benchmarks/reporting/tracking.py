@@ -69,7 +69,7 @@ def tensorboard(logs: Path) -> Callable[[str, dict[str, Any]], AbstractContextMa
 
 
 def trackio(project: str) -> Callable[[str, dict[str, Any]], AbstractContextManager[Sink]]:
-    """Sinks of a trackio project, which lies on this machine: `trackio show` draws it, and nothing is sent anywhere.
+    """Sinks of a trackio project, which lies on this machine, unless trackio's own TRACKIO_SPACE_ID says else.
 
     Raises:
         UsageError: trackio is not installed.

@@ -44,7 +44,11 @@ def _played(task: Task, tell: Tell, stop: Stop) -> dict[str, Any]:
     began = time.monotonic()
     plan.reset(task.folder, task.anew)
     ended = _attempt(task, tell, stop)
-    ended |= {"run_id": task.cell.run_id, "wall_s": time.monotonic() - began, **verdict.surroundings(task.device, task.commit)}
+    ended |= {
+        "run_id": task.cell.run_id,
+        "wall_s": time.monotonic() - began,
+        **verdict.surroundings(task.device, task.commit),
+    }
     record.write_json(task.folder.status, ended)
     record.lighten(task.folder)
     return ended

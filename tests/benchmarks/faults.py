@@ -59,9 +59,8 @@ class Fault:
             path, _, flags = args
             if isinstance(path, str | bytes | os.PathLike) and flags & WRITING and self.mine(path):
                 self.point("open")
-        elif event in SMALL or event == "os.mkdir":
-            if isinstance(args[0], int) or self.mine(args[0]):
-                self.point(event)
+        elif (event in SMALL or event == "os.mkdir") and (isinstance(args[0], int) or self.mine(args[0])):
+            self.point(event)
 
     def mine(self, path):
         return os.fsdecode(path).startswith(self.root)
@@ -228,7 +227,9 @@ def main(jobs):
         expected = state(whole)
         for kind, first, step, without in (job.split("/") for job in jobs):
             root = Path(tempfile.mkdtemp(dir=where))
-            told, _ = forked(lambda kind=kind, root=root: (fault := Fault(root, kind, sys.maxsize), command(root), fault.seen)[2])
+            told, _ = forked(
+                lambda kind=kind, root=root: (fault := Fault(root, kind, sys.maxsize), command(root), fault.seen)[2]
+            )
             assert state(root) == expected
             numbers, wrong = range(int(first), len(told) + 1, int(step)), {}
             for n in numbers:

@@ -109,7 +109,13 @@ def damages(data):
 def test_a_suite_that_is_whole_has_nothing_to_say(home):
     said, notes = told(home)
     assert not notes and "distance" in said
-    assert {path.name for path in files(home)} >= {"cell.json", "curve.jsonl", "status.json", "checkpoint.safetensors", "players.safetensors"}
+    assert {path.name for path in files(home)} >= {
+        "cell.json",
+        "curve.jsonl",
+        "status.json",
+        "checkpoint.safetensors",
+        "players.safetensors",
+    }
 
 
 def test_every_flipped_bit_and_every_cut_is_noticed_or_changes_no_table(home):

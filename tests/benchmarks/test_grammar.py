@@ -71,7 +71,11 @@ def test_any_seeds_are_a_list_or_refused_in_a_sentence(text):
     except argparse.ArgumentTypeError as error:
         assert sentence(error)
     else:
-        assert found and len(set(found)) == len(found) <= options.SEEDS and options.seeds(",".join(map(str, found))) == found
+        assert (
+            found
+            and len(set(found)) == len(found) <= options.SEEDS
+            and options.seeds(",".join(map(str, found))) == found
+        )
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**9 - 101), st.integers(0, 100)), min_size=1, max_size=8))
@@ -87,7 +91,9 @@ def found():
 
 
 def test_any_pattern_chooses_problems_or_is_refused_in_a_sentence(found):
-    @given(texts | st.sampled_from(sorted(found)).flatmap(lambda name: st.sampled_from([name, name[:4] + "*", name[1:]])))
+    @given(
+        texts | st.sampled_from(sorted(found)).flatmap(lambda name: st.sampled_from([name, name[:4] + "*", name[1:]]))
+    )
     def check(text):
         try:
             chosen = plan.choose(found, [text])

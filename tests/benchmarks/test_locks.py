@@ -37,7 +37,10 @@ def apart(monkeypatch):
 
 def test_a_cell_is_played_by_one_process_which_is_named(folder):
     with locked(folder):
-        with pytest.raises(RecordError, match=f"by process {os.getpid()} on {socket.gethostname()}: wait"), locked(folder):
+        with (
+            pytest.raises(RecordError, match=f"by process {os.getpid()} on {socket.gethostname()}: wait"),
+            locked(folder),
+        ):
             pass
         assert Watch().busy(folder)
     assert not Watch().busy(folder) and {path.name for path in folder.path.iterdir()} == {".lock"}

@@ -49,7 +49,7 @@ class Counted:
 
     def play(self):
         cell, folder = self.task.cell, self.task.folder
-        same = {name: 0 for name in record.COLUMNS} | {"run_id": cell.run_id, "problem": cell.problem, "data": None}
+        same = dict.fromkeys(record.COLUMNS, 0) | {"run_id": cell.run_id, "problem": cell.problem, "data": None}
         same |= {"optimizer": cell.setup.optimizer, "params": "", "seed": cell.seed, "split": "eval", "iterate": "last"}
         while self.step < STEPS:
             self.step += 1

@@ -86,7 +86,9 @@ def test_nothing_here_unpickles_files():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             names += [ast.unparse(node)] if isinstance(node, ast.Attribute) else []
-            if {"torch.load", "torch.save", "pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"} & set(names):
+            if {"torch.load", "torch.save", "pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"} & set(
+                names
+            ):
                 found.add(path.relative_to(root).as_posix())
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                 assert ast.unparse(node.value) == "False"

@@ -27,9 +27,7 @@ def warm_up() -> None:
     forkserver.ensure_running()
 
 
-def play(
-    tasks: Sequence[Task], jobs: int, listen: Callable[[Event], None], preload: Sequence[str] = PRELOAD
-) -> None:
+def play(tasks: Sequence[Task], jobs: int, listen: Callable[[Event], None], preload: Sequence[str] = PRELOAD) -> None:
     """Play all tasks, `jobs` at a time, and pass on what they say.
 
     Every task ends in an event of its status. A process that dies without a word is reported as an `error`; one that

@@ -15,7 +15,8 @@ TINY = str(Path(__file__).parents[1] / "tiny.py")
 
 
 @pytest.fixture
-def cluster():
+def cluster(monkeypatch):
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # of 15, other tests leave them nothing
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})

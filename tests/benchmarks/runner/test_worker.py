@@ -204,7 +204,9 @@ def test_a_cell_keeps_all_it_needs_until_it_has_ended_and_then_its_players(task)
     kept = load_file(parts.folder.players)
     assert record.holds(parts.folder.players, status["kept"])
     assert not parts.folder.checkpoint.exists() and parts.folder.players.stat().st_size == status["kept"][0]
-    assert set(kept) == {f"{kind}.{k}.{name}" for k in (0, 1) for kind, name in (("last", "weight"), ("buffers", "seen"))}
+    assert set(kept) == {
+        f"{kind}.{k}.{name}" for k in (0, 1) for kind, name in (("last", "weight"), ("buffers", "seen"))
+    }
     assert torch.cat([kept["last.0.weight"], kept["last.1.weight"]]).norm() == pytest.approx(status["value"])
     assert parts.folder.players.read_bytes() == whole.folder.players.read_bytes()
 
