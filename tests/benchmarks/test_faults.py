@@ -21,18 +21,10 @@ def outcomes(*jobs):
 
 @pytest.mark.timeout(900)
 def test_every_so_many_writes_may_fail_and_what_sees_to_that_is_needed():
-    """All kinds of writes are among them; and without one part of the handling each, there are points that differ."""
+    """Without one part of the handling each, some points differ. `faults.py kill/1/1/nothing` tries all there are."""
     *sound, uncut, unplayed, leased = outcomes(
         *("kill/1/23/nothing", "once/5/31/nothing", "full/9/43/nothing"),
         *("kill/81/3/cut", "kill/60/9/resume", "kill/60/9/leases"),
     )
     assert all(one["wrong"] == {} and one["points"] > 200 and one["tried"] > 4 for one in sound), sound
     assert "curve.jsonl" in str(uncut["wrong"]) and "runs.csv" in str(unplayed["wrong"]) and leased["wrong"]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("kind", ["kill", "once", "full"])
-def test_any_write_may_fail(kind):
-    (found,) = outcomes(f"{kind}/1/1/nothing")
-    assert found["wrong"] == {} and found["tried"] == found["points"] > 200

@@ -64,7 +64,7 @@ def play(tasks: Sequence[Task], jobs: int | None, listen: Callable[[Event], None
                         events, files = ray.get(reference)
                         if files is not None:
                             _take(task.folder, files)
-                    except (ray.exceptions.RayError, OSError) as error:
+                    except (ray.exceptions.RayError, OSError, record.RecordError) as error:
                         why = f"{type(error).__name__}: {' '.join(str(getattr(error, 'cause', error)).split())}"
                         events = [Event(task.cell.run_id, "error", why)]
                     for event in events:
@@ -72,7 +72,8 @@ def play(tasks: Sequence[Task], jobs: int | None, listen: Callable[[Event], None
         except KeyboardInterrupt:
             for reference in running:
                 ray.cancel(reference)
-            ray.wait(list(running), num_returns=len(running), timeout=processes.GRACE)
+            if running:
+                ray.wait(list(running), num_returns=len(running), timeout=processes.GRACE)
             raise
 
 

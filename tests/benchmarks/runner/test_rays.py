@@ -1,21 +1,24 @@
-"""Two nodes of Ray on this machine, of which one is lost in mid-sweep: no row is."""
+"""Cells on a cluster of Ray: two nodes here, of which one is lost in mid-sweep; and what needs no cluster."""
 
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import record, run
+from benchmarks.record import Folder, UsageError
 from benchmarks.reporting import suite
+from benchmarks.runner import options
 from benchmarks.runner.engines import rays
 
-pytest.importorskip("ray", reason="needs the extra ray")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]
 TINY = str(Path(__file__).parents[1] / "tiny.py")
 
 
 @pytest.fixture
 def cluster(monkeypatch):
+    pytest.importorskip("ray", reason="needs the extra ray")
     monkeypatch.setenv("RAY_worker_niceness", "0")  # of 15, other tests leave them nothing
     from ray.cluster_utils import Cluster
 
@@ -35,6 +38,9 @@ def rows(home):
     return found
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore")
 def test_two_nodes_of_which_one_is_lost_leave_what_one_machine_leaves(cluster, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(suite, "write", lambda *_: [])
     lost, submit = cluster.add_node(num_cpus=2), rays._submit
@@ -65,3 +71,34 @@ def test_two_nodes_of_which_one_is_lost_leave_what_one_machine_leaves(cluster, t
     assert played in rows(tmp_path / "alone").items()
     (told,) = (tmp_path / "apart").glob("custom/cells/*/status.json")
     assert record.holds(told.with_name("players.safetensors"), record.read_json(told)["kept"])
+
+
+def test_what_cannot_be_played_is_refused_in_a_sentence(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        options.parse(["-p", "alone", "--address", "auto"])
+    assert "--address auto is of a Ray cluster: add --engine ray" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r"pip install 'minimax-games\[ray\]'"), rays._connected(None):
+        pass
+    nodes = [{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 1.0}}]
+    tasks = [SimpleNamespace(cell=SimpleNamespace(threads=threads), device="cpu") for threads in (1, 3)]
+    rays._check(nodes, tasks[:1])
+    with pytest.raises(UsageError, match="--threads 3: no node of the cluster has more than 2 CPUs"):
+        rays._check(nodes, tasks)
+    tasks[0].device = "cuda:1"
+    with pytest.raises(UsageError, match="no node of the cluster has a GPU"):
+        rays._check(nodes, tasks[:1])
+
+
+def test_what_a_node_sends_back_takes_the_place_of_what_was_there(tmp_path):
+    there, here = Folder(tmp_path / "there" / "cell"), Folder(tmp_path / "here" / "cell")
+    for path, text in ((there.curve, b"rows"), (there.status, b"ok"), (there.path.parent / "floors" / "f", b"floor")):
+        record.write_atomic(path, text)
+    for path, text in ((here.curve, b"old"), (here.checkpoint, b"old"), (here.path.parent / "floors" / "f", b"kept")):
+        record.write_atomic(path, text)
+    rays._take(here, rays._content(there.path.parent))
+    assert rays._content(here.path.parent) == {
+        "cell/curve.jsonl": b"rows",
+        "cell/status.json": b"ok",
+        "floors/f": b"kept",
+    }
