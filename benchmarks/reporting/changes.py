@@ -74,12 +74,9 @@ def between(first: pd.DataFrame, second: pd.DataFrame) -> Changes:
     keys = [(title, label) for title, each in one.items() for label in each if label in two.get(title, {})]
     pairs = [(two[title][label], one[title][label]) for title, label in keys]
     reached = [all(_of(runs, *key).status.eq("target").all() for runs in (first, second)) for key in keys]
-    told = versus(
-        [
-            (label, [title], *([each] for each in settled(pair, min(map(np.min, pair)) if done else math.inf)))
-            for (title, label), pair, done in zip(keys, pairs, reached, strict=True)
-        ]
-    )
+    least = [float(min(map(np.min, pair))) if done else math.inf for pair, done in zip(pairs, reached, strict=True)]
+    level = [settled(pair, aim) for pair, aim in zip(pairs, least, strict=True)]
+    told = versus([(label, [title], [new], [old]) for (title, label), (new, old) in zip(keys, level, strict=True)])
     rows = [
         _row(_of(first, title, label), _of(second, title, label), found)
         for (title, label), found in zip(keys, told, strict=True)

@@ -24,6 +24,8 @@ ROWS = ("tuned", "one-for-all")
 """How the labels end that `benchmarks.tune` has chosen the settings of."""
 Scores: TypeAlias = Mapping[str, Mapping[str, np.ndarray]]
 """Scores of the seeds by problem and label."""
+Pair: TypeAlias = tuple[str, Sequence[str], Sequence[np.ndarray], Sequence[np.ndarray]]
+"""A label, problems, its scores on each, and those of what it is compared with."""
 
 
 def signed(values: pd.Series, better: str) -> pd.Series:
@@ -119,7 +121,7 @@ class Versus(NamedTuple):
         return not self.claim and self.p <= superiority.LEVEL and (self.low > 0.5 or self.high < 0.5)
 
 
-def versus(pairs: Sequence[tuple[str, Sequence[str], Sequence[np.ndarray], Sequence[np.ndarray]]]) -> list[Versus]:
+def versus(pairs: Sequence[Pair]) -> list[Versus]:
     """Compare in one family: label, problems, scores of it and of what it is compared with."""
     found = [superiority.superiority(mine, other) for _, _, mine, other in pairs]
     adjusted = superiority.holm([one.p for one in found])
@@ -142,7 +144,7 @@ def by_problem(found: Scores, base: str, aims: Mapping[str, float] | None = None
     """
     return versus(
         [
-            (label, [title], *zip(_both(found, title, label, other, aims), strict=True))
+            _pair(found, label, other, [title], aims or {})
             for title, each in found.items()
             for label in each
             if (other := against(label, base)) in each and label != other
@@ -156,15 +158,16 @@ def overall(found: Scores, base: str, aims: Mapping[str, float] | None = None) -
     shared = {pair: [title for title, each in found.items() if set(pair) <= each.keys()] for pair in pairs}
     return versus(
         [
-            (label, titles, *zip(*(_both(found, title, label, other, aims) for title in titles), strict=True))
+            _pair(found, label, other, titles, aims or {})
             for (label, other), titles in shared.items()
             if titles and label != other
         ]
     )
 
 
-def _both(found: Scores, title: str, label: str, other: str, aims: Mapping[str, float] | None) -> list[np.ndarray]:
-    return settled([found[title][label], found[title][other]], (aims or {}).get(title, math.inf))
+def _pair(found: Scores, label: str, other: str, titles: Sequence[str], aims: Mapping[str, float]) -> Pair:
+    level = [settled([found[title][label], found[title][other]], aims.get(title, math.inf)) for title in titles]
+    return label, titles, [mine for mine, _ in level], [base for _, base in level]
 
 
 class Aggregates(NamedTuple):

@@ -51,7 +51,7 @@ def play(tasks: Sequence[Task], jobs: int | None, listen: Callable[[Event], None
         return
     with _connected(address) as ray, _mark(tasks[0].folder.path.parent) as mark:
         _check(ray.nodes(), tasks)
-        waiting, running = list(reversed(tasks)), {}
+        waiting, running = list(reversed(tasks)), dict[Any, "Task"]()
         try:
             while waiting or running:
                 while waiting and (jobs is None or len(running) < jobs):

@@ -67,7 +67,7 @@ def cells(home):
 
 
 def wait(happened):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -78,7 +78,8 @@ def playing(home):
 
 
 def pid(folder):
-    found = re.search(r'"pid": (\d+), .*}', (folder.path / ".lease").read_text())
+    lease = folder.path / ".lease"
+    found = re.search(r'"pid": (\d+), .*}', lease.read_text()) if lease.exists() else None
     return int(found[1]) if found else None
 
 
@@ -170,7 +171,7 @@ def test_cells_that_end_badly_leave_their_neighbours_as_they_are_alone(command, 
     monkeypatch.setattr(processes, "GRACE", 2.0)
     bad = ["tiny-hungry", "killed", "tiny-hanging", "crashing", "undefined", "full"]
     names = [word for name in ["tiny", *bad, "alone"] for word in ("-p", name)]
-    words = command(*names, "--import", FAILING, "--seeds", "100", "--timeout", "6", "-j", "2")
+    words = command(*names, "--import", FAILING, "--seeds", "100", "--timeout", "8", "-j", "2")
     assert run.main(words) == 1
     out = capsys.readouterr().out
     ended = {kind(folder): record.status_of(folder) for folder in cells(tmp_path)}
@@ -184,10 +185,10 @@ def test_cells_that_end_badly_leave_their_neighbours_as_they_are_alone(command, 
     assert {folder.path.name: numbers(folder) for folder in cells(tmp_path) if kind(folder) in sound} == apart
     (hung,) = (folder for folder in cells(tmp_path) if kind(folder) == "tiny-hanging")
     status, log = record.read_json(hung.status), hung.log.read_text()
-    assert "hung and was killed" in status["reason"] and "timeout of 6 s" in status["reason"] and status["wall_s"] >= 8
+    assert "hung and was killed" in status["reason"] and "timeout of 8 s" in status["reason"] and status["wall_s"] >= 10
     assert "tiny.py" in log and "in batch" in log  # where it hangs
     capsys.readouterr()
-    assert run.main(command("-p", "tiny-hanging", "--seeds", "100", "--timeout", "6")) == 0
+    assert run.main(command("-p", "tiny-hanging", "--seeds", "100", "--timeout", "8")) == 0
     assert "1 cells, 0 to do" in capsys.readouterr().out
 
 
