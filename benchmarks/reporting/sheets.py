@@ -147,7 +147,7 @@ def front(found: tables.Tables, told: Compared, summary: pd.DataFrame, links: Ma
         runs = found.runs[(found.runs.title == title) & (found.runs.label == (None if best is None else best.label))]
         rows.append(
             (
-                text(f"{title} {CONTROL}" if title in told.controls else title, links[str(title)]),
+                text(f"{title!s} {CONTROL}" if title in told.controls else title, links[str(title)]),
                 text(words(str(first.headline), first.better, declared.unit.iloc[0])),
                 who,
                 NONE if best is None else numeric(best["median"], best.low, best.high, best.interval),

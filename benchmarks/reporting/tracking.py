@@ -28,7 +28,7 @@ def send(home: Path, opened: Callable[[str, dict[str, Any]], AbstractContextMana
     found = tables.load(home)
     about = found.runs.set_index("run_id")[["title", "label", "seed", "status"]].to_dict("index")
     for run, rows in found.curves.groupby("run_id", observed=True):
-        with opened(str(run), about[run]) as sink:
+        with opened(str(run), {str(name): value for name, value in about[run].items()}) as sink:
             for step, some in rows.groupby("step"):
                 sink.log(_named(some), int(str(step)))
 
