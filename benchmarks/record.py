@@ -323,9 +323,11 @@ def damage(folder: Folder) -> str | None:
 
 
 def lighten(folder: Folder) -> None:
-    """Remove what a cell that has been played needs no more: where it would go on from."""
-    if folder.checkpoint.exists() and (read_json(folder.status) or {}).get("status") in PLAYED:
-        folder.checkpoint.unlink(missing_ok=True)
+    """Remove what a cell that has been played needs no more: where it would go on from, of earlier versions too."""
+    left = list(folder.path.glob("checkpoint.*"))
+    if left and (read_json(folder.status) or {}).get("status") in PLAYED:
+        for path in left:
+            path.unlink(missing_ok=True)
 
 
 def full_disk(error: BaseException) -> bool:

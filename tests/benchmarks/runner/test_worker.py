@@ -221,6 +221,9 @@ def test_a_checkpoint_of_an_earlier_version_is_not_read_and_its_cell_starts_anew
     ]
     play(whole)
     assert status["status"] == "ok" and rows(played) == rows(whole) and not old.exists()
+    old.touch()
+    record.lighten(played.folder)
+    assert not old.exists()
 
 
 @pytest.mark.parametrize("problem, status, says", [("tiny-broken", "error", "broken"), ("tiny-hungry", "oom", "room")])
