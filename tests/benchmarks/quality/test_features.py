@@ -56,7 +56,7 @@ def test_training_repeats_bit_for_bit_and_weights_make_the_digest(digits64: feat
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not torch.equal(one["head.weight"], other["head.weight"])
-    (path,) = cache.glob("features-digits-*.pt")
+    (path,) = cache.glob("features-digits-*.safetensors")
     whole = path.read_bytes()
     content = tensors.loaded(record.read_sealed(path))
     content["state"]["head.bias"][0] += 1
