@@ -8,17 +8,17 @@ last member `crc`, any other file as its last twelve bytes. A CRC-32 notices eve
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
-import secrets
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+from benchmarks.writing import sweep as sweep
+from benchmarks.writing import write_atomic as write_atomic
 
 SCHEMA = 3
 """Version of everything under a results folder, the cells' identities included."""
@@ -34,7 +34,6 @@ PLAYED = frozenset({"ok", "target", "diverged"})
 FAILED = frozenset({"timeout", "oom", "error"})
 STATUSES = PLAYED | FAILED | {"interrupted", "skipped"}
 """How a cell may stand. A skipped one cannot be played, and its reason says why."""
-TEMPORARY = ".tmp"
 
 Row = dict[str, Any]
 
@@ -74,8 +73,13 @@ class Folder:
 
     @property
     def checkpoint(self) -> Path:
-        """Where it goes on from."""
-        return self.path / "checkpoint.pt"
+        """Where it goes on from, while it has not ended."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def players(self) -> Path:
+        """The players at its end."""
+        return self.path / "players.safetensors"
 
     @property
     def log(self) -> Path:
@@ -121,6 +125,8 @@ class Curve:
         try:
             with self.path.open("ab") as file:
                 file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
         except OSError:
             os.truncate(self.path, self.offset)
             raise
@@ -157,6 +163,11 @@ def rows_of(path: Path, stamp: Sequence[int] | None = None) -> Iterator[Row]:
 def holds(path: Path, stamp: Sequence[int]) -> bool:
     """Whether a file begins with so many bytes of this checksum."""
     return path.exists() and _checksum(path, stamp[0]) == tuple(stamp)
+
+
+def stamp_of(data: bytes) -> tuple[int, int]:
+    """How many bytes there are, and their checksum."""
+    return len(data), zlib.crc32(data)
 
 
 def _checksum(path: Path, size: int) -> tuple[int, int]:
@@ -236,43 +247,6 @@ def _trailer(data: bytes) -> bytes:
     return b"crc %08x" % zlib.crc32(data)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that readers find the old one or the new one, never half of it.
-
-    Raises:
-        OSError: the disk is full, say; the old file is as it was.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
-    try:
-        with _held(temporary) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _held(path: Path) -> BinaryIO:
-    """A new file under a lock that goes when this process does, so that a sweep tells it from one that was left."""
-    while True:
-        file = path.open("wb")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_nlink:
-            return file
-        file.close()  # a sweep came between
-
-
-def sweep(folder: Path) -> None:
-    """Remove what writers that were killed have left behind, in a folder and all below it."""
-    for path in folder.rglob(f".*{TEMPORARY}"):
-        with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
-
-
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write JSON atomically; floats keep all their digits, nan and inf are written as Python spells them."""
     write_atomic(path, seal(value, indent=1))
@@ -284,24 +258,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return unseal(path.read_bytes())
     except OSError:
         return None
-
-
-@contextmanager
-def locked(folder: Folder) -> Iterator[None]:
-    """Hold a cell for this process; the lock goes when the process does.
-
-    Raises:
-        RecordError: another process plays this cell.
-    """
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with (folder.path / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RecordError(f"{folder.path} is being played by another process: wait for it, or end it.") from None
-        file.truncate(0)
-        print(os.getpid(), file=file, flush=True)
-        yield
 
 
 def check_schema(folder: Path, create: bool = False) -> None:
@@ -356,11 +312,22 @@ def damage(folder: Folder) -> str | None:
     cell, status = read_json(folder.cell), read_json(folder.status)
     if cell is None and (folder.cell.exists() or folder.status.exists() or folder.curve.exists()):
         return f"{folder.cell} is {'damaged' if folder.cell.exists() else 'missing'}"
+    for told in (cell or {}, status or {}):
+        if (name := told.get("run_id", folder.path.name)) != folder.path.name:
+            return f"{folder.path} is a copy of {name}"
     if status is None:
         return f"{folder.status} is damaged" if folder.status.exists() else None
     if "curve" in status and not holds(folder.curve, status["curve"]):
         return f"{folder.curve} is damaged or was cut"
     return None
+
+
+def lighten(folder: Folder) -> None:
+    """Remove what a cell that has been played needs no more: where it would go on from, of earlier versions too."""
+    left = list(folder.path.glob("checkpoint.*"))
+    if left and (read_json(folder.status) or {}).get("status") in PLAYED:
+        for path in left:
+            path.unlink(missing_ok=True)
 
 
 def full_disk(error: BaseException) -> bool:

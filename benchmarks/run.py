@@ -53,7 +53,7 @@ def play(options: Options) -> int:
             raise UsageError(f"--suite {name!r} is no suite: {hint}")
     if not (options.suite or options.problem or options.imports):
         raise UsageError(f"nothing to play: name a suite ({', '.join(SUITES)}) or a problem (-p), or see --list.")
-    if not options.dry_run:
+    if not options.dry_run and options.engine == "processes":
         processes.warm_up()
     from benchmarks.runner import session  # only now: it imports torch, while the server of the workers does
 

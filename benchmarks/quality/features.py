@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks import data
+from benchmarks import data, tensors
 from benchmarks.data import store
 from benchmarks.networks import seeded
 
@@ -123,11 +122,9 @@ def _prepared(spec: str, seed: int) -> Path:
         "name": f"{images.name if known else 'random'}{recipe.dim}{SEEDS[seed]}",
         "shape": (images.channels, images.size, images.classes, recipe.width, recipe.dim),
         "accuracy": accuracy(net, images.test, images.test_labels) if known else math.nan,
-        "state": net.state_dict(),
+        "state": dict(net.state_dict()),
     }
-    written = BytesIO()
-    torch.save(content, written)
-    store.write(path, written.getvalue())
+    store.write(path, tensors.dumped(content))
     return path
 
 
@@ -207,13 +204,13 @@ def _recipe(spec: str) -> Recipe:
 
 def _content(spec: str, seed: int) -> dict[str, Any]:
     missing = f"the feature network of {spec} is not trained: call features.prepare first."
-    content: dict[str, Any] = torch.load(store.read(_file(spec, seed), missing), weights_only=True)
+    content: dict[str, Any] = tensors.loaded(store.read(_file(spec, seed), missing).getvalue())
     return content
 
 
 def _file(spec: str, seed: int) -> Path:
     recipe = sha256(repr(_recipe(spec)).encode()).hexdigest()[:8]
-    return store.cache() / f"features-{data.file(spec).stem}{SEEDS[seed]}-{recipe}.pt"
+    return store.cache() / f"features-{data.file(spec).stem}{SEEDS[seed]}-{recipe}.safetensors"
 
 
 def _sha(*tensors: Tensor) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.record import RecordError
 from benchmarks.reporting import sheets, tables
-from benchmarks.reporting.comparisons import Versus, scores, versus
+from benchmarks.reporting.comparisons import Versus, scores, settled, versus
 from benchmarks.reporting.statistics import LEAST
 from benchmarks.reporting.words import number, ranged, words
 
@@ -70,7 +72,11 @@ def between(first: pd.DataFrame, second: pd.DataFrame) -> Changes:
         {title: each for title, each in scores(runs).items() if title not in unlike} for runs in (first, second)
     )
     keys = [(title, label) for title, each in one.items() for label in each if label in two.get(title, {})]
-    told = versus([(label, [title], [two[title][label]], [one[title][label]]) for title, label in keys])
+    pairs = [(two[title][label], one[title][label]) for title, label in keys]
+    reached = [all(_of(runs, *key).status.eq("target").all() for runs in (first, second)) for key in keys]
+    least = [float(min(map(np.min, pair))) if done else math.inf for pair, done in zip(pairs, reached, strict=True)]
+    level = [settled(pair, aim) for pair, aim in zip(pairs, least, strict=True)]
+    told = versus([(label, [title], [new], [old]) for (title, label), (new, old) in zip(keys, level, strict=True)])
     rows = [
         _row(_of(first, title, label), _of(second, title, label), found)
         for (title, label), found in zip(keys, told, strict=True)

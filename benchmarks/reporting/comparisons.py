@@ -19,10 +19,13 @@ from benchmarks.reporting.statistics import LEAST
 
 BASELINES = ("alternating", "simultaneous")
 """What all others are compared with: the first of these that was played, else the first optimizer there is."""
+OWN = "the problem's target"
 ROWS = ("tuned", "one-for-all")
 """How the labels end that `benchmarks.tune` has chosen the settings of."""
 Scores: TypeAlias = Mapping[str, Mapping[str, np.ndarray]]
 """Scores of the seeds by problem and label."""
+Pair: TypeAlias = tuple[str, Sequence[str], Sequence[np.ndarray], Sequence[np.ndarray]]
+"""A label, problems, its scores on each, and those of what it is compared with."""
 
 
 def signed(values: pd.Series, better: str) -> pd.Series:
@@ -39,6 +42,23 @@ def scores(runs: pd.DataFrame) -> Scores:
         if len(known):
             found.setdefault(str(title), {})[str(label)] = known
     return found
+
+
+def settled(scores: Sequence[np.ndarray], aim: float) -> list[np.ndarray]:
+    """Scores on one problem; all the same where all reach its own target, as beyond it digits are of rounding."""
+    reached = all((one >= aim).all() for one in scores)
+    return [np.full_like(one, aim) for one in scores] if reached else list(scores)
+
+
+def own(aims: Mapping[str, tuple[float, str]]) -> dict[str, float]:
+    """The targets that problems declare, as scores, of all `targets`."""
+    return {title: aim for title, (aim, source) in aims.items() if source == OWN}
+
+
+def controls(curves: pd.DataFrame) -> frozenset[str]:
+    """The problems of one player, where no optimizer plays a game: negative controls."""
+    seen = {name: set(curves.title[curves.metric == f"player_norm_{name}"].astype(str)) for name in (0, 1)}
+    return frozenset(seen[0] - seen[1])
 
 
 def baseline(labels: Iterable[str]) -> str:
@@ -82,6 +102,7 @@ class Versus(NamedTuple):
         high: where it ends.
         p: after Holm's correction for all rows of the table.
         claim: 1 better, -1 worse, 0 no difference found.
+        level: every run of both has the same score, as where all reach the target.
     """
 
     label: str
@@ -92,6 +113,7 @@ class Versus(NamedTuple):
     high: float
     p: float
     claim: int
+    level: bool
 
     @property
     def small(self) -> bool:
@@ -99,7 +121,7 @@ class Versus(NamedTuple):
         return not self.claim and self.p <= superiority.LEVEL and (self.low > 0.5 or self.high < 0.5)
 
 
-def versus(pairs: Sequence[tuple[str, Sequence[str], Sequence[np.ndarray], Sequence[np.ndarray]]]) -> list[Versus]:
+def versus(pairs: Sequence[Pair]) -> list[Versus]:
     """Compare in one family: label, problems, scores of it and of what it is compared with."""
     found = [superiority.superiority(mine, other) for _, _, mine, other in pairs]
     adjusted = superiority.holm([one.p for one in found])
@@ -107,33 +129,45 @@ def versus(pairs: Sequence[tuple[str, Sequence[str], Sequence[np.ndarray], Seque
     for (label, problems, mine, other), one, p in zip(pairs, found, adjusted, strict=True):
         seeds = min(min(len(x), len(y)) for x, y in zip(mine, other, strict=True))
         told = superiority.claim(one.better, float(p))
-        out.append(Versus(label, tuple(problems), seeds, *one.better[:3], float(p), told))
+        level = all(len(set(x) | set(y)) == 1 and math.isfinite(x[0]) for x, y in zip(mine, other, strict=True))
+        out.append(Versus(label, tuple(problems), seeds, *one.better[:3], float(p), told, level))
     return out
 
 
-def by_problem(found: Scores, base: str) -> list[Versus]:
-    """Every label against the baseline on every problem, corrected for all of these comparisons together."""
+def by_problem(found: Scores, base: str, aims: Mapping[str, float] | None = None) -> list[Versus]:
+    """Every label against the baseline on every problem, corrected for all of these comparisons together.
+
+    Args:
+        found: the scores.
+        base: the baseline.
+        aims: the problems' own targets, as scores: two labels that reach one in all runs are level there.
+    """
     return versus(
         [
-            (label, [title], [mine], [each[other]])
+            _pair(found, label, other, [title], aims or {})
             for title, each in found.items()
-            for label, mine in each.items()
+            for label in each
             if (other := against(label, base)) in each and label != other
         ]
     )
 
 
-def overall(found: Scores, base: str) -> list[Versus]:
-    """Every common label against the baseline over all problems that both have been played on."""
+def overall(found: Scores, base: str, aims: Mapping[str, float] | None = None) -> list[Versus]:
+    """Every common label against the baseline over all problems that both have been played on; see `by_problem`."""
     pairs = [(label, against(label, base)) for label in common(found)]
     shared = {pair: [title for title, each in found.items() if set(pair) <= each.keys()] for pair in pairs}
     return versus(
         [
-            (label, titles, [found[title][label] for title in titles], [found[title][other] for title in titles])
+            _pair(found, label, other, titles, aims or {})
             for (label, other), titles in shared.items()
             if titles and label != other
         ]
     )
+
+
+def _pair(found: Scores, label: str, other: str, titles: Sequence[str], aims: Mapping[str, float]) -> Pair:
+    level = [settled([found[title][label], found[title][other]], aims.get(title, math.inf)) for title in titles]
+    return label, titles, [mine for mine, _ in level], [base for _, base in level]
 
 
 class Aggregates(NamedTuple):
@@ -162,7 +196,9 @@ def starts(curves: pd.DataFrame, runs: pd.DataFrame) -> dict[str, float]:
     return out
 
 
-def aggregates(found: Scores, runs: pd.DataFrame, begin: Mapping[str, float]) -> Aggregates:
+def aggregates(
+    found: Scores, runs: pd.DataFrame, begin: Mapping[str, float], aims: Mapping[str, float] | None = None
+) -> Aggregates:
     """IQM of normalised scores: 0 is no better than before training, or lost, 1 the median of the best label.
 
     Logarithms are taken where lower is better and all values are positive. Problems that not all of the common labels
@@ -172,6 +208,7 @@ def aggregates(found: Scores, runs: pd.DataFrame, begin: Mapping[str, float]) ->
         found: the scores.
         runs: all runs, for which way is better.
         begin: of `starts`.
+        aims: of `own`.
     """
     labels, left_out = common(found), dict[str, str]()
     better = runs.groupby("title").better.first()
@@ -182,7 +219,8 @@ def aggregates(found: Scores, runs: pd.DataFrame, begin: Mapping[str, float]) ->
         elif title not in begin:
             left_out[title] = "not evaluated before training"
         else:
-            values = normal([each[label] for label in labels], begin[title], str(better[title]))
+            held = settled([each[label] for label in labels], (aims or {}).get(title, math.inf))
+            values = normal(held, begin[title], str(better[title]))
             if values is None:
                 left_out[title] = "no optimizer got better than before training"
             else:
@@ -237,7 +275,7 @@ def targets(found: Scores, metrics: pd.DataFrame, runs: pd.DataFrame) -> dict[st
     for title, each in found.items():
         own = float(aims.get(title, np.nan))
         if not math.isnan(own):
-            out[title] = (own if better[title] == "higher" else -own, "the problem's target")
+            out[title] = (own if better[title] == "higher" else -own, OWN)
             continue
         middles = {label: float(np.sort(one)[(len(one) - 1) // 2]) for label, one in each.items()}
         best = max(middles, key=lambda label: middles[label])
@@ -288,6 +326,7 @@ class Compared(NamedTuple):
         aims: what the headline is to reach on each problem, as a score, and where that comes from.
         spent: the cost to it, a row a run.
         costs: its medians, a row a label and a column a problem.
+        controls: the problems of one player.
     """
 
     scores: Scores
@@ -298,6 +337,7 @@ class Compared(NamedTuple):
     aims: dict[str, tuple[float, str]]
     spent: pd.DataFrame
     costs: pd.DataFrame
+    controls: frozenset[str]
 
 
 def compare(found: tables.Tables) -> Compared:
@@ -305,6 +345,7 @@ def compare(found: tables.Tables) -> Compared:
     runs, known = found.runs, scores(found.runs)
     base, aims = baseline(runs.label), targets(known, found.metrics, runs)
     spent = times(found.curves, runs, aims)
-    together = aggregates(known, runs, starts(found.curves, runs))
+    told = by_problem(known, base, own(aims)), overall(known, base, own(aims))
+    together = aggregates(known, runs, starts(found.curves, runs), own(aims))
     costs = medians(spent, common(known))
-    return Compared(known, base, by_problem(known, base), overall(known, base), together, aims, spent, costs)
+    return Compared(known, base, *told, together, aims, spent, costs, controls(found.curves))

@@ -94,6 +94,8 @@ def _section(title: str, link: str, found: tables.Tables, told: Compared, summar
     if title in told.aims:
         aim, source = told.aims[title]
         about += f" Target: {number(aim if first.better == 'higher' else -aim)}, {source}."
+    if title in told.controls:
+        about += f" {CONTROL}"
     about += f" Every optimizer has {first.budget:,} steps of one gradient a player, or as many gradients in fewer."
     return {
         "id": link,
@@ -148,6 +150,8 @@ def answers(found: tables.Tables, told: Compared) -> Iterator[str]:
             yield f"On {title}, compared with {told.base}: {_claims(found_there)}."
     if same := [title for title, found_there in differ.items() if not found_there]:
         yield f"No difference found on {len(same)} of {len(problems)} problems: {', '.join(same)}."
+    if alone := sorted(told.controls):
+        yield f"Of these, {', '.join(alone)} {'has' if len(alone) == 1 else 'have'} one player. {CONTROL}"
 
 
 def _claims(found: Sequence[Versus]) -> str:
@@ -213,6 +217,10 @@ def _about_all(name: str, suite: str) -> tuple[str, str]:
     )
 
 
+CONTROL = (
+    "With one player there is no game: this is a negative control, where who wins does so by the size of the steps, "
+    "not as a method for games."
+)
 KINDS = {
     "curves": "Over the budget: the median of the seeds in a thick line, a band between quartiles, each in a thin one.",
     "tradeoff": "Quality against stability: small dots are seeds, large ones their medians.",

@@ -18,6 +18,8 @@ from benchmarks.reporting.words import number, ranged, words
 MARKS = {1: "better", -1: "worse", 0: ""}
 SAID = {1: "better", -1: "worse", 0: "no difference found"}
 SMALL = "a difference too small to claim"
+LEVEL = "both at target: compare the gradients to it"
+CONTROL = "(one player: a control)"
 FEW = f"too few seeds (fewer than {LEAST})"
 
 
@@ -106,7 +108,7 @@ def verdict(one: Versus | None) -> Cell:
         return NONE
     if one.seeds < LEAST:
         return text(FEW)
-    said = SMALL if one.small else SAID[one.claim]
+    said = LEVEL if one.level else SMALL if one.small else SAID[one.claim]
     return Cell(said, said, MARKS[one.claim])
 
 
@@ -145,7 +147,7 @@ def front(found: tables.Tables, told: Compared, summary: pd.DataFrame, links: Ma
         runs = found.runs[(found.runs.title == title) & (found.runs.label == (None if best is None else best.label))]
         rows.append(
             (
-                text(title, links[str(title)]),
+                text(f"{title!s} {CONTROL}" if title in told.controls else title, links[str(title)]),
                 text(words(str(first.headline), first.better, declared.unit.iloc[0])),
                 who,
                 NONE if best is None else numeric(best["median"], best.low, best.high, best.interval),
@@ -184,6 +186,8 @@ def conclusion(title: str, told: Compared) -> Cell:
         if any(one.claim == claim for one in mine)
     ]
     parts += [f"{SMALL}: {', '.join(one.label for one in mine if one.small)}"] if any(one.small for one in mine) else []
+    level = [one.label for one in mine if one.level]
+    parts += [f"at target, as {told.base} is: {', '.join(level)}"] if level else []
     said = "; ".join(parts) or SAID[0]
     claims = {one.claim for one in mine}
     return Cell(said, said, MARKS[1 if 1 in claims else min(claims)])

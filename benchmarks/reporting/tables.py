@@ -23,6 +23,8 @@ RITZ = ("ritz_turning", "ritz_repelling", "ritz_radius")
 """Columns of stability that are there where they were asked for."""
 UNTOLD = ("planned", "sizes_id", "configuration_id", "references", "wall_s", "peak_mib", "peak_device_mib")
 """Columns of `runs` that say nothing of a run's outcome, and differ each time: they are not in runs.csv."""
+UNSHOWN = ("final", "ema", "stability", "traceback", "kept")
+"""What a status says that becomes no column of its own."""
 COUNTS = ("step", "samples", "grad_evals", "hvp_evals")
 FLOATS = ("units", "train_time_s", "value")
 
@@ -117,7 +119,7 @@ def _run(folder: Folder) -> dict[str, Any]:
         },
         **{"optimizer": optimizer, "label": f"{optimizer} {params}" if params else optimizer},
         **{"floors": [], "curve": None},
-        **{name: value for name, value in status.items() if name not in ("final", "ema", "stability", "traceback")},
+        **{name: value for name, value in status.items() if name not in UNSHOWN},
         **status.get("stability", {}),
         **{FINAL + name: value for name, value in status.get("final", {}).items()},
         **{EMA + name: value for name, value in status.get("ema", {}).items()},
@@ -161,7 +163,10 @@ def _curves(runs: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 def _rows(folder: Folder, stamp: Sequence[int] | None, notes: list[str]) -> Iterator[record.Row]:
     try:
-        yield from record.rows_of(folder.curve, stamp)
+        for row in record.rows_of(folder.curve, stamp):
+            if row["run_id"] != folder.path.name:
+                raise DamagedError(f"{folder.curve} is a copy of that of {row['run_id']}")
+            yield row
     except DamagedError as error:
         notes.append(f"{error}: what lies there is left out.")
 

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command import AXES, Once, Parser, filled, short
+from benchmarks.record import UsageError
 from benchmarks.suites import SUITES
 
 SEEDS = 1000  # in one command
+ENGINES = ("processes", "ray")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Options:
     retry: str | None
     ritz: int
     shard: tuple[int, int]
+    engine: str = "processes"
+    address: str | None = None
     tuned: str | None = None
 
 
@@ -110,11 +114,20 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument(
         "--tuned", action=Once, type=filled, metavar="FILE", help="play what benchmarks.tune chose, too"
     )
-    return read(parser.read(arguments))
+    try:
+        return read(parser.read(arguments))
+    except UsageError as error:
+        parser.error(str(error))
 
 
 def read(values: dict[str, Any]) -> Options:
-    """The options that a parser has read which `add` has told of them."""
+    """The options that a parser has read which `add` has told of them.
+
+    Raises:
+        UsageError: some of them do not go together.
+    """
+    if values["address"] is not None and values["engine"] != "ray":
+        raise UsageError(f"--address {values['address']} is of a Ray cluster: add --engine ray, or leave it out.")
     lists = {name: tuple(dict.fromkeys(value)) for name, value in values.items() if isinstance(value, list)}
     values |= {**lists, "results": Path(values["results"]), "threads": values["threads"] or _threads(values["jobs"])}
     return Options(**values)
@@ -140,6 +153,8 @@ def add(parser: Parser) -> None:
     one("--steps", type=whole(10**9), metavar="N", help="budget: N gradients per player, in place of the preset's")
     one("--timeout", type=duration, default=math.inf, metavar="S", help="seconds for one cell")
     one("-j", "--jobs", type=whole(1000), metavar="N", help="cells at a time (CPU: as its cores allow, GPU: 1)")
+    one("--engine", choices=ENGINES, default=ENGINES[0], help="who plays: this machine's processes, or Ray")
+    one("--address", metavar="HOST:PORT", help="of a Ray cluster, or auto (a new one, here)")
     one("--shard", type=shard, default=(1, 1), metavar="I/N", help="every N-th cell from the I-th on (1/1: all)")
     one("--threads", type=whole(1000), metavar="N", help="threads of one cell (1; with -j 1, OMP_NUM_THREADS)")
     one("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (cuda where there is one)")

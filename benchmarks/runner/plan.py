@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from benchmarks import record
 from benchmarks.data import base, folders
+from benchmarks.locks import LOCKS
 from benchmarks.problem import Preset, Problem
 from benchmarks.problems import Found
 from benchmarks.record import Folder, UsageError
@@ -268,7 +269,7 @@ def reset(folder: Folder, forced: bool) -> None:
                 os.truncate(path, 0)  # this process may be writing it
             elif path.is_dir():
                 shutil.rmtree(path)
-            elif path.name not in (folder.cell.name, ".lock"):
+            elif path.name != folder.cell.name and path.name not in LOCKS:
                 path.unlink()
     folder.status.unlink(missing_ok=True)
 

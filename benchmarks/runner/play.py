@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import time
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 import minimax as mm
-from benchmarks import exchange, pictures, problems, record
+from benchmarks import exchange, pictures, problems, record, tensors
 from benchmarks.problem import Floor, View
 from benchmarks.quality import stability
 from benchmarks.runner import verdict
@@ -24,6 +23,7 @@ from minimax.rules import now
 
 JUDGEMENTS = 100  # how often, at most, a run is asked whether it has diverged
 RITZ = 10  # values at most
+OLD = "checkpoint.pt"  # a checkpoint as earlier versions pickled it, which nothing reads any more
 PROGRESS = 1.0  # seconds after which a run says how far it is
 
 
@@ -105,7 +105,7 @@ class Run:
             self.take(stream)
             if (self.step in marks or self.step % looks == 0) and (why := self.diverged()):
                 self.append({})
-                return self.ended("diverged", why)
+                return self.ended("diverged", why) | {"kept": self.keep()}
             if self.step in marks:
                 self.evaluate()
             if time.monotonic() - self.told > PROGRESS:
@@ -118,8 +118,7 @@ class Run:
                 return self.ended("timeout", f"{self.task.timeout:g} s were over at step {self.step} of {self.steps}")
             if time.monotonic() - self.saved > max(self.task.pause, 20 * self.saving):
                 self.save()
-        self.save()
-        return self.ended(*verdict.outcome(self.problem, self.rows(), self.answer))
+        return self.ended(*verdict.outcome(self.problem, self.rows(), self.answer)) | {"kept": self.keep()}
 
     def take(self, stream: Any) -> None:
         """One step, on the clock."""
@@ -248,33 +247,44 @@ class Run:
     def save(self) -> None:
         """Write a checkpoint: tensors in plain containers."""
         began = time.monotonic()
-        buffers = [dict(m.named_buffers()) if isinstance(m, nn.Module) else {} for m in self.modules]
         saved = {
             "run_id": self.cell.run_id,
             "device": self.problem.device.type,
-            **{"players": self.players, "state": self.state, "buffers": buffers, "memory": self.memory},
+            **{"players": self.players, "state": self.state, "buffers": self.buffers(), "memory": self.memory},
             **{"step": self.step, "cost": tuple(self.cost), "seconds": self.seconds, "curve": self.curve.stamp},
             **{"path": vars(self.path), "random": torch.get_rng_state()},
             "ema": None if self.ema is None else self.ema.players,
         }
-        file = io.BytesIO()
-        torch.save(saved, file)
-        record.write_sealed(self.task.folder.checkpoint, file.getvalue())
+        record.write_sealed(self.task.folder.checkpoint, tensors.dumped(saved))
         self.saved, self.saving = time.monotonic(), time.monotonic() - began
+
+    def buffers(self) -> list[dict[str, torch.Tensor]]:
+        """The buffers of every module among the players."""
+        return [dict(m.named_buffers()) if isinstance(m, nn.Module) else {} for m in self.modules]
+
+    def keep(self) -> tuple[int, int]:
+        """Write the players as they ended; returns how many bytes, and their checksum."""
+        names = {"run_id": self.cell.run_id, "step": self.step}
+        data = tensors.dumped({**names, "last": self.players, **self.iterates(), "buffers": self.buffers()})
+        record.write_atomic(self.task.folder.players, data)
+        return record.stamp_of(data)
 
     def resume(self) -> int:
         """Go on from the checkpoint if there is a good one; returns how many bytes of the curve it covers."""
         folder = self.task.folder
+        if (old := folder.checkpoint.with_name(OLD)).exists():
+            old.unlink()
+            self.note(f"{OLD} was left by an earlier version, which wrote checkpoints in another way: starts at step 0")
         if not folder.checkpoint.exists():
             return 0
         try:
-            saved = torch.load(io.BytesIO(record.read_sealed(folder.checkpoint)), weights_only=True)
+            saved = tensors.loaded(record.read_sealed(folder.checkpoint), self.problem.device)
             if (saved["run_id"], saved["device"]) != (self.cell.run_id, self.problem.device.type):
                 raise ValueError("it comes from another cell or device")
             if not record.holds(folder.curve, saved["curve"]):
                 raise ValueError("the rows it covers are damaged")
             self.restore(saved)
-        except Exception as error:  # unpickling what a disk has mangled may raise anything
+        except Exception as error:  # what somebody else has sealed may raise anything
             self.note(f"the checkpoint cannot be used ({type(error).__name__}: {error}): starts again at step 0")
             return 0
         self.note(f"goes on at step {self.step} of {self.steps}")

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from benchmarks import data as sets
-from benchmarks import imports, optimizers, problems, record
+from benchmarks import imports, locks, optimizers, problems, record
 from benchmarks.command import say, short
 from benchmarks.data import folders
 from benchmarks.data.folders import DataError
@@ -25,10 +25,10 @@ from benchmarks.problem import Problem
 from benchmarks.problems import Found
 from benchmarks.record import Folder, UsageError
 from benchmarks.runner import plan, setup, spec, terminal, tuning
-from benchmarks.runner.engines import processes
+from benchmarks.runner.engines import processes, rays
 from benchmarks.runner.options import Options
 from benchmarks.runner.plan import Cell
-from benchmarks.runner.task import Task
+from benchmarks.runner.task import Task, Tell
 from benchmarks.suites import SUITES
 
 CUSTOM = "custom"
@@ -44,7 +44,7 @@ def plan_all(options: Options) -> list[Session]:
     """
     for suite in options.suite or (CUSTOM,):
         _check_results(options.results, options.results / suite / "cells")
-    device = device_of(options.device)
+    device = device_of(options.device, options.engine == "ray")
     found = problems.discover(options.imports)
     optimizers.register(options.imports)
     specs = [one for text in options.optimizer for one in spec.parse(text)]
@@ -135,14 +135,14 @@ def chosen(options: Options, found: dict[str, Found]) -> dict[str, dict[str, Fou
     return {suite: chosen for suite, chosen in kept.items() if chosen}
 
 
-def device_of(name: str | None) -> str:
-    """The device asked for, if it can be played on: the CPU, or a CUDA device."""
+def device_of(name: str | None, elsewhere: bool = False) -> str:
+    """The device asked for, if it can be played on: the CPU, or a CUDA device; elsewhere there may be others."""
     if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     match = re.fullmatch(r"cpu|cuda(?::(\d{1,3}))?", name, re.ASCII)
     if match is None:
         raise UsageError(f"--device {name!r} is no device to play on: choose cpu, cuda, or cuda:1 and the like.")
-    if name.startswith("cuda") and int(match[1] or 0) >= torch.cuda.device_count():
+    if name.startswith("cuda") and not elsewhere and int(match[1] or 0) >= torch.cuda.device_count():
         raise UsageError(
             f"--device {name}: torch finds {torch.cuda.device_count()} CUDA devices here; choose cpu, say."
         )
@@ -182,6 +182,13 @@ class Session:
         cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
         return self.options.jobs or (1 if self.device.startswith("cuda") else max(1, cores // self.options.threads))
 
+    def engine(self, tasks: Sequence[Task], listen: Tell) -> None:
+        """Play tasks by the engine that was asked for."""
+        if self.options.engine == "ray":
+            rays.play(tasks, self.options.jobs, listen, self.options.address)
+        else:
+            processes.play(tasks, self.jobs, listen)
+
     @property
     def final(self) -> frozenset[str]:
         """The statuses that leave nothing to play."""
@@ -201,7 +208,7 @@ class Session:
 
     def failed(self, cell: Cell) -> bool:
         """Whether a cell has no result, unless another command is seeing to that."""
-        elsewhere = processes.busy(self.where[cell.run_id])  # asked first: what has ended since has its status
+        elsewhere = locks.Watch().busy(self.where[cell.run_id])  # asked first: what has ended since has its status
         return not elsewhere and self.status(cell) in {"error", "oom", "interrupted", "new"}
 
     def preview(self) -> None:
@@ -233,7 +240,7 @@ class Session:
             self.make_home()
             self.announce(ready)
             shown.board.headlines |= self.headlines()
-            processes.play(self.tasks(ready), self.jobs, shown.hear)
+            self.engine(self.tasks(ready), shown.hear)
         return True
 
     @property
@@ -311,6 +318,7 @@ class Session:
                 record.write_json(path, plan.describe(cell, self.found[cell.problem].kind, number))
             elif told := record.read_json(path):
                 record.write_json(path, {**told, "planned": number})
+                record.lighten(self.where[cell.run_id])
 
     def tasks(self, ready: Sequence[Cell]) -> list[Task]:
         """What the workers are told."""

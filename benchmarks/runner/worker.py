@@ -10,7 +10,7 @@ import time
 import traceback
 from typing import Any
 
-from benchmarks import optimizers, record
+from benchmarks import locks, optimizers, record
 from benchmarks.runner import plan, verdict
 from benchmarks.runner.play import Run, Unplayable
 from benchmarks.runner.task import BUSY, Event, Stop, Task, Tell
@@ -19,7 +19,7 @@ from benchmarks.runner.task import BUSY, Event, Stop, Task, Tell
 def perform(task: Task, tell: Tell, stop: Stop) -> str:
     """Play a cell to its end in this process; returns its status, which lies in its folder as well."""
     try:
-        with record.locked(task.folder):
+        with locks.locked(task.folder):
             ended = _standing(task) or _played(task, tell, stop)
     except record.RecordError as error:
         tell(Event(task.cell.run_id, BUSY, str(error)))
@@ -44,8 +44,13 @@ def _played(task: Task, tell: Tell, stop: Stop) -> dict[str, Any]:
     began = time.monotonic()
     plan.reset(task.folder, task.anew)
     ended = _attempt(task, tell, stop)
-    ended |= {"wall_s": time.monotonic() - began, **verdict.surroundings(task.device, task.commit)}
+    ended |= {
+        "run_id": task.cell.run_id,
+        "wall_s": time.monotonic() - began,
+        **verdict.surroundings(task.device, task.commit),
+    }
     record.write_json(task.folder.status, ended)
+    record.lighten(task.folder)
     return ended
 
 

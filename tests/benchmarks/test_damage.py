@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import pictures, problems, record, report, run
+from benchmarks import pictures, problems, record, report, run, writing
 from benchmarks.record import Folder, RecordError
 from benchmarks.reporting import suite, tables
 from benchmarks.runner import plan, spec, worker
@@ -109,7 +109,13 @@ def damages(data):
 def test_a_suite_that_is_whole_has_nothing_to_say(home):
     said, notes = told(home)
     assert not notes and "distance" in said
-    assert {path.name for path in files(home)} >= {"cell.json", "curve.jsonl", "status.json", "checkpoint.pt"}
+    assert {path.name for path in files(home)} >= {
+        "cell.json",
+        "curve.jsonl",
+        "status.json",
+        "checkpoint.safetensors",
+        "players.safetensors",
+    }
 
 
 def test_every_flipped_bit_and_every_cut_is_noticed_or_changes_no_table(home):
@@ -192,7 +198,7 @@ def test_nothing_in_a_results_folder_is_ever_executed(home):
 
     hostile = pickle.dumps(Hostile())
     for name in files(home):
-        if name.suffix in (".pt", ".png", ".npy"):
+        if name.suffix in (".safetensors", ".png", ".npy"):
             record.write_sealed(home / name, hostile)
         else:
             (home / name).write_bytes(hostile)
@@ -282,7 +288,8 @@ def test_the_command_plays_what_is_damaged_again_and_sweeps_what_was_left(comman
     home = tmp_path / "custom"
     (cell,) = home.glob("cells/*/cell.json")
     before = (home / "summary.csv").read_text()
-    left = [cell.with_name(".status.json.0123.tmp"), home / "figures" / ".overview.png.4567.tmp"]
+    mine = f"{writing.machine()}-0123.tmp"
+    left = [cell.with_name(f".status.json.{mine}"), home / "figures" / f".overview.png.{mine}"]
     for path in left:
         record.write_atomic(path, b"half")
     cell.unlink()

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import re
 import shlex
@@ -261,7 +262,7 @@ def test_an_interrupt_checkpoints_and_the_same_command_goes_on(command, home, un
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
     assert "the same command goes on" in err and set(statuses(home).values()) == {"interrupted"}
-    assert len(list(home.glob("cells/*/checkpoint.pt"))) == 2
+    assert len(list(home.glob("cells/*/checkpoint.safetensors"))) == 2
     assert run.main(words) == 0
     assert capsys.readouterr().out.count("goes on at step") == 2 and set(statuses(home).values()) == {"ok"}
 
@@ -270,11 +271,11 @@ def test_a_killed_worker_is_told_and_the_same_command_goes_on(command, untold, h
     words = command("-p", "tiny-slow", "-o", "simultaneous", "--seeds", "0", "--preset", "cpu", "--steps", "300")
     process = start(*words)
     lock, deadline = None, time.monotonic() + 100
-    while not lock or not lock[0].read_text():
+    while not lock or not lock[0].read_text().endswith("}"):
         assert time.monotonic() < deadline and process.poll() is None, process.communicate()
         time.sleep(0.02)
-        lock = list(home.glob("cells/*/.lock"))
-    os.kill(int(lock[0].read_text()), signal.SIGKILL)
+        lock = list(home.glob("cells/*/.lease"))
+    os.kill(json.loads(lock[0].read_text())["pid"], signal.SIGKILL)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1 and "SIGKILL" in out and "again:" in out, out + err
     assert run.main(words) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import pickle
 import signal
@@ -13,31 +12,38 @@ from multiprocessing import connection, forkserver
 from multiprocessing.context import ForkServerProcess
 from typing import TYPE_CHECKING
 
-from benchmarks import record
+from benchmarks import locks, record
 
 if TYPE_CHECKING:
     from benchmarks.runner.task import Event, Task
 
-PRELOAD = ["torch", "benchmarks.runner.process"]
+PRELOAD = ("torch", "benchmarks.runner.process")
 GRACE = 30.0  # seconds after which a worker that does not stop by itself is killed
 
 
 def warm_up() -> None:
     """Start the server now, so that it imports torch while the caller is still planning."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOAD))
     forkserver.ensure_running()
 
 
-def play(tasks: Sequence[Task], jobs: int, listen: Callable[[Event], None]) -> None:
+def play(tasks: Sequence[Task], jobs: int, listen: Callable[[Event], None], preload: Sequence[str] = PRELOAD) -> None:
     """Play all tasks, `jobs` at a time, and pass on what they say.
 
     Every task ends in an event of its status. A process that dies without a word is reported as an `error`; one that
     hangs past its time is killed, and that is written down, as a `timeout`. A cell that another command is playing is
     left to it, and taken up, or over, when that one is done.
 
+    Args:
+        tasks: what to play.
+        jobs: cells at a time.
+        listen: told all of it.
+        preload: what the server imports, once for all workers.
+
     Raises:
         KeyboardInterrupt: it was interrupted; all workers have stopped, and have written checkpoints if they could.
     """
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(preload))
     pool = _Pool(list(tasks), jobs, listen)
     try:
         while pool.waiting or pool.running:
@@ -65,6 +71,7 @@ class _Pool:
 
     Args:
         left: run ids of which was said that another command plays them.
+        watch: looks after the cells of other commands.
     """
 
     waiting: list[Task]
@@ -72,13 +79,14 @@ class _Pool:
     listen: Callable[[Event], None]
     running: dict[connection.Connection, _Running] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
+    watch: locks.Watch = field(default_factory=locks.Watch)
 
     def fill(self) -> None:
         """Start what is free while there is room."""
         for task in list(self.waiting):
             if len(self.running) >= self.jobs:
                 return
-            if busy(task.folder):
+            if self.watch.busy(task.folder):
                 self.leave(task)
             else:
                 self.waiting.remove(task)
@@ -91,14 +99,14 @@ class _Pool:
         name = task.cell.run_id
         if name not in self.left:
             self.left.add(name)
-            self.listen(Event(name, "note", "another command is playing it; waits for that one to end"))
+            who = f"another command is playing it ({locks.holder(task.folder)})"
+            self.listen(Event(name, "note", f"{who}; waits for that one to end"))
 
     def start(self, task: Task) -> None:
         """Fork the worker of a task."""
         from benchmarks.runner.process import main
 
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(PRELOAD)
         receiver, sender = context.Pipe(duplex=False)
         files = tuple(file for file in (*task.imports, task.cell.source) if file.endswith(".py"))
         process = context.Process(target=main, args=(files, pickle.dumps(task), sender, GRACE), name=task.cell.run_id)
@@ -151,18 +159,6 @@ class _Pool:
                 one.process.kill()
 
 
-def busy(folder: record.Folder) -> bool:
-    """Whether a process plays this cell now."""
-    try:
-        with (folder.path / ".lock").open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # no such cell yet, say: its worker will tell what is wrong
-        return False
-    return False
-
-
 def _death(one: _Running) -> Event:
     """How a process ended that has not said so itself."""
     from benchmarks.runner.task import Event
@@ -187,9 +183,10 @@ def _overdue(one: _Running) -> str:
         f"it hung and was killed {wall:.0f} s after its start, with a timeout of {one.task.timeout:g} s; "
         f"{one.task.folder.log} says where"
     )
-    status = {"status": "timeout", "reason": reason, "step": one.step, "steps": one.steps, "wall_s": wall}
+    status = {"run_id": one.task.cell.run_id, "status": "timeout", "reason": reason, "step": one.step}
+    status |= {"steps": one.steps, "wall_s": wall}
     try:
-        with record.locked(one.task.folder):
+        with locks.locked(one.task.folder):
             record.write_json(one.task.folder.status, status)
     except (OSError, record.RecordError) as error:  # another command has it already, or the disk is full
         return f"{reason}; this could not be written down: {error}"

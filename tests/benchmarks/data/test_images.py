@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import data
+from benchmarks import data, writing
 from benchmarks.data import DataError, Images
 
 
@@ -173,7 +173,7 @@ def test_a_damaged_file_of_the_cache_is_named_and_made_again(empty: Path, spec: 
 
 
 def test_what_a_killed_run_left_in_the_cache_is_swept(empty: Path) -> None:
-    left = data.cache() / ".digits.npz.0123.tmp"
+    left = data.cache() / f".digits.npz.{writing.machine()}-0123.tmp"
     left.parent.mkdir(parents=True, exist_ok=True)
     left.write_text("half")
     data.prepare("digits")

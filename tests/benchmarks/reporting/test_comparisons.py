@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.reporting import comparisons, profiles, sheets, tables
+from benchmarks.reporting import comparisons, page, profiles, sheets, tables
 from benchmarks.reporting.comparisons import compare
 from tests.benchmarks.reporting import synthetic
 
@@ -203,3 +203,31 @@ def test_the_front_names_the_best_median_and_what_is_lost(found):
     assert by["simultaneous"][6].text == "7 diverged" and by["simultaneous"][5].text.startswith("3 of 10 [")
     assert by["alternating"][2].text == "the baseline" and by["optimistic"][2].mark == "better"
     assert by["simultaneous"][2].text == "worse" and by["extragradient"][2].text == "no difference found"
+
+
+def test_beyond_the_problems_own_target_no_digit_makes_one_better():
+    """Where 1e-3 is asked for, errors of 6e-8 and 1e-7 are of rounding; where one run misses, they are not level."""
+    mine, other = -np.linspace(6e-8, 7e-8, 10), -np.linspace(1e-7, 2e-7, 10)
+    found, aims = {"p": {"a": mine, "alternating": other}}, {"p": -1e-3}
+    for compared in (comparisons.by_problem, comparisons.overall):
+        (plain,), (level,) = compared(found, "alternating"), compared(found, "alternating", aims)
+        assert (plain.claim, plain.level) == (1, False) and (level.claim, level.level, level.better) == (0, True, 0.5)
+        assert sheets.verdict(level).text == "both at target: compare the gradients to it"
+    worse = {"p": {"a": mine, "alternating": np.append(other, -2e-3)}}
+    assert [one.claim for one in comparisons.by_problem(worse, "alternating", aims)] == [1]
+    lost = {"p": {"a": np.full(10, -np.inf), "alternating": np.full(10, -np.inf)}}
+    assert not comparisons.by_problem(lost, "alternating")[0].level
+    table = runs(*[{"title": "p", "label": label, "value": 1.0} for label in ("a", "alternating")])
+    (score,) = comparisons.aggregates(found, table, {"p": 1.0}, aims).table.iqm.unique()
+    assert score == pytest.approx(1.0)
+
+
+def test_a_problem_of_one_player_is_marked_as_a_control(found):
+    pairs = (("one", 0), ("two/d", 0), ("two/d", 1))
+    rows = [curves("r", [1.0], f"player_norm_{k}", title=title) for title, k in pairs]
+    table = pd.concat(rows, ignore_index=True)
+    assert comparisons.controls(table) == {"one"}
+    told = compare(found)._replace(controls=comparisons.controls(table))
+    sheet = sheets.front(found, told, tables.summary(found.runs), dict.fromkeys(("one", "two/d", "three"), "#"))
+    assert {row[0].text for row in sheet.rows} == {"one (one player: a control)", "two/d", "three"}
+    assert any("one has one player. With one player there is no game" in line for line in page.answers(found, told))

@@ -6,19 +6,22 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import problems, record, run
+from benchmarks import locks, problems, record, run
 from benchmarks.record import Folder
 from benchmarks.reporting import suite
 from benchmarks.runner import plan, spec
 from benchmarks.runner.engines import processes
+from benchmarks.runner.session import Session
 
 ROOT = Path(__file__).parents[3]
 TINY = str(Path(__file__).parents[1] / "tiny.py")
+FAILING = str(Path(__file__).parents[1] / "failing.py")
 
 
 PLAIN = (
@@ -66,14 +69,20 @@ def cells(home):
 
 
 def wait(happened):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def playing(home):
-    return [folder for folder in cells(home) if processes.busy(folder) and (folder.path / ".lock").read_text()]
+    return [folder for folder in cells(home) if locks.Watch().busy(folder) and pid(folder)]
+
+
+def pid(folder):
+    lease = folder.path / ".lease"
+    found = re.search(r'"pid": (\d+), .*}', lease.read_text()) if lease.exists() else None
+    return int(found[1]) if found else None
 
 
 def line(process, says):
@@ -84,6 +93,10 @@ def line(process, says):
         assert read, told
         told += read
     return told
+
+
+def kind(folder):
+    return folder.path.name.partition("-simultaneous")[0]
 
 
 def numbers(folder):
@@ -133,7 +146,7 @@ def test_a_cell_whose_player_is_killed_is_taken_over(command, start, tmp_path):
     (folder,) = playing(tmp_path)
     second = start(words)
     line(second, "another command is playing it")
-    os.kill(int((folder.path / ".lock").read_text()), signal.SIGKILL)
+    os.kill(pid(folder), signal.SIGKILL)
     out = line(first, "again:")
     assert "SIGKILL" in out
     (tmp_path / "cured").touch()
@@ -144,31 +157,44 @@ def test_a_cell_whose_player_is_killed_is_taken_over(command, start, tmp_path):
 
 def test_the_lock_outlives_a_reset(tmp_path):
     folder = Folder(tmp_path / "cell")
-    with record.locked(folder):
+    with locks.locked(folder):
         for path in (folder.curve, folder.checkpoint, folder.log, folder.path / "left over"):
             path.write_text("x")
         record.write_json(folder.cell, {"run_id": "cell"})
         plan.reset(folder, True)
-        assert processes.busy(folder)
-        assert {path.name for path in folder.path.iterdir()} == {".lock", "cell.json", "log.txt"}
+        assert locks.Watch().busy(folder)
+        assert {path.name for path in folder.path.iterdir()} == {*locks.LOCKS, "cell.json", "log.txt"}
         assert folder.log.read_text() == ""
-    assert not processes.busy(folder) and not processes.busy(Folder(tmp_path / "none"))
+    assert not locks.Watch().busy(folder) and not locks.Watch().busy(Folder(tmp_path / "none"))
 
 
-def test_a_hang_is_a_timeout_and_is_not_played_again(command, tmp_path, untold, monkeypatch, capsys):
+def test_cells_that_end_badly_leave_their_neighbours_as_they_are_alone(command, tmp_path, untold, monkeypatch, capsys):
+    """Out of memory, killed by the kernel, hung, crashed, not finite, without space: one of each, and a sound one."""
     monkeypatch.setattr(processes, "GRACE", 2.0)
-    words = command("-p", "tiny-hanging", "--seeds", "0", "--timeout", "6")
-    assert run.main(words) == 0
+    bad = ["tiny-hungry", "killed", "tiny-hanging", "crashing", "undefined", "full"]
+    names = [word for name in ["tiny", *bad, "alone"] for word in ("-p", name)]
+    tasks = Session.tasks
+    late = lambda task: replace(task, timeout=8.0) if task.cell.problem == "tiny-hanging" else task
+    monkeypatch.setattr(Session, "tasks", lambda self, ready: [late(task) for task in tasks(self, ready)])
+    words = command(*names, "--import", FAILING, "--seeds", "100", "-j", "2")
+    assert run.main(words) == 1
     out = capsys.readouterr().out
-    assert "timeout at step" in out and "hung and was killed" in out and "SIGKILL" not in out
-    (folder,) = cells(tmp_path)
-    status = record.read_json(folder.status)
-    assert status["status"] == "timeout" and "timeout of 6 s" in status["reason"] and status["wall_s"] >= 8
-    log = folder.log.read_text()
+    ended = {kind(folder): record.status_of(folder) for folder in cells(tmp_path)}
+    expected = ["oom", "interrupted", "timeout", "interrupted", "diverged", "error"]
+    assert ended == {"tiny": "ok", "alone": "ok", **dict(zip(bad, expected, strict=True))}
+    for name, why in (("killed", "SIGKILL (out of memory?)"), ("crashing", "SIGSEGV"), ("full", "the disk is full")):
+        assert re.search(rf"{name}-simultaneous-\S+: error.*{re.escape(why)}", out), out
+    sound = {"tiny", "alone"}
+    assert run.main(command("-p", "tiny", "-p", "alone", "--seeds", "100", results=tmp_path / "apart")) == 0
+    apart = {folder.path.name: numbers(folder) for folder in cells(tmp_path / "apart")}
+    assert {folder.path.name: numbers(folder) for folder in cells(tmp_path) if kind(folder) in sound} == apart
+    (hung,) = (folder for folder in cells(tmp_path) if kind(folder) == "tiny-hanging")
+    status, log = record.read_json(hung.status), hung.log.read_text()
+    assert "hung and was killed" in status["reason"] and "timeout of 8 s" in status["reason"] and status["wall_s"] >= 10
     assert "tiny.py" in log and "in batch" in log  # where it hangs
-    began = time.monotonic()
-    assert run.main(words) == 0
-    assert "1 cells, 0 to do" in capsys.readouterr().out and time.monotonic() - began < 3
+    capsys.readouterr()
+    assert run.main(command("-p", "tiny-hanging", "--seeds", "100")) == 0
+    assert "1 cells, 0 to do" in capsys.readouterr().out
 
 
 def test_a_worker_has_one_thread_however_many_there_are(command, tmp_path, untold):

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import minimax as mm
-from benchmarks import optimizers, problems, record
+from benchmarks import locks, optimizers, problems, record, tensors
 from benchmarks.record import Folder
 from benchmarks.runner import plan, process, spec, worker
 from benchmarks.runner.engines import processes
@@ -193,11 +194,36 @@ def test_rows_behind_the_checkpoint_are_cut_off(task):
     assert rows(torn) == rows(whole)
 
 
-def test_a_checkpoint_is_tensors_in_plain_containers(task):
-    played = task()
-    play(played)
-    saved = torch.load(played.folder.checkpoint, weights_only=True)
-    assert saved["step"] == 20 and set(saved) >= {"players", "state", "buffers", "memory", "cost", "random"}
+def test_a_cell_keeps_all_it_needs_until_it_has_ended_and_then_its_players(task):
+    whole, parts = task(folder="whole"), task(folder="parts")
+    play(parts, StopAfter(9))
+    saved = tensors.loaded(record.read_sealed(parts.folder.checkpoint))
+    assert saved["step"] == 10 and set(saved) >= {"players", "state", "buffers", "memory", "cost", "random"}
+    status, _ = play(parts)
+    play(whole)
+    kept = load_file(parts.folder.players)
+    assert record.holds(parts.folder.players, status["kept"])
+    assert not parts.folder.checkpoint.exists() and parts.folder.players.stat().st_size == status["kept"][0]
+    assert set(kept) == {
+        f"{kind}.{k}.{name}" for k in (0, 1) for kind, name in (("last", "weight"), ("buffers", "seen"))
+    }
+    assert torch.cat([kept["last.0.weight"], kept["last.1.weight"]]).norm() == pytest.approx(status["value"])
+    assert parts.folder.players.read_bytes() == whole.folder.players.read_bytes()
+
+
+def test_a_checkpoint_of_an_earlier_version_is_not_read_and_its_cell_starts_anew(task):
+    played, whole = task(folder="old"), task(folder="whole")
+    play(played, StopAfter(9))
+    played.folder.checkpoint.rename(old := played.folder.path / "checkpoint.pt")
+    status, events = play(played)
+    assert [event.text for event in events if event.kind == "note"] == [
+        "checkpoint.pt was left by an earlier version, which wrote checkpoints in another way: starts at step 0"
+    ]
+    play(whole)
+    assert status["status"] == "ok" and rows(played) == rows(whole) and not old.exists()
+    old.touch()
+    record.lighten(played.folder)
+    assert not old.exists()
 
 
 @pytest.mark.parametrize("problem, status, says", [("tiny-broken", "error", "broken"), ("tiny-hungry", "oom", "room")])
@@ -247,10 +273,10 @@ def test_a_full_disk_that_takes_not_even_the_status_is_said(task, monkeypatch):
 
 def test_a_cell_that_another_process_plays_is_left_alone(task):
     played = task()
-    with record.locked(played.folder):
+    with locks.locked(played.folder):
         events = []
         assert worker.perform(played, events.append, Stop()) == worker.BUSY
-    assert "another process" in events[-1].text and not played.folder.status.exists()
+    assert f"by process {os.getpid()} on " in events[-1].text and not played.folder.status.exists()
 
 
 def test_a_worker_whose_command_is_gone_stops_and_if_it_hangs_ends(monkeypatch):
