@@ -15,8 +15,9 @@ ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from generate import docstrings, home, problems, reference, results  # noqa: E402
+
 import minimax  # noqa: E402 - it is found from here on
-from generate import docstrings, problems, reference, results  # noqa: E402
 
 project = "minimax"
 author = "minimax-games contributors"
@@ -34,7 +35,8 @@ extensions = [
 exclude_patterns = ["README.md", "gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.zip", "**/GALLERY_HEADER.rst"]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 nitpicky = True
-nitpick_ignore_regex = [(r"py:(class|exc)", ".*")]  # annotations name types of torch, and aliases; prose links by py:obj
+# Annotations name types of torch and aliases of ours; what prose links to is a py:obj.
+nitpick_ignore_regex = [(r"py:(class|exc)", ".*")]
 
 # Markdown: formulas between dollars, links to headings, definition lists.
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence", "substitution", "attrs_inline", "attrs_block"]
@@ -80,6 +82,7 @@ mathjax3_config = {"options": {"enableMenu": False}}
 def made(app: Any) -> None:
     """Write the pages that are made from code and tables."""
     source = Path(app.srcdir)
+    home.save(source / "_static" / "home.png")
     reference.write(source / "api")
     problems.write(source / "benchmark" / "problems")
     results.write(source / "benchmark" / "results")

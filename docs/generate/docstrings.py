@@ -1,8 +1,8 @@
 """Docstrings as reStructuredText.
 
 They are written to be read as they are: formulas in Unicode, code in single backticks, and a few paragraphs that begin
-with a label (`Cost per step:`). Whatever reStructuredText would take for markup is escaped; code becomes a link where it
-names something public; `z_0` and `z_{k+1}` get real subscripts; labels become a list.
+with a label (`Cost per step:`). Whatever reStructuredText would take for markup is escaped; code becomes a link where
+it names something public; `z_0` and `z_{k+1}` get real subscripts; labels become a list.
 """
 
 from __future__ import annotations
@@ -37,11 +37,9 @@ def _joined(parts: Sequence[tuple[str, bool]]) -> str:
     """Pieces of text, some of them markup, which an escaped space keeps apart from letters beside it."""
     out = ""
     for text, marked in parts:
-        if marked and out and not out[-1].isspace() and out[-1] not in "([{'\"-/":
-            out += "\\ "
-        elif not marked and out and text and not text[0].isspace():
-            out += "\\ "
-        out += text
+        first, last = text[:1], out[-1:]
+        glued = last.strip("([{'\"-/") if marked else first
+        out += (r"\ " if out and text and glued.strip() else "") + text
     return out
 
 

@@ -45,7 +45,7 @@ def kinds() -> dict[str, list[type[Problem]]]:
     for _, one in sorted(problems.discover().items()):
         folder = one.source.split(".")[-2]
         if folder not in found:
-            raise ValueError(f"benchmarks/problems/{folder} has no page: name it in KINDS of docs/generate/problems.py.")
+            raise ValueError(f"benchmarks/problems/{folder} has no page: name it in KINDS of {__file__}.")
         found[folder].append(one.kind)
     return found
 
@@ -71,8 +71,8 @@ def _index() -> Iterator[str]:
     each = kinds()
     yield rst.heading("Problems and suites")
     yield docstrings.prose(
-        f"{sum(map(len, each.values()))} problems. A suite is a list of names: `python -m benchmarks.run --suite NAME` plays it, "
-        "`-p NAME` plays single problems. Where neither the problem nor `-o` says otherwise, it is played by "
+        f"{sum(map(len, each.values()))} problems. A suite is a list of names: `python -m benchmarks.run --suite NAME` "
+        "plays it, `-p NAME` plays single problems. Where neither the problem nor `-o` says otherwise, it is played by "
         + ", ".join(f"`{name}`" for name in OPTIMIZERS)
         + "."
     )
@@ -94,7 +94,10 @@ def _section(kind: type[Problem], floors: pd.DataFrame) -> str:
     about, _, _ = text.partition("Source: ")
     facts = [
         ("Source", docstrings.prose(source(kind))),
-        ("Data", ", ".join((*kind.datasets, *(("or a folder of images of your own",) if kind.folders else ()))) if kind.datasets else ""),
+        (
+            "Data",
+            ", ".join(kind.datasets) + (" or your own folder of images" if kind.datasets and kind.folders else ""),
+        ),
         ("Played with", recipe(kind.recipe)),
         ("Played by", ", ".join(f"``{name}``" for name in kind.optimizers)),
         ("Not by", "; ".join(f"``{name}``: {docstrings.prose(why)}" for name, why in kind.skips.items())),
@@ -132,7 +135,8 @@ def _losses(problem: Problem) -> Iterator[str]:
         named = [("Game", f":py:obj:`{game}`")] if game else []
         values = [f"{complex(value):.3g}".replace("j", "i") for value in closed.eigenvalues]
         spectrum = ", ".join(values[:SPECTRUM]) + (", …" if len(values) > SPECTRUM else "")
-        yield rst.fields([*named, ("Eigenvalues of DF at the equilibrium", spectrum), ("Lipschitz", number(closed.lipschitz))])
+        facts = [*named, ("Eigenvalues of DF at the equilibrium", spectrum), ("Lipschitz", number(closed.lipschitz))]
+        yield rst.fields(facts)
         return
     told = [" ".join(inspect.getdoc(loss).split()) for loss in problem.game().functions if inspect.getdoc(loss)]
     if told:

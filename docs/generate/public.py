@@ -108,7 +108,7 @@ def pages() -> dict[str, list[Entry]]:
         ]
     told = {id(entry.value) for entries in listed.values() for entry in entries}
     if missing := [name for name, value in own.items() if id(value) not in told]:
-        raise ValueError(f"the API reference lacks {', '.join(missing)}: name them in TOPICS of docs/generate/public.py.")
+        raise ValueError(f"the API reference lacks {', '.join(missing)}: name them in TOPICS of {__file__}.")
     for page, (_, _, names) in WRITERS.items():
         listed[page] = [_entry(name) for name in names]
     return listed
@@ -135,7 +135,7 @@ def links() -> dict[str, str]:
 
 
 def members(value: Any) -> list[str]:
-    """What of a class its page tells: documented methods and properties of its own, less those of an optimizer's contract."""
+    """What of a class its page tells: its documented methods and properties, less those of an optimizer's contract."""
     if not inspect.isclass(value) or (hasattr(value, "linearised") and "name" in vars(value)):
         return []
     kinds = (property, staticmethod, classmethod)

@@ -6,9 +6,10 @@ import importlib
 import inspect
 from pathlib import Path
 
+from tables import entry as labelled
+
 from generate import docstrings, rst
 from generate.public import PACKAGES, TOPICS, WRITERS, Entry, members, pages
-from tables import entry as labelled
 
 AUTODOC = {"class": "autoclass", "function": "autofunction", "exception": "autoexception"}
 
@@ -23,7 +24,7 @@ def write(home: Path) -> None:
 def _page(page: str, entries: list[Entry]) -> list[str]:
     if page.startswith("optimizers/"):
         (only,) = entries
-        return [rst.heading(only.value.__name__), _told(only, page)]
+        return [rst.heading(only.value.__name__), _told(only)]
     if page in PACKAGES:
         module = importlib.import_module(f"minimax.{PACKAGES[page]}")
         title, about = f"minimax.{PACKAGES[page]}", "\n".join(docstrings.converted(_module(module.__doc__ or "")))
@@ -33,7 +34,8 @@ def _page(page: str, entries: list[Entry]) -> list[str]:
         title, said, _ = WRITERS[page]
         about = docstrings.prose(said)
     listed = [(f":py:obj:`{entry.name.rpartition('.')[2]} <{entry.name}>`", summary(entry)) for entry in entries]
-    return [rst.heading(title), about, "", rst.table(("name", "what it is"), listed), *(_told(one, page) for one in entries)]
+    told = [_told(one) for one in entries]
+    return [rst.heading(title), about, "", rst.table(("name", "what it is"), listed), *told]
 
 
 def _module(text: str) -> list[str]:
@@ -42,7 +44,7 @@ def _module(text: str) -> list[str]:
     return [line.strip() if line.startswith("    >>>") or line.startswith("    ...") else line for line in lines]
 
 
-def _told(one: Entry, page: str) -> str:
+def _told(one: Entry) -> str:
     kind = "function" if inspect.isroutine(one.value) else "class"
     if inspect.isclass(one.value) and issubclass(one.value, BaseException):
         kind = "exception"
@@ -71,8 +73,8 @@ def _optimizers() -> list[str]:
         for one in listed.values()
     ]
     about = docstrings.prose(
-        "Each is a schedule of oracle calls; the rule says how far a gradient moves a player, the payoff what it is the "
-        "gradient of. `name` is what `python -m benchmarks.run --optimizer NAME` calls it. Which one to take: "
+        "Each is a schedule of oracle calls; the rule says how far a gradient moves a player, the payoff what it is "
+        "the gradient of. `name` is what `python -m benchmarks.run --optimizer NAME` calls it. Which one to take: "
     )
     return [
         rst.heading("Optimizers"),

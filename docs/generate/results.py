@@ -15,6 +15,8 @@ from benchmarks.reporting.words import words
 from generate import docstrings, records, rst
 from generate.problems import linked
 
+HEADS = ("p", "held", "lost", "on target", "last − best", "detour")
+
 
 def write(home: Path) -> None:
     """Write all pages into a folder."""
@@ -41,11 +43,13 @@ def _intro(runs: pd.DataFrame) -> str:
     seeds = sorted({int(count) for count in runs.groupby(["title", "label"]).seed.nunique()})
     revisions = ", ".join(f"``{one}``" for one in sorted(set(runs.commit)))
     each = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    return docstrings.prose(
+    diverged, torch = int((runs.status == "diverged").sum()), ", ".join(sorted(set(runs.torch)))
+    said = (
         f"{len(runs):,} runs: {runs.label.nunique()} optimizers on {runs.title.nunique()} problems, {each} seeds each; "
-        f"{int((runs.status == 'diverged').sum())} diverged. {comparisons.tuning(runs.label)} Nothing is concluded from "
-        f"fewer than {comparisons.LEAST} seeds. PyTorch {', '.join(sorted(set(runs.torch)))}; played by revision "
-    ) + f"{revisions}.\n"
+        f"{diverged} diverged. {comparisons.tuning(runs.label)} Nothing is concluded from fewer than "
+        f"{comparisons.LEAST} seeds. PyTorch {torch}; played by revision "
+    )
+    return f"{docstrings.prose(said)}{revisions}.\n"
 
 
 def _problem(suite: str, title: str, rows: pd.DataFrame, told: list[Versus]) -> Iterator[str]:
@@ -54,11 +58,11 @@ def _problem(suite: str, title: str, rows: pd.DataFrame, told: list[Versus]) -> 
     mine = runs[runs.title == title]
     name, unit = str(mine.problem.iloc[0]), words(str(first.headline), first.better)
     yield rst.heading(title, 1)
-    yield f"The problem: {linked(name)}. Led by {docstrings.prose(str(unit))}, {unit.direction}; {first.budget:,} steps.\n"
+    led = docstrings.prose(f"{unit}, {unit.direction}; {first.budget:,} steps")
+    yield f"The problem: {linked(name)}. Led by {led}.\n"
     base = comparisons.baseline(runs.label)
     cells = [_row(row, mine[mine.label == row["label"]], told, base) for row in rows.to_dict("records")]
-    heads = ("optimizer", unit.name, "verdict", f"P(beats {base})", "p", "held", "lost", "on target", "last − best", "detour")
-    yield rst.table(heads, cells)
+    yield rst.table(("optimizer", unit.name, "verdict", f"P(beats {base})", *HEADS), cells)
     figures = figures_of(suite, title, [str(other) for other in runs.title.unique()])
     yield from (_figure(suite, path.stem, *page.about(kind, rows)) for kind, path in figures.items())
 

@@ -27,7 +27,8 @@ def _row(cells: Sequence[str]) -> str:
 
 def toctree(pages: Iterable[str], *options: str) -> str:
     """A list of pages."""
-    return "\n".join([".. toctree::", *(f"   :{option}:" for option in options), "", *(f"   {page}" for page in pages), ""])
+    lines = [*(f":{option}:" for option in options), "", *pages]
+    return "\n".join([".. toctree::", *(f"   {line}".rstrip() for line in lines), ""])
 
 
 def fields(items: Iterable[tuple[str, str]]) -> str:
