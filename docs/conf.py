@@ -15,9 +15,15 @@ ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from generate import docstrings, home, problems, reference, results  # noqa: E402
+import choosing  # noqa: E402 - they are found from here on
+import tables  # noqa: E402
+from generate import docstrings, home, problems, public, reference, results  # noqa: E402
+from sphinx.errors import ExtensionError  # noqa: E402
+from sphinx.util.logging import getLogger  # noqa: E402
 
-import minimax  # noqa: E402 - it is found from here on
+import minimax  # noqa: E402
+
+log = getLogger(__name__)
 
 project = "minimax"
 author = "minimax-games contributors"
@@ -95,12 +101,35 @@ def told(app: Any, what: str, name: str, value: Any, options: Any, lines: list[s
         lines[:0] = ["..", ""]  # or else napoleon takes what stands before a colon for a type
 
 
+def whole(app: Any, env: Any) -> None:
+    """Warn, which fails a build, of public names that have no place, and of pages that older tables have written."""
+    known = env.domaindata["py"]["objects"]
+    for entry in (entry for entries in public.pages().values() for entry in entries):
+        if entry.name not in known:
+            log.warning("the API reference lacks %s", entry.name)
+    for page, maker in ((choosing.PAGE, choosing), (tables.README, tables)):
+        text = page.read_text()
+        if maker.written(text) != text:
+            log.warning("%s is stale: run python docs/%s.py", page, maker.__name__)
+
+
 def mathjax(app: Any, failure: Exception | None) -> None:
     """Put the one file that sets formulas into the site: without a network there is no other."""
     package = find_spec("sphinx-mathjax-offline")
     assert package is not None and package.origin is not None
-    if failure is None:
+    if failure is None and app.builder.format == "html":
         copy(Path(package.origin).parent / "static" / "mathjax" / mathjax_path, Path(app.outdir) / "_static")
+
+
+REMOTE = re.compile(r"""(?:src|<link[^>]*href)=["'](?:https?:)?//|url\(["']?(?:https?:)?//|@import""")
+
+
+def local(app: Any, failure: Exception | None) -> None:
+    """Refuse pages that would ask another machine for anything: the site is read with the network off."""
+    if failure is None and app.builder.format == "html":
+        pages = [page for kind in ("html", "css") for page in Path(app.outdir).rglob(f"*.{kind}")]
+        if remote := [page.name for page in pages if REMOTE.search(page.read_text())]:
+            raise ExtensionError(f"these pages fetch from elsewhere: {', '.join(remote)}")
 
 
 # Links that hold in the repository, and what they become on the site.
@@ -121,7 +150,9 @@ def moved(app: Any, page: str, source: list[str]) -> None:
 
 def setup(app: Any) -> None:
     """Called by Sphinx."""
+    app.connect("env-check-consistency", whole)
     app.connect("build-finished", mathjax)
+    app.connect("build-finished", local)
     app.connect("source-read", moved)
     app.connect("builder-inited", made)
     app.connect("autodoc-process-docstring", told, priority=100)

@@ -66,9 +66,9 @@ def _optimizers() -> list[str]:
     rows = [
         (
             f":py:obj:`{one.value.__name__} <{one.name}>`",
-            f"``{one.value.name}``",
             summary(one).rstrip("."),
             docstrings.prose(labelled(one.documented, "Cost per step").partition(". ")[0].rstrip(".")),
+            f"``{one.value.name}``",
         )
         for one in listed.values()
     ]
@@ -80,6 +80,6 @@ def _optimizers() -> list[str]:
         rst.heading("Optimizers"),
         f"{about}:doc:`/how-to-choose`.",
         "",
-        rst.table(("class", "name", "what a step does", "cost per step"), rows),
+        rst.table(("class", "what a step does", "cost per step", "name"), rows),
         rst.toctree((page.removeprefix("optimizers/") for page in listed), "hidden"),
     ]

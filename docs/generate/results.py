@@ -15,7 +15,7 @@ from benchmarks.reporting.words import words
 from generate import docstrings, records, rst
 from generate.problems import linked
 
-HEADS = ("p", "held", "lost", "on target", "last − best", "detour")
+HEADS = ("held", "on target", "last − best", "detour")
 
 
 def write(home: Path) -> None:
@@ -70,18 +70,18 @@ def _problem(suite: str, title: str, rows: pd.DataFrame, told: list[Versus]) -> 
 def _row(row: dict[str, Any], runs: pd.DataFrame, told: list[Versus], base: str) -> list[str]:
     label = str(row["label"])
     one = next((each for each in told if each.label == label), None)
-    lost = [f"{row['diverged']} diverged"] if row["diverged"] else []
-    lost += [f"{row['flagged']} flagged"] if row["flagged"] else []
+    lost = "".join(f"; {row[how]} {how}" for how in ("diverged", "flagged") if row[how])
+    verdict, better, p = (cell.text for cell in sheets.chance(one, label == comparisons.against(label, base)))
     cells = (
-        sheets.numeric(row["median"], row["low"], row["high"], row["interval"]),
-        *sheets.chance(one, label == comparisons.against(label, base)),
-        sheets.survived(runs),
-        sheets.text("; ".join(lost) or "–"),
-        sheets.text(f"{row['on_target']} of {row['seeds']}"),
-        sheets.numeric(row["last_minus_best"]),
-        sheets.numeric(row["path_ratio"]),
+        sheets.numeric(row["median"], row["low"], row["high"], row["interval"]).text,
+        verdict,
+        better if one is None else f"{better}, p {p}",
+        sheets.survived(runs).text + lost,
+        f"{row['on_target']} of {row['seeds']}",
+        sheets.numeric(row["last_minus_best"]).text,
+        sheets.numeric(row["path_ratio"]).text,
     )
-    return [f"``{label}``", *(docstrings.prose(cell.text) for cell in cells)]
+    return [f"``{label}``", *map(docstrings.prose, cells)]
 
 
 def figures_of(suite: str, title: str, titles: list[str]) -> dict[str, Path]:
