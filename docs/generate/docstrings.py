@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from generate.public import links
 
 SECTIONS = ("Args", "Returns", "Yields", "Raises", "Attributes", "Example", "Examples", "Note")
-LABEL = re.compile(r"(Cost per step[^:]*|Cost|State|Differs from [^:]*|Sources?|Linear map|Terms): (?=\S)")
+LABEL = re.compile(r"(Cost per step|State|Memory|Differs from the paper|Constraints|Source): (?=\S)")
 CODE = re.compile(r"(``.+?``|`[^`]+`)", re.DOTALL)
 SUBSCRIPT = re.compile(r"(?<=[^\W\d_]|[∂∇Σ½])_(\{[^{}\s]+\}|[A-Za-z0-9½](?![A-Za-z0-9_]))")
 SPECIAL = re.compile(r"[\\*|]|_(?!\w)|(?<!\w)_|:(?=`)")

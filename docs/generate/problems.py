@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import pandas as pd
 
 from benchmarks import problems
+from benchmarks.data.store import DataError
 from benchmarks.problem import Metric, Problem, Recipe
+from benchmarks.quality import features
 from benchmarks.reporting.words import number, words
 from benchmarks.runner.catalogue import summary
 from benchmarks.suites import OPTIMIZERS, SUITES
@@ -53,12 +59,32 @@ def kinds() -> dict[str, list[type[Problem]]]:
 def write(home: Path) -> None:
     """Write all pages into a folder."""
     floors = records.floors()
-    for folder, each in kinds().items():
-        listed = [(linked(kind), docstrings.prose(summary(kind).rstrip(":"))) for kind in each]
-        sections = [_section(kind, floors) for kind in each]
-        title = rst.heading(KINDS[folder])
-        rst.write(home / f"{folder}.rst", title, rst.table(("problem", "what it is"), listed), *sections)
+    with untrained():
+        for folder, each in kinds().items():
+            listed = [(linked(kind), docstrings.prose(summary(kind).rstrip(":"))) for kind in each]
+            sections = [_section(kind, floors) for kind in each]
+            title = rst.heading(KINDS[folder])
+            rst.write(home / f"{folder}.rst", title, rst.table(("problem", "what it is"), listed), *sections)
     rst.write(home / "index.rst", *_index())
+
+
+@contextmanager
+def untrained() -> Iterator[None]:
+    """Feature networks as they are built, in a cache of their own: pages tell what scores are called, no values."""
+    scratch, quick = TemporaryDirectory(), patch.object(features, "train", features._build)
+    with scratch as folder, patch.dict(os.environ, MINIMAX_CACHE=folder), quick:
+        yield
+
+
+def built(kind: type[Problem]) -> Problem:
+    """A problem, its data prepared if it asks for any."""
+    problem = kind()
+    try:
+        assert problem.metrics and problem.game()
+        return problem
+    except DataError:
+        kind.prepare(problem.data, root=None, download=False)
+        return kind()
 
 
 def linked(kind: type[Problem] | str) -> str:
@@ -89,7 +115,7 @@ def of(suite: str) -> list[str]:
 
 def _section(kind: type[Problem], floors: pd.DataFrame) -> str:
     """What is told of one problem."""
-    problem = kind()
+    problem = built(kind)
     text = inspect.cleandoc(kind.__doc__ or "")
     about, _, _ = text.partition("Source: ")
     facts = [

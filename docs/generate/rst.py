@@ -13,12 +13,12 @@ def heading(text: str, level: int = 0) -> str:
     return f"{text}\n{RULES[level] * (2 * len(text))}\n"  # twice: a character may be wide
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], widths: str = "auto") -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of one-line cells; nothing where there are no rows."""
     lines = [_row(row) for row in [head, *rows]]
     if len(lines) == 1:
         return ""
-    return "\n".join([".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", "", *lines, ""])
+    return "\n".join([".. list-table::", "   :header-rows: 1", "   :widths: auto", "", *lines, ""])
 
 
 def _row(cells: Sequence[str]) -> str:

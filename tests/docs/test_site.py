@@ -123,6 +123,7 @@ def test_summaries_hold_the_medians_of_their_runs(site) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_sphinx_reads_all_pages_without_a_warning(tmp_path: Path) -> None:
     """References, names of the API and tables too. `make docs` writes the pages and runs the examples besides."""
     copytree(DOCS, tmp_path / "docs", ignore=ignore_patterns("*.rst", "gallery", "__pycache__"))
