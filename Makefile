@@ -11,7 +11,7 @@ bin := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help gans speed test lint check matrix format
+.PHONY: help gans speed test lint check matrix docs format
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,10 @@ check: lint test ## lint, then test: what has to pass before a commit lands
 
 matrix: ## run the tests on the lowest, the usual and the newest PyTorch, each in a fresh environment (6 GB at a time)
 	@$(PYTHON) .ci/matrix.py --pytest '-n $(WORKERS)' $(ARGS)
+
+docs: $(VENV)/.docs ## build the site into site/, examples run; a broken link, example or table fails it
+	@$(bin)/python -m sphinx -W --keep-going -q -b html -d build/doctrees $(ARGS) docs site
+	@echo "Open site/index.html."
 
 format: $(VENV)/.test ## mend what ruff can mend, and format
 	@$(bin)/ruff check --fix .

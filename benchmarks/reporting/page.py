@@ -70,7 +70,7 @@ def render(
     }
 
     def filled(uris: Mapping[str, str]) -> str:
-        together = [_picture(name, uris[name], *_about_all(name, suite)) for name in TOGETHER if name in uris]
+        together = [_picture(name, uris[name], *about_all(name, suite)) for name in TOGETHER if name in uris]
         each = [{**one, "pictures": list(_pictures(one["title"], uris, summary))} for one in problems]
         return _template().render(**context, pictures=together, problems=each)
 
@@ -198,14 +198,14 @@ def _pictures(title: str, uris: Mapping[str, str], summary: pd.DataFrame) -> Ite
     others = [other for other in summary.title.unique() if len(other) > len(title)]
     for name, uri in uris.items():
         if name.startswith(f"{title}-") and not any(name.startswith(f"{other}-") for other in others):
-            yield _picture(name, uri, *_about(name.removeprefix(f"{title}-"), summary[summary.title == title]))
+            yield _picture(name, uri, *about(name.removeprefix(f"{title}-"), summary[summary.title == title]))
 
 
 def _picture(name: str, uri: str, alt: str, caption: str) -> Picture:
     return Picture(uri, alt, caption, lines=not name.endswith(images.RASTERS), wide=name == TOGETHER[-1])
 
 
-def _about_all(name: str, suite: str) -> tuple[str, str]:
+def about_all(name: str, suite: str) -> tuple[str, str]:
     if name == "profile":
         return (
             f"Performance profiles of the optimizers of {suite}; the column profile (B) of the table holds the areas.",
@@ -230,7 +230,7 @@ KINDS = {
 }
 
 
-def _about(kind: str, summary: pd.DataFrame) -> tuple[str, str]:
+def about(kind: str, summary: pd.DataFrame) -> tuple[str, str]:
     """What a figure of a problem shows, for those who cannot see it and for those who can."""
     first = summary.iloc[0]
     finals = "; ".join(f"{row.label} {number(row['median'])}" for _, row in summary.iterrows())
