@@ -10,6 +10,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from minimax import tree
+from minimax.errors import GameError
 from minimax.game import Game
 from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import GameOptimizer, Info, Names, State
@@ -48,6 +50,8 @@ class Compiled(GameOptimizer):
         self.inner.check_plays(game)
 
     def begin(self, z: Point, names: Names) -> State:
+        if any(map(tree.sharded, tree.join(z))):
+            raise GameError("torch.compile cannot gather sharded players: leave out compile, or transforms.shard.")
         return self.inner.begin(z, names)
 
     def kicked(self, game: Oracle, state: State) -> Oracle:
