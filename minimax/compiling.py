@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FunctionType
@@ -11,7 +12,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from minimax import tree
-from minimax.errors import GameError
+from minimax.errors import GameError, refused, unforwarded
 from minimax.game import Game
 from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import GameOptimizer, Info, Names, State
@@ -73,9 +74,13 @@ class Compiled(GameOptimizer):
         # The game is an argument: a compiled function that holds it would keep it alive among the weak keys.
         try:
             moved, new, seen = self._steps[game](self.inner, game, players, state, batches)
-        except RuntimeError:  # what is refused eagerly too is said in its own words, not in the compiler's
+        except RuntimeError as error:  # what is refused eagerly too is said in its own words, not in the compiler's
             self.inner.step(game, players, state, batches)
-            raise
+            if not (op := unforwarded(error)):
+                raise refused(error) from None
+            warnings.warn(f"torch has no forward-mode derivative of {op}: its steps are not compiled.", stacklevel=2)
+            self._steps[game] = _step
+            return self.step(game, players, state, batches)
         info = Info(*seen)
         info.constraints = game.constraints
         return moved, new, info

@@ -133,7 +133,7 @@ def with_wgan_gp(g: nn.Module, d: nn.Module, b: Batch) -> Tensor:
 
 
 class Loop:
-    """What one writes without a library. Parts of a batch count alike; `apart` says that each has buffers of its own."""
+    """What one writes without a library. Parts count alike; `apart` says that each has buffers of its own."""
 
     def __init__(self, losses: Sequence[Callable[..., Tensor]], modules: Modules, cast: bool, apart: bool) -> None:
         self.losses, self.modules, self.cast, self.apart = losses, modules, cast, apart
@@ -148,7 +148,8 @@ class Loop:
                 values.append(self.losses[i](*self.modules, part))
             left.append(self.buffers())
         if self.apart:
-            self.put([sum(found) / len(parts) if found[0].is_floating_point() else found[0] for found in zip(*left)])
+            columns = zip(*left, strict=True)
+            self.put([sum(found) / len(parts) if found[0].is_floating_point() else found[0] for found in columns])
         return sum(values) / len(parts)
 
     def buffers(self) -> list[Tensor]:
