@@ -104,7 +104,9 @@ class Functional:
             except NotImplementedError as error:
                 if not (op := unforwarded(error)):
                     raise
-                warnings.warn(f"torch has no forward-mode derivative of {op}: two backward passes instead.", stacklevel=2)
+                warnings.warn(
+                    f"torch has no forward-mode derivative of {op}: two backward passes instead.", stacklevel=2
+                )
                 self.forward = False
         ξ, pull = torch.func.vjp(of, at)  # linear in u, and so its own transpose's transpose
         u = tuple([torch.zeros_like(leaf) for leaf in vector] for vector in ξ)

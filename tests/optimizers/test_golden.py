@@ -17,7 +17,7 @@ import minimax as mm
 from minimax.optimizers import BY_NAME
 
 FILE = Path(__file__).with_name("golden.json")
-STEPS, RATE = 100, 0.05
+STEPS, RATE = 30, 0.05
 
 
 def zero_sum(x: Tensor, y: Tensor) -> Tensor:

@@ -22,11 +22,11 @@ LEADS = dict.fromkeys(
     ["bome", "follow-the-ridge", "k-beam", "mehra-hamm", "stackelberg", "unrolled", "value-function"],
     "its first player leads",
 )
-TURNS = dict.fromkeys(["alternating", "anderson-mixing", "primal-dual"], "players move in turn") | {
+TURNS = dict.fromkeys(["alternating", "anderson-mixing", "primal-dual", "restarted"], "players move in turn") | {
     "nagarajan-kolter": "the penalty is the first player's alone"
 }
 SECOND_ORDER = dict.fromkeys(
-    ["consensus", "hamiltonian", "jare", "lola", "nagarajan-kolter", "policy-prediction", "sga", "sos"],
+    ["consensus", "hamiltonian", "jare", "lola", "mehra-hamm", "nagarajan-kolter", "policy-prediction", "sga", "sos"],
     "a weight multiplies products of two derivatives",
 )
 EXCEPTIONS: dict[str, dict[str, str]] = {

@@ -106,9 +106,7 @@ def worker(rank: int, folder: str) -> None:
     for method in METHODS:
         found[f"{method}, batch norm"] = ours(method, "batch norm", data_parallel, part)
         with mock.patch.object(dist, "all_reduce", side_effect=dist.all_reduce) as calls:
-            found[f"{method}, accumulated"] = ours(
-                method, "plain", lambda game: data_parallel(accumulate(game, 2)), part
-            )
+            found[f"{method}, accumulated"] = ours(method, "plain", both, part)
         found[f"{method}, all-reduces"] = calls.call_count
         found[f"{method}, sharded"] = end(method, part, "batch norm")
     found["clipped adam, sharded"] = end("r1", part, "plain", CLIPPED)
