@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from minimax import tree
-from minimax.errors import GameError, refused, unforwarded
+from minimax.errors import GameError, Hooked, refused, unforwarded
 from minimax.game import Game
 from minimax.linear_maps import Expansion, LinearMap
 from minimax.optimizer import GameOptimizer, Info, Names, State
@@ -75,6 +75,8 @@ class Compiled(GameOptimizer):
         try:
             moved, new, seen = self._steps[game](self.inner, game, players, state, batches)
         except RuntimeError as error:  # what is refused eagerly too is said in its own words, not in the compiler's
+            if isinstance(told := refused(error), Hooked):  # after which torch.func can take no eager step either
+                raise told from None
             self.inner.step(game, players, state, batches)
             if not (op := unforwarded(error)):
                 raise refused(error) from None

@@ -20,6 +20,17 @@ class Reentrant(GameError):
         )
 
 
+class Hooked(GameError):
+    """Derivatives by `torch.func` through a checkpoint."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a loss holds an activation checkpoint (torch.utils.checkpoint), which torch.func does not go through: "
+            "leave the checkpoint out (a compiled step decides itself what to compute again), or play without compile "
+            "and outside of ensemble."
+        )
+
+
 MISSING = re.compile(
     r"derivative for '?(?:aten::)?(\w+)'? is not implemented"
     r"|(batch_norm) does not support 3rd"
@@ -35,11 +46,7 @@ def refused(error: RuntimeError) -> BaseException:
     if "use_reentrant" in str(error):
         return Reentrant()
     if "saved tensor hooks" in str(error):
-        return GameError(
-            "a loss holds an activation checkpoint (torch.utils.checkpoint), which torch.func does not go through: "
-            "leave the checkpoint out (a compiled step decides itself what to compute again), or play without compile "
-            "and outside of ensemble."
-        )
+        return Hooked()
     found = MISSING.search(str(error))
     if found is None:
         return error
