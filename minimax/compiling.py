@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FunctionType
@@ -10,6 +11,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from minimax import tree
+from minimax.errors import GameError, Hooked, refused, unforwarded
 from minimax.game import Game
 from minimax.info import NOTHING
 from minimax.linear_maps import Expansion, LinearMap
@@ -49,6 +52,8 @@ class Compiled(GameOptimizer):
         self.inner.check_plays(game)
 
     def begin(self, z: Point, names: Names) -> State:
+        if any(map(tree.sharded, tree.join(z))):
+            raise GameError("torch.compile cannot gather sharded players: leave out compile, or transforms.shard.")
         return self.inner.begin(z, names)
 
     def kicked(self, game: Oracle, state: State) -> Oracle:
@@ -82,9 +87,15 @@ class Compiled(GameOptimizer):
         # The game is an argument: a compiled function that holds it would keep it alive among the weak keys.
         try:
             moved, new, seen, costs = self._steps[game](self.inner, game, players, state, batches, steps)
-        except RuntimeError:  # what is refused eagerly too is said in its own words, not in the compiler's
+        except RuntimeError as error:  # what is refused eagerly too is said in its own words, not in the compiler's
+            if isinstance(told := refused(error), Hooked):  # after which torch.func can take no eager step either
+                raise told from None
             self.inner.step(game, players, state, batches)
-            raise
+            if not (op := unforwarded(error)):
+                raise refused(error) from None
+            warnings.warn(f"torch has no forward-mode derivative of {op}: its steps are not compiled.", stacklevel=2)
+            self._steps[game] = _steps
+            return self.leap(game, players, state, batches, steps)
         info = Info(*seen)
         info.constraints, info.cost = game.constraints, sum(costs, NOTHING)
         return moved, new, info

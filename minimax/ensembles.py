@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 from minimax import tree
 from minimax.compiling import Compiled, one_graph
 from minimax.composite import CompositeBatchNorm
-from minimax.errors import GameError
+from minimax.errors import GameError, refused
 from minimax.game import Game, modules_among
 from minimax.inspection import inspect
 from minimax.optimizer import GameOptimizer, State
@@ -192,7 +192,10 @@ def ensemble(
             _check_batch(drawn, len(members))
         if k == 0:
             _inspect(game, players, held, drawn, optimizer.draws, own_batches)
-        players, held, state, standing, seen = advance(players, held, state, standing, reach, drawn)
+        try:
+            players, held, state, standing, seen = advance(players, held, state, standing, reach, drawn)
+        except RuntimeError as error:
+            raise refused(error) from None
         k += 1
         if k == 1:
             reach = limits.growth * start_of(zero, torch.vmap(_norm)(players))

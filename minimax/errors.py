@@ -20,9 +20,19 @@ class Reentrant(GameError):
         )
 
 
+class Hooked(GameError):
+    """Derivatives by `torch.func` through a checkpoint."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a loss holds an activation checkpoint (torch.utils.checkpoint), which torch.func does not go through: "
+            "leave the checkpoint out (a compiled step decides itself what to compute again), or play without compile "
+            "and outside of ensemble."
+        )
+
+
 MISSING = re.compile(
     r"derivative for '?(?:aten::)?(\w+)'? is not implemented"
-    r"|forward AD with (?:aten::)?(\w+) that does not support it"
     r"|(batch_norm) does not support 3rd"
 )
 CURES = {
@@ -35,6 +45,8 @@ def refused(error: RuntimeError) -> BaseException:
     """What to raise for an error of autograd: a sentence for a derivative that torch does not have, else the error."""
     if "use_reentrant" in str(error):
         return Reentrant()
+    if "saved tensor hooks" in str(error):
+        return Hooked()
     found = MISSING.search(str(error))
     if found is None:
         return error
@@ -42,6 +54,14 @@ def refused(error: RuntimeError) -> BaseException:
     cures = (cure for part, cure in CURES.items() if part in op)
     cure = next(cures, "write it in other operations, or play an optimizer that takes fewer derivatives")
     return GameError(f"torch has no derivative of that order for {op}, which a loss goes through: {cure}.")
+
+
+def unforwarded(error: RuntimeError) -> str:
+    """The operation that has no forward-mode derivative in torch, if the error says so; else nothing."""
+    if "jvp function for custom autograd.Function" in str(error):
+        return "a torch.autograd.Function"
+    found = re.search(r"forward AD with (?:aten::)?(\w+) that does not support it", str(error))
+    return "" if found is None else found[1].strip("_")
 
 
 def misfit(loss: Callable[..., Any], players: int, batch: Any) -> GameError | None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from minimax import tree
+from minimax.errors import GameError
 from minimax.tree import Vector
 
 Map = Callable[[Tensor], Tensor]
@@ -46,7 +47,16 @@ class Solved(NamedTuple):
 
 
 def ravel(x: Vector) -> Tensor:
-    """All entries of a vector in one dimension, half precision as float32, in which systems can be solved."""
+    """All entries of a vector in one dimension, half precision as float32, in which systems can be solved.
+
+    Raises:
+        GameError: a vector that is sharded over ranks.
+    """
+    if any(map(tree.sharded, x)):
+        raise GameError(
+            "this optimizer reshapes players to flat vectors, which torch cannot do to sharded ones: leave out "
+            "transforms.shard, or play a method that solves no system."
+        )
     flat = x[0].reshape(-1) if len(x) == 1 else torch.cat([a.reshape(-1) for a in x])
     return flat.float() if flat.dtype.itemsize < 4 else flat
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from minimax import tree
-from minimax.errors import refused
+from minimax.errors import refused, unforwarded
 from minimax.tree import Point, Vector
 
 
@@ -86,6 +87,7 @@ class Functional:
 
     def __init__(self, z: Point, field: Callable[[Point], Point]) -> None:
         self.z, self.field = z, field
+        self.forward = True  # until an operation turns out to lack forward-mode derivatives
         self.pulls: dict[tuple[tuple[int, ...], tuple[int, ...]], Callable[[Point], tuple[Point]]] = {}
 
     def vjp(self, rows: Sequence[int], columns: Sequence[int], u: Point) -> Point:
@@ -96,7 +98,19 @@ class Functional:
 
     def jvp(self, rows: Sequence[int], columns: Sequence[int], v: Point) -> Point:
         of, at = self._restricted(rows, columns)
-        return tuple(torch.func.jvp(of, (at,), (tuple(v),))[1])
+        if self.forward:
+            try:
+                return tuple(torch.func.jvp(of, (at,), (tuple(v),))[1])
+            except NotImplementedError as error:
+                if not (op := unforwarded(error)):
+                    raise
+                warnings.warn(
+                    f"torch has no forward-mode derivative of {op}: two backward passes instead.", stacklevel=2
+                )
+                self.forward = False
+        ξ, pull = torch.func.vjp(of, at)  # linear in u, and so its own transpose's transpose
+        u = tuple([torch.zeros_like(leaf) for leaf in vector] for vector in ξ)
+        return tuple(torch.func.vjp(pull, u)[1]((tuple(v),))[0])
 
     def _restricted(self, rows: Sequence[int], columns: Sequence[int]) -> tuple[Callable[[Point], Point], Point]:
         place = {j: k for k, j in enumerate(columns)}

@@ -239,6 +239,8 @@ class Trainer(Generic[P]):
             GameError: it is not, and neither were the `skips` before it.
         """
         leaves = [leaf for value in entries(new) for leaf in tree.flatten(value)[0]]
+        if any(map(tree.sharded, leaves)):  # on all ranks alike
+            leaves = [tree.gathered(tree.norm(leaves))]
         seen = [*info.losses, *(leaf.contiguous() for leaf in leaves)]  # it writes, which no expanded tensor allows
         found, one = (seen[-1].new_full((), k, dtype=torch.float32) for k in (0, 1))
         torch._amp_foreach_non_finite_check_and_unscale_(seen, found, one)  # what GradScaler asks with: one pass
@@ -281,9 +283,9 @@ class Trainer(Generic[P]):
 
 def _refuse_aliases(state: State, players: Players) -> None:
     """A state that holds the modules' own memory would change with them at the next step."""
-    theirs = {leaf.untyped_storage().data_ptr() for leaf in pytree.tree_leaves(players) if leaf.numel()}
+    theirs = {tree.memory(leaf) for leaf in pytree.tree_leaves(players) if leaf.numel()}
     for path, leaf in pytree.tree_leaves_with_path(state):
-        if isinstance(leaf, Tensor) and leaf.numel() and leaf.untyped_storage().data_ptr() in theirs:
+        if isinstance(leaf, Tensor) and leaf.numel() and tree.memory(leaf) in theirs:
             raise GameError(
                 f"the optimizer keeps a player's own tensor in state{pytree.keystr(path)}, which the next step writes "
                 "to: keep a copy (tree.clone)."

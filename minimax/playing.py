@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from minimax import tree
 from minimax.admission import mismatch
 from minimax.compiling import Compiled, compiled
 from minimax.errors import GameError
@@ -397,4 +398,4 @@ def _attributes(players: list[Any]) -> Iterator[Tensor]:
 def write(module: nn.Module, parameters: dict[str, Tensor]) -> None:
     """Copy parameters into a module in place, so that optimizers, hooks and references to them stay valid."""
     targets: list[Tensor] = [module.get_parameter(name) for name in parameters]
-    torch._foreach_copy_(targets, list(parameters.values()))
+    tree.overwrite(targets, list(parameters.values()))

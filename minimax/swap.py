@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from minimax import tree
 from minimax.errors import GameError
 from minimax.tree import Vector
 
@@ -64,6 +65,8 @@ class Modules:
                 for key, buffer in owner._buffers.items():
                     if buffer is not None:
                         self.buffers[f"{i}.{prefix}.{key}"] = (owner._buffers, key)
+        self.sharded = any(tree.sharded(owner[key]) for homes in self.homes for owner, key in homes)
+        self.averaged = False  # whether ranks average what they measure, so that these may be sharded over them
         self._refuse_shared_memory()
         self._owners = [owner for module in modules if module is not None for owner in module.modules()]
         self._layers = [(owner._modules, owner._parameters) for owner in self._owners]
@@ -135,7 +138,7 @@ class Modules:
         for i, (names, homes) in enumerate(zip(self.names, self.homes, strict=True)):
             for name, (owner, key) in zip(names, homes, strict=True):
                 p = owner[key]
-                if p.numel():
+                if p.numel() and not self.sharded:
                     extent = sum((n - 1) * stride for n, stride in zip(p.shape, p.stride(), strict=True)) + 1
                     start = p.data_ptr()
                     spans.append((str(p.device), start, start + extent * p.element_size(), f"players[{i}].{name}"))
@@ -153,7 +156,17 @@ class Modules:
         """Swap vectors into these players' modules, and copies of buffers (or frozen parameters) into all.
 
         Returns what `back` needs.
+
+        Raises:
+            GameError: sharded modules in a game that does not average over the ranks.
         """
+        if self.sharded:
+            if not self.averaged:
+                raise GameError(
+                    "the modules are sharded over ranks, and the game is not: play transforms.data_parallel(game), "
+                    "which averages losses and buffers, too."
+                )
+            z = {i: [tree.gathered(leaf) for leaf in vector] for i, vector in z.items()}
         swaps = [(owner, key, z[i][k]) for i, k, owner, key in self.slots if i in z]
         swaps += [(*self.place(name), tensor.clone()) for name, tensor in held.items()]
         saved = [(owner, key, owner[key]) for owner, key, _ in swaps]
@@ -186,7 +199,7 @@ class Modules:
     @torch.no_grad()
     def write(self, i: int, parameters: Mapping[str, Tensor]) -> None:
         """Copy parameters into module i in place, so that hooks of others and references to them stay valid."""
-        torch._foreach_copy_([parameter for _, parameter in self.originals(i)], list(parameters.values()))
+        tree.overwrite([parameter for _, parameter in self.originals(i)], list(parameters.values()))
 
 
 def _refuse(owner: nn.Module, where: str) -> None:
@@ -195,7 +208,8 @@ def _refuse(owner: nn.Module, where: str) -> None:
     if kinds & WRAPPED:
         raise GameError(
             f"{where} is wrapped in {type(owner).__name__}, whose hooks never run here, so that the ranks would drift "
-            "apart: pass the bare module, and transforms.data_parallel(game) for the ranks."
+            "apart: pass the bare module, and transforms.data_parallel(game) for the ranks (and transforms.shard, if "
+            "each is to hold a part of the parameters only)."
         )
     if isinstance(owner, torch.jit.ScriptModule):
         raise GameError(f"{where} is a torch.jit module, whose parameters cannot be swapped: pass the plain module.")
@@ -213,8 +227,8 @@ def _refuse(owner: nn.Module, where: str) -> None:
     for key, p in owner._parameters.items():
         if p is None:
             continue
-        if type(p.data).__name__ == "DTensor":
-            raise GameError(f"{where}.{key} is a DTensor: pass a module that is not sharded (see transforms).")
+        if tree.sharded(p) and not p.requires_grad:
+            raise GameError(f"{where}.{key} is frozen and sharded: freeze it before transforms.shard, which leaves it.")
         if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
             raise GameError(
                 f"{where}.{key} has a gradient hook, which would never run, as gradients do not pass through "

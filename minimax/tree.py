@@ -187,6 +187,37 @@ def total(values: Iterable[Tensor]) -> Tensor:
     return first
 
 
+def sharded(leaf: Any) -> bool:
+    """Whether the tensor is spread over the ranks of `torch.distributed`: a DTensor (see `transforms.shard`)."""
+    return type(leaf).__name__ == "DTensor"  # by name, as importing torch.distributed.tensor takes a second
+
+
+def gathered(leaf: Tensor) -> Tensor:
+    """The whole of a tensor that may be sharded, differentiable; its gradient is the ranks' mean, sharded again."""
+    if not sharded(leaf):
+        return leaf
+    from torch.distributed.tensor import DTensor, Partial
+
+    assert isinstance(leaf, DTensor)
+    return leaf.full_tensor(grad_placements=[Partial("avg")] * leaf.device_mesh.ndim)
+
+
+def memory(leaf: Tensor) -> int:
+    """Where the tensor's numbers begin; those of this rank, if it is sharded."""
+    own: Tensor = leaf.to_local() if sharded(leaf) else leaf  # type: ignore[operator]
+    return own.untyped_storage().data_ptr()
+
+
+def overwrite(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Copy the values into the targets."""
+    if not any(map(sharded, targets)):
+        torch._foreach_copy_(targets, values)
+        return
+    for target, value in zip(targets, values, strict=True):  # torch knows no way for foreach, nor for another cut
+        same: Any = value.redistribute(target.device_mesh, target.placements) if sharded(value) else value  # type: ignore[operator]
+        target.copy_(same)
+
+
 def size(x: Vector) -> int:
     """How many numbers x has."""
     return sum(a.numel() for a in x)

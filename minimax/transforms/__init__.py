@@ -40,11 +40,11 @@ from minimax.transforms._generated import generated
 from minimax.transforms._gradient_norms import gradient_norms
 from minimax.transforms._jare import jare
 from minimax.transforms._nagarajan_kolter import nagarajan_kolter
-from minimax.transforms._ranks import broadcast, data_parallel
+from minimax.transforms._ranks import broadcast, data_parallel, shard
 from minimax.transforms.around import Around, Payoff
 
 __all__ = ["Around", "Payoff"]
 __all__ += ["best_response", "response", "bilevel", "coupled", "generated"]
 __all__ += ["add", "gradient_norms", "consensus", "jare", "nagarajan_kolter"]
 __all__ += ["finite_differences"]
-__all__ += ["autocast", "accumulate", "data_parallel", "broadcast", "averaged"]
+__all__ += ["autocast", "accumulate", "data_parallel", "broadcast", "shard", "averaged"]

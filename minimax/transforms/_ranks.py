@@ -33,7 +33,7 @@ def data_parallel(game: Game, group: dist.ProcessGroup | None = None) -> Game:
 
     Costs one all-reduce of a player's (or all players') size per oracle call, and once a hash of the players; gloo on
     CPUs, nccl on GPUs. `Cost.samples` counts the rank's own. Modules come as they are: DistributedDataParallel around
-    them would average a second time.
+    them would average a second time. Around `accumulate(game, n)` the micro-batches share one all-reduce.
 
     Args:
         game: the losses.
@@ -85,6 +85,47 @@ def broadcast(players: P, source: int = 0, group: dist.ProcessGroup | None = Non
     return new
 
 
+@torch.no_grad()
+def shard(players: P, group: dist.ProcessGroup | None = None) -> P:
+    """The players with each module's parameters cut over the ranks, as FSDP does, in place; the first rank's values.
+
+    Every rank keeps a part of the parameters only, and of whatever an optimizer remembers of them; a loss finds them
+    whole, gathered anew at every evaluation, and their gradients are cut again. Second derivatives go through that too.
+    The game must be `data_parallel`. Costs a gathering and a reduction of a player's size per oracle call.
+
+    Args:
+        players: a tuple or dict that holds modules, of the same structure on all ranks. Frozen parameters, buffers and
+            plain tensors stay whole.
+        group: the ranks; all by default.
+
+    Raises:
+        ValueError: `torch.distributed.init_process_group` has not been called.
+
+    Example:
+        >>> import os, tempfile, torch, torch.distributed as dist, minimax as mm
+        >>> file = "file://" + os.path.join(tempfile.mkdtemp(), "ranks")
+        >>> dist.init_process_group("gloo", init_method=file, rank=0, world_size=1)
+        >>> game = mm.transforms.data_parallel(mm.Game(lambda net, b: net(b).square().mean()))
+        >>> trainer = mm.bind(game, mm.transforms.shard((torch.nn.Linear(2, 1),)), mm.SimultaneousGDA(mm.adam(0.1)))
+        >>> trainer.step(torch.ones(4, 2)).cost.gradients
+        1
+        >>> dist.destroy_process_group()
+    """
+    from torch.distributed.tensor import DeviceMesh, Shard, distribute_tensor
+
+    broadcast(players, dist.get_process_group_ranks(group or dist.group.WORLD)[0], group)
+    for module in pytree.tree_leaves(players):
+        parts: dict[nn.Parameter, nn.Parameter] = {}  # tied weights stay tied
+        for owner in module.modules() if isinstance(module, nn.Module) else ():
+            for key, whole in owner._parameters.items():
+                if whole is not None and whole.requires_grad:
+                    if whole not in parts:
+                        mesh = DeviceMesh.from_group(group or dist.group.WORLD, whole.device.type)
+                        parts[whole] = nn.Parameter(distribute_tensor(whole.detach(), mesh, [Shard(0)]))
+                    owner._parameters[key] = parts[whole]
+    return players
+
+
 class _SameStart:
     """Refuses ranks that start from different players or buffers: asked before every evaluation, looks once."""
 
@@ -93,11 +134,14 @@ class _SameStart:
         self.seen: WeakSet[Any] = WeakSet()
 
     def __call__(self, modules: Modules | None, z: Point) -> None:
+        if modules is not None and modules.sharded:
+            modules.averaged = True
         if (modules or self) in self.seen or tree.transformed():
             return
         self.seen.add(modules or self)
         held = {} if modules is None else modules.read({**modules.buffers, **modules.frozen})
-        start = {"players": tree.join(z), "buffers or frozen parameters": list(held.values())}
+        whole = [leaf for leaf in tree.join(z) if not tree.sharded(leaf)]
+        start = {"players": whole, "buffers or frozen parameters": list(held.values())}
         hashes = torch.tensor([_hash(tensors) for tensors in start.values()], device=z[0][0].device)
         largest = torch.cat([hashes, -hashes])
         dist.all_reduce(largest, dist.ReduceOp.MAX, self.group)
@@ -125,8 +169,9 @@ def _over_ranks(values: list[Tensor], group: dist.ProcessGroup | None) -> list[T
             "data_parallel(consensus(game))."
         )
     out = list(values)
-    for dtype in dict.fromkeys(value.dtype for value in values if value.is_floating_point()):
-        places = [k for k, value in enumerate(values) if value.dtype == dtype]
+    own = [k for k, value in enumerate(values) if value.is_floating_point() and not tree.sharded(value)]
+    for dtype in dict.fromkeys(values[k].dtype for k in own):
+        places = [k for k in own if values[k].dtype == dtype]
         joined = torch.cat([values[k].detach().reshape(-1) for k in places])
         dist.all_reduce(joined, group=group)
         pieces = (joined / dist.get_world_size(group)).split([values[k].numel() for k in places])
