@@ -202,19 +202,19 @@ def gathered(leaf: Tensor) -> Tensor:
     return leaf.full_tensor(grad_placements=[Partial("avg")] * leaf.device_mesh.ndim)
 
 
-def memory(leaf: Tensor) -> int:
+def memory(leaf: Any) -> int:
     """Where the tensor's numbers begin; those of this rank, if it is sharded."""
-    own: Tensor = leaf.to_local() if sharded(leaf) else leaf  # type: ignore[operator]
+    own: Tensor = leaf.to_local() if sharded(leaf) else leaf
     return own.untyped_storage().data_ptr()
 
 
-def overwrite(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+def overwrite(targets: list[Any], values: list[Any]) -> None:
     """Copy the values into the targets."""
     if not any(map(sharded, targets)):
         torch._foreach_copy_(targets, values)
         return
     for target, value in zip(targets, values, strict=True):  # torch knows no way for foreach, nor for another cut
-        same: Any = value.redistribute(target.device_mesh, target.placements) if sharded(value) else value  # type: ignore[operator]
+        same = value.redistribute(target.device_mesh, target.placements) if sharded(value) else value
         target.copy_(same)
 
 
