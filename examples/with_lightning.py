@@ -68,7 +68,7 @@ quiet = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "e
 def fit(model: Gan, batches: list[dict[str, Tensor]]) -> lightning.Trainer:
     """One pass."""
     loop = lightning.Trainer(max_epochs=1, enable_checkpointing=False, **quiet)
-    loop.fit(model, batches)
+    loop.fit(model, iter(batches))  # a DataLoader as well
     return loop
 
 
