@@ -108,7 +108,7 @@ class Functional:
                     f"torch has no forward-mode derivative of {op}: two backward passes instead.", stacklevel=2
                 )
                 self.forward = False
-        ξ, pull = torch.func.vjp(of, at)  # linear in u, and so its own transpose's transpose
+        ξ, pull = torch.func.vjp(of, at)[:2]  # linear in u, and so its own transpose's transpose
         u = tuple([torch.zeros_like(leaf) for leaf in vector] for vector in ξ)
         return tuple(torch.func.vjp(pull, u)[1]((tuple(v),))[0])
 

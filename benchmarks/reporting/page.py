@@ -206,6 +206,7 @@ def _picture(name: str, uri: str, alt: str, caption: str) -> Picture:
 
 
 def about_all(name: str, suite: str) -> tuple[str, str]:
+    """The alternative text and the caption of a figure of all problems."""
     if name == "profile":
         return (
             f"Performance profiles of the optimizers of {suite}; the column profile (B) of the table holds the areas.",

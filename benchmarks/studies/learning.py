@@ -26,7 +26,7 @@ from benchmarks.problems.adversarial._defence import STEPS
 from benchmarks.problems.adversarial.pgd import PGD
 from benchmarks.problems.bilevel.hyperclean import BOX, RIDGE, ROWS, HyperClean
 from benchmarks.problems.vaes.vae import VAE
-from benchmarks.studies.speed import Case, Step, line, ratio, verdict
+from benchmarks.studies.speed import Case, Step, compared
 
 ITERATIONS = 10  # of conjugate gradients
 
@@ -278,8 +278,7 @@ def main() -> None:
     print(f"ours / other, median [quartiles]; torch {torch.__version__}, 1 thread")
     for case in cases():
         if options.only in case.name:
-            middle, low, high, ms = ratio(*case.build(), options.seconds)
-            line(case.name, f"{middle:5.2f} [{low:.2f}, {high:.2f}]  {verdict(middle, case.aim)}  {ms:.3f} ms")
+            compared(case, options.seconds)
 
 
 if __name__ == "__main__":

@@ -111,16 +111,19 @@ def shard(players: P, group: dist.ProcessGroup | None = None) -> P:
         1
         >>> dist.destroy_process_group()
     """
-    from torch.distributed.tensor import DeviceMesh, Shard, distribute_tensor
+    from torch.distributed.device_mesh import DeviceMesh
+    from torch.distributed.tensor import Shard, distribute_tensor
 
-    broadcast(players, dist.get_process_group_ranks(group or dist.group.WORLD)[0], group)
+    ranks = group or dist.group.WORLD
+    broadcast(players, dist.get_process_group_ranks(ranks)[0], group)
+    assert ranks is not None
     for module in pytree.tree_leaves(players):
         parts: dict[nn.Parameter, nn.Parameter] = {}  # tied weights stay tied
         for owner in module.modules() if isinstance(module, nn.Module) else ():
             for key, whole in owner._parameters.items():
                 if whole is not None and whole.requires_grad:
                     if whole not in parts:
-                        mesh = DeviceMesh.from_group(group or dist.group.WORLD, whole.device.type)
+                        mesh = DeviceMesh.from_group(ranks, whole.device.type)
                         parts[whole] = nn.Parameter(distribute_tensor(whole.detach(), mesh, [Shard(0)]))
                     owner._parameters[key] = parts[whole]
     return players

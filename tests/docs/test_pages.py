@@ -29,7 +29,6 @@ from benchmarks.runner.options import parse
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))]
 NOT_RUN = 2  # blocks, of all pages together
-LATER = {"docs/how-to-choose.md", "examples/theory"}  # links that are ahead of what they lead to
 
 FENCE = re.compile(
     r"(?:^<!-- not run:(?P<reason>[^\n]*)-->\n)?^(?P<ticks>```+)(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=ticks) *$",
@@ -211,8 +210,6 @@ def test_links_lead_somewhere(name: str) -> None:
     for link in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", page):
         path, _, anchor = link.partition("#")
         target = (ROOT / name).parent / path if path else ROOT / name
-        if os.path.relpath(target, ROOT) in LATER and not target.exists():
-            continue
         assert target.exists(), f"{name}: {link} leads nowhere"
         if anchor:
             headings = [heading(line) for line in re.findall(r"^#+ (.+)", FENCE.sub("", target.read_text()), re.M)]
