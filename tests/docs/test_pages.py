@@ -8,7 +8,6 @@ a comment above it: `<!-- not run: reason -->`.
 
 import importlib.util
 import math
-import os
 import re
 import shlex
 import sys
