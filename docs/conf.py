@@ -107,7 +107,7 @@ def whole(app: Any, env: Any) -> None:
     for entry in (entry for entries in public.pages().values() for entry in entries):
         if entry.name not in known:
             log.warning("the API reference lacks %s", entry.name)
-    for page, maker in ((choosing.PAGE, choosing), (tables.README, tables)):
+    for page, maker in ((choosing.PAGE, choosing), (tables.PAGE, tables)):
         text = page.read_text()
         if maker.written(text) != text:
             log.warning("%s is stale: run python docs/%s.py", page, maker.__name__)

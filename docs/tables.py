@@ -1,4 +1,4 @@
-"""The table of optimizers in README.md, from the docstrings: `python docs/tables.py` writes it, tests compare it."""
+"""The table of docs/optimizers.md, from the docstrings: `python docs/tables.py` writes it, tests compare it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from minimax import GameOptimizer
 from minimax.optimizers import BY_NAME
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent / "optimizers.md"
 START, END = "<!-- optimizers: written by docs/tables.py -->\n", "<!-- end of optimizers -->"
 
 
@@ -41,4 +41,4 @@ def written(page: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(written(README.read_text()))
+    PAGE.write_text(written(PAGE.read_text()))

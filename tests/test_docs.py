@@ -1,4 +1,4 @@
-"""README.md says what is so."""
+"""The table of optimizers says what is so."""
 
 import importlib.util
 from pathlib import Path
@@ -20,7 +20,7 @@ def tables() -> ModuleType:
 
 
 def test_the_table_of_optimizers_is_current() -> None:
-    page = (ROOT / "README.md").read_text()
+    page = (ROOT / "docs" / "optimizers.md").read_text()
     assert tables().written(page) == page, "run python docs/tables.py"
 
 
