@@ -45,7 +45,7 @@ def exploitability(players: tuple[torch.Tensor, ...]) -> float:
 # %%
 # 11/12 a hand is what even play loses to best answers.
 
-looks, curves = np.unique(np.geomspace(1, 100, 11).astype(int)), {}
+looks, curves = np.unique(np.geomspace(1, 200, 12).astype(int)), {}
 for name, method in methods.items():
     curves[name] = []
     for it in mm.iterate(poker.game, poker.start, method):

@@ -1,5 +1,5 @@
 r"""What is a solution? Nash points, minimax points, and neither
-===========================================================
+===============================================================
 
 At a local *Nash* point neither player gains by moving alone. At a local *minimax* point x counts on y's answer, so
 that x itself may sit on a hilltop. Gradient play knows neither word: it stays where the flow attracts, whatever that

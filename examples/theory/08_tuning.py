@@ -1,5 +1,5 @@
 r"""How much penalty? Critical damping, read off a spectrum
-======================================================
+==========================================================
 
 A GAN without a penalty is a pendulum without friction. R1 and consensus optimization both add friction, by a weight
 :math:`\gamma`: too little and play swings on, too much and one direction creeps. The eigenvalues say where in between.

@@ -1,5 +1,5 @@
 r"""Noise: why extragradient fails on samples, and what repairs it
-=============================================================
+=================================================================
 
 With the exact field extragradient comes home. With a new sample at each of its half steps it may diverge: it looks
 ahead in one game and moves in another. Larger steps for looking than for moving repair that, and so does variance
