@@ -256,7 +256,7 @@ def overview(summary: pd.DataFrame) -> Figure:
     """Problems × optimizers: colour is the rank by the median headline, text the median; ✗ and ◐ count seeds."""
     records = summary.to_dict("records")
     names = [f"{row['title']}\n{row['headline']}, {row['better']} is better" for row in records]
-    frame = summary.assign(rank=ranks(summary), text=[_cell(row) for row in records], title=names)
+    frame = summary.assign(rank=ranks(summary), text=[_cell(row) for row in records], title=names, label=_ways(summary))
     order = sorted(set(frame.label), key=place)
     rank = frame.pivot(index="title", columns="label", values="rank")[order].astype(float)
     text = frame.pivot(index="title", columns="label", values="text")[order].fillna("")
@@ -277,6 +277,13 @@ def overview(summary: pd.DataFrame) -> Figure:
     what = "✗ diverged and ◐ flagged count as the worst, ! failed or not ended not at all"
     headed(figure, f"headline metric, median over {seeds} seeds; {what}")
     return figure
+
+
+def _ways(summary: pd.DataFrame) -> pd.Series:
+    """What the columns are called: an optimizer's name alone where it plays every problem in one way."""
+    name = summary.label.str.split().str[0]
+    ways = summary.groupby([summary.title, name]).size().groupby(level=1).max()
+    return name.where(name.map(ways) == 1, summary.label)
 
 
 def _cell(row: Mapping[Any, Any]) -> str:
