@@ -181,7 +181,7 @@ def test_sinusoids_are_learned_faster_after_some_steps(kind: type[Problem]) -> N
         optimizer = mm.StackelbergGradient((mm.adam(5e-3), mm.sgd(0.02)), damping=1.0, steps=3)
     before, after = it.evaluate(play(it, optimizer, 0, seed=100)), it.evaluate(play(it, optimizer, 40, seed=100))
     assert after["mse_5"] < before["mse_5"]
-    assert it.pictures(play(it, optimizer, 1, seed=100))["adaptation"].shape == (288, 144, 3)
+    assert it.pictures(play(it, optimizer, 1, seed=100))["adaptation"].array.shape == (288, 144, 3)
 
 
 def test_digits_are_of_classes_that_no_task_had() -> None:
