@@ -80,7 +80,7 @@ def test_stackelberg_finds_the_weight_of_ridge() -> None:
     view = play(it, optimizer, 200, seed=100)
     scores = it.evaluate(view)
     assert scores["value"] <= 0.240801083026 + 1e-6 and scores["theta"] == pytest.approx(-2.0256, abs=0.03)
-    assert view.memory["path"].array.shape == (201, 1) and it.pictures(view)["path"].shape == (96, 144, 3)
+    assert view.memory["path"].shape == (201, 1) and it.pictures(view)["path"].array.shape == (96, 144, 3)
 
 
 # ---------------------------------------------------------------------------------------------------------- poison
