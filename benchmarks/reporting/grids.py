@@ -181,7 +181,7 @@ class Tiles:
     def about(self) -> str:
         """What the pictures show, in words."""
         told = [tile.about for tile in self.found.values() if tile is not None and tile.about]
-        return told[0] if told else f"{self.name} from one fixed noise"
+        return told[0] if told else self.name + " from one fixed noise" * (self.name == "samples")
 
     @property
     def window(self) -> Window | None:
