@@ -34,7 +34,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def told(suite: str) -> list[Versus]:
     """Every label of a suite against the baseline on every problem."""
     runs = records.runs(suite)
-    return comparisons.by_problem(comparisons.scores(runs), comparisons.baseline(runs.label))
+    return comparisons.by_problem(comparisons.scores(runs), comparisons.baseline(runs))
 
 
 def kind(one: Versus, comparisons: int) -> str:
@@ -59,7 +59,7 @@ def counted() -> str:
 def suite(name: str) -> Iterator[str]:
     """What may be said of a suite."""
     runs, summary, each = records.runs(name), records.summary(name), told(name)
-    base = comparisons.baseline(runs.label)
+    base = comparisons.baseline(runs)
     yield f"### {name}\n"
     yield f"{comparisons.tuning(runs.label)} {' '.join(map(_sentence, sheets.powers(each)))}\n"
     said = {one: kind(one, len(each)) for one in each}
@@ -82,6 +82,8 @@ def _sentence(text: str) -> str:
 
 def _said(each: Mapping[str, tuple[Versus, str]]) -> str:
     """What is said of the comparisons on a problem, by label."""
+    if not each:
+        return "nothing to compare"
     parts = []
     for word in (*KINDS[:3], KINDS[4]):
         named = [f"`{label}` (P {one.better:.2f})" for label, (one, said) in each.items() if said == word]

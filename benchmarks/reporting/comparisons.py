@@ -61,10 +61,11 @@ def controls(curves: pd.DataFrame) -> frozenset[str]:
     return frozenset(seen[0] - seen[1])
 
 
-def baseline(labels: Iterable[str]) -> str:
-    """The label that all others are compared with."""
-    known = list(labels)
-    return next((name for name in BASELINES if name in known), known[0])
+def baseline(runs: pd.DataFrame) -> str:
+    """The label that all others are compared with: plain play where it meets any, else who meets some most often."""
+    met = runs[runs.groupby("title").label.transform("nunique") > 1]
+    problems = (runs if met.empty else met).groupby("label", sort=False).title.nunique()
+    return next((name for name in BASELINES if name in problems), str(problems.idxmax()))
 
 
 def against(label: str, base: str) -> str:
@@ -343,7 +344,7 @@ class Compared(NamedTuple):
 def compare(found: tables.Tables) -> Compared:
     """Compare the optimizers of a suite."""
     runs, known = found.runs, scores(found.runs)
-    base, aims = baseline(runs.label), targets(known, found.metrics, runs)
+    base, aims = baseline(runs), targets(known, found.metrics, runs)
     spent = times(found.curves, runs, aims)
     told = by_problem(known, base, own(aims)), overall(known, base, own(aims))
     together = aggregates(known, runs, starts(found.curves, runs), own(aims))

@@ -27,7 +27,7 @@ def write(home: Path) -> None:
 def _suite(suite: str) -> Iterator[str]:
     runs, summary = records.runs(suite), records.summary(suite)
     found = comparisons.scores(runs)
-    told = comparisons.by_problem(found, comparisons.baseline(runs.label))
+    told = comparisons.by_problem(found, comparisons.baseline(runs))
     yield rst.heading(f"Results: {suite}")
     yield _intro(runs)
     yield from (f"- {docstrings.prose(sentence)}" for sentence in sheets.powers(told))
@@ -60,7 +60,7 @@ def _problem(suite: str, title: str, rows: pd.DataFrame, told: list[Versus]) -> 
     yield rst.heading(title, 1)
     led = docstrings.prose(f"{unit}, {unit.direction}; {first.budget:,} steps")
     yield f"The problem: {linked(name)}. Led by {led}.\n"
-    base = comparisons.baseline(runs.label)
+    base = comparisons.baseline(runs)
     cells = [_row(row, mine[mine.label == row["label"]], told, base) for row in rows.to_dict("records")]
     yield rst.table(("optimizer", unit.name, "verdict", f"P(beats {base})", *HEADS), cells)
     figures = figures_of(suite, title, [str(other) for other in runs.title.unique()])

@@ -44,11 +44,17 @@ def test_scores_are_larger_where_a_run_is_better_and_lost_runs_the_worst():
 
 
 @pytest.mark.parametrize(
-    "labels, base",
-    [(["sga", "simultaneous", "alternating"], "alternating"), (["sga", "simultaneous"], "simultaneous"), (["b"], "b")],
+    "played, base",
+    [
+        ({"p": ["sga", "simultaneous", "alternating"]}, "alternating"),
+        ({"p": ["sga", "simultaneous"], "q": ["alternating"]}, "simultaneous"),
+        ({"p": ["lola", "unrolled"], "q": ["cgd", "unrolled"], "r": ["simultaneous"]}, "unrolled"),
+        ({"p": ["b"]}, "b"),
+    ],
 )
-def test_the_baseline_is_plain_play(labels, base):
-    assert comparisons.baseline(labels) == base
+def test_the_baseline_is_plain_play_where_it_meets_another(played, base):
+    rows = [(title, label) for title, labels in played.items() for label in labels]
+    assert comparisons.baseline(pd.DataFrame(rows, columns=["title", "label"])) == base
 
 
 def test_what_is_better_is_found_and_nothing_else(found):
