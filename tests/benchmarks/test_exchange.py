@@ -18,7 +18,7 @@ def test_the_operations_of_matrix_products_are_counted_exactly():
     # x is no player: a gradient is the product forward and one back, a product with DF the same two once more.
     assert exchange.measure(game, players, x) == exchange.Rate(1.0, measured=True)
     oracle, z = game.enter(players)
-    assert exchange._operations(lambda: oracle.field(z, x)) == 2 * one
+    assert exchange.operations(lambda: oracle.field(z, x)) == 2 * one
 
 
 def test_a_game_of_a_few_numbers_has_the_rate_of_theory():
