@@ -87,6 +87,6 @@ def test_few_seeds_have_ranges():
     scores = comparisons.scores(runs)
     by = comparisons.by_problem(scores, "alternating")
     none = comparisons.Aggregates(pd.DataFrame(), (), {})
-    told = comparisons.Compared(scores, "alternating", by, [], none, {}, pd.DataFrame(), pd.DataFrame())
+    told = comparisons.Compared(scores, "alternating", by, [], none, {}, pd.DataFrame(), pd.DataFrame(), frozenset())
     line = next(line for line in paper.table("s", told, tables.summary(runs)).splitlines() if "& sga &" in line)
     assert line.split("&")[4:] == [" 9.5 ", " (9, 10) ", " 0 \\\\"]
