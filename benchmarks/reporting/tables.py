@@ -263,7 +263,7 @@ def _summarise(group: pd.DataFrame) -> dict[str, Any]:
 
 def is_flagged(runs: pd.DataFrame) -> pd.Series:
     """Whether each run fails whatever its headline says."""
-    return runs["flags"].fillna("").ne("") if "flags" in runs else pd.Series(False, index=runs.index)
+    return runs["flags"].notna() & runs["flags"].ne("") if "flags" in runs else pd.Series(False, index=runs.index)
 
 
 def held(runs: pd.DataFrame) -> int:

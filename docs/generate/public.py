@@ -25,7 +25,7 @@ PACKAGES = {
 TOPICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "game": ("Games", ("Game", "zero_sum", "cooperative", "GameError")),
     "playing": ("Playing a game", ("solve", "Solution", "iterate", "Iterate", "Limits", "Status")),
-    "modules": ("Modules in a training loop", ("bind", "Trainer", "EMA")),
+    "modules": ("Modules in a training loop", ("bind", "Trainer", "EMA", "LossScaled")),
     "ensembles": ("Many runs at once, compiled steps", ("ensemble", "Ensemble", "compiled")),
     "optimizer": ("What an optimizer is", ("GameOptimizer", "Ruled", "Wrapper", "Info", "Cost")),
     "citing": ("The papers behind a method", ("citation",)),
