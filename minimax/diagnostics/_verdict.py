@@ -48,13 +48,13 @@ def verdict(
     A critic with logits D proves JSD >= log 2 - ½ (E softplus(-D(real)) + E softplus(D(fake))), with equality for the
     best one. With `level` as a share of log 2, and of a nat for the gap:
 
-        saturated    the bound is at most `level` from log 2: all samples are told apart, and what the generator hears
-                     through log(1 - σ(D)) is next to nothing
-        playing      the bound is between: the usual state of a GAN that learns
-        lagging      the bound is below -`level`: guessing would do better, the critic has not caught up
-        equilibrium  the bound is about 0, and so is the gap: no player could gain
-        collapsed    the bound is about 0, but the gap is not: a better critic exists, this one has given up
-        undecided    the bound is about 0, and no gap was given to tell these two apart
+    - saturated: the bound is at most `level` from log 2; all samples are told apart, and what the generator hears
+      through log(1 - σ(D)) is next to nothing.
+    - playing: the bound is between; the usual state of a GAN that learns.
+    - lagging: the bound is below -`level`; guessing would do better, the critic has not caught up.
+    - equilibrium: the bound is about 0, and so is the gap; no player could gain.
+    - collapsed: the bound is about 0, but the gap is not; a better critic exists, this one has given up.
+    - undecided: the bound is about 0, and no gap was given to tell these two apart.
 
     Args:
         on_real: logits of data, of any shape; the critic must be one whose loss is the logistic one.

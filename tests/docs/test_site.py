@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from shutil import copytree, ignore_patterns
+from shutil import copyfile, copytree, ignore_patterns
 from urllib.parse import unquote
 
 import pandas as pd
@@ -127,8 +127,14 @@ def test_summaries_hold_the_medians_of_their_runs(site) -> None:
 def test_sphinx_reads_all_pages_without_a_warning(tmp_path: Path) -> None:
     """References, names of the API and tables too. `make docs` writes the pages and runs the examples besides."""
     copytree(DOCS, tmp_path / "docs", ignore=ignore_patterns("*.rst", "gallery", "__pycache__"))
-    for path in (*map(ROOT.joinpath, ("minimax", "benchmarks", "examples", "results")), *ROOT.glob("*.*")):
-        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "results").mkdir()  # not a link, as pages are included from it, whose links are relative
+    for path in (
+        *map(ROOT.joinpath, ("minimax", "benchmarks", "examples")),
+        *ROOT.glob("*.*"),
+        *ROOT.glob("results/*"),
+    ):
+        place = tmp_path / path.relative_to(ROOT)
+        copyfile(path, place) if path.parent.name == "results" and path.is_file() else place.symlink_to(path)
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "dummy", "-D", "plot_gallery=0"]
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([*command, "docs", "site"], cwd=tmp_path, env=environment, capture_output=True, text=True)
