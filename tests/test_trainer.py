@@ -199,7 +199,7 @@ def test_what_two_players_share_is_a_player_of_its_own() -> None:
 
 
 def test_differentiable_inner_loops_leave_nothing_behind() -> None:
-    """Sixty steps of play through inner steps, unrolled and as a best response: as many tensors as before."""
+    """Sixty steps of play through inner steps, unrolled and as a best response: no more tensors than before."""
     start = torch.zeros_like
     game = mm.Game(lambda x, y, b: ((x - y) ** 2).sum(), lambda x, y, b: ((y - b * x) ** 2).sum())
     answers = mm.transforms.best_response(game, 1, start, mm.sgd(0.1), steps=3, through=True)
@@ -211,4 +211,4 @@ def test_differentiable_inner_loops_leave_nothing_behind() -> None:
             if k in (29, 59):
                 gc.collect()
                 counts.append(sum(issubclass(type(thing), Tensor) for thing in gc.get_objects()))
-        assert counts[0] == counts[1]
+        assert counts[0] >= counts[1]  # others' tensors may go meanwhile
