@@ -67,7 +67,7 @@ with tempfile.TemporaryDirectory() as folder:
     if "RANK" not in os.environ:
         meeting = (Path(folder) / "ranks").as_uri()
         second = os.environ | {"RANK": "1", "MEETING": meeting}
-        other = subprocess.Popen([sys.executable, __file__], env=second)
+        other = subprocess.Popen([sys.executable, sys.argv[0]], env=second)
     ours = on_ranks(rank, meeting)
     assert other is None or other.wait(60) == 0
 

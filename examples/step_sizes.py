@@ -23,7 +23,8 @@ methods = {
 }
 
 # %%
-# Every member stops by itself when it diverges, the others play on.
+# Every member stops by itself when it diverges, the others play on. Dotted: the limits by theory. What converges
+# fastest is not what bears the largest step.
 
 sns.set_theme(style="ticks", palette="colorblind")
 figure, ax = plt.subplots(figsize=(8, 5), layout="constrained")
@@ -38,9 +39,6 @@ for k, (name, optimizer) in enumerate(methods.items()):
     assert converging[rates < 0.9 * limits[name]].all() and not converging[rates > 1.1 * limits[name]].any()
     ax.semilogy(rates, distance.clamp(min=1e-12), color=f"C{k}", lw=2, label=name)
     ax.axvline(limits[name], color=f"C{k}", ls=":", lw=1.5)
-
-# %%
-# Dotted: the limits by theory. What converges fastest is not what bears the largest step.
 
 ax.axhline(1, color="0.7", zorder=0)
 ax.set(xlabel="step size h", ylabel="distance after 150 steps / at the start", ylim=(1e-12, 1e4))

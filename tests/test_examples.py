@@ -1,6 +1,7 @@
 """Every example runs without a display, draws what it draws, leaves nothing behind, and its own asserts hold."""
 
 import importlib.util
+import re
 import runpy
 import sys
 from collections.abc import Iterator
@@ -49,3 +50,14 @@ def test_there_are_enough_examples_to_learn_from() -> None:
     for path in EXAMPLES.values():  # what sphinx-gallery makes pages from
         title, underline = path.read_text().splitlines()[:2]
         assert set(underline) == {"="} and len(underline) >= len(title.removeprefix('r"""').removeprefix('"""')), path
+
+
+@pytest.mark.parametrize("path", EXAMPLES.values(), ids=EXAMPLES.keys())
+def test_a_figure_is_finished_in_the_block_that_makes_it(path: Path) -> None:
+    """The gallery shows what a block leaves, and closes it."""
+    blocks = re.split(r"^# %%.*$", path.read_text(), flags=re.M)
+    made: set[str] = set()
+    for block in blocks:
+        assert not [name for name in made if re.search(rf"\b{name}\b", block)]
+        for figure, panels in re.findall(r"^(\w+), (.+?) = plt\.subplots", block, re.M):
+            made |= {figure, *re.findall(r"\w+", panels)}

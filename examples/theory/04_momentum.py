@@ -37,6 +37,10 @@ curves = {
     "alternating, momentum b": torch.stack(alternating),
     "optimistic, optimism b": factor(mm.OptimisticGDA(mm.sgd(h), optimism=b[18:]), 19),
 }
+
+# %%
+# Left, these factors; right, the paths of alternating players with and without it.
+
 sns.set_theme(style="ticks", palette="colorblind")
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
 for name, values in curves.items():
@@ -45,9 +49,6 @@ left.axhline(1, color="0.7", zorder=0)
 left.set(xlabel="b", ylabel="distance after a step / before, in the long run", ylim=(0.6, 1.6))
 left.set_title(f"f = xy, step size {h}: below 1 play converges")
 left.legend(frameon=False, loc="upper left", fontsize="small")
-
-# %%
-# The paths of alternating players with and without it.
 
 paths = {f"b = {m:g}": mm.AlternatingGDA(mm.sgd(h, momentum=m)) for m in (-0.3, 0.0, 0.1)}
 mm.diagnostics.draw_phase(game, paths, start, steps=30, points=17, limits=(-3, 3), equilibrium=(0.0, 0.0), ax=right)
