@@ -46,7 +46,8 @@ class LossScaled(Wrapper):
     Raises:
         ValueError: a number out of its range.
         GameError: players of half precision, whose gradients cannot hold what was scaled: keep them in float32 under
-            `transforms.autocast`; a rule that makes its memory at its first move (`from_torch`).
+            `transforms.autocast`; a rule that makes its memory at its first move (`from_torch`); a game through
+            `transforms.generated`.
 
     Example:
         >>> import torch, minimax as mm

@@ -156,3 +156,11 @@ def test_what_cannot_be() -> None:
     torchs = mm.LossScaled(mm.SimultaneousGDA(mm.from_torch(torch.optim.Adam)))
     with pytest.raises(mm.GameError, match="use native ones, not from_torch"):
         mm.bind(mm.Game(lambda x: (x**2).sum()), (torch.ones(1),), torchs).step()
+
+
+def test_a_generator_behind_its_samples_is_refused() -> None:
+    on_samples = mm.zero_sum(lambda fake, y: (y * fake).mean())
+    game, z = mm.transforms.generated(on_samples, lambda x: 2 * x), (torch.ones(3), torch.ones(3))
+    mm.solve(game, z, mm.ExtraGradient(mm.sgd(0.1)), steps=1)
+    with pytest.raises(mm.GameError, match="not the generator behind them"):
+        mm.solve(game, z, mm.LossScaled(mm.ExtraGradient(mm.sgd(0.1))), steps=1)

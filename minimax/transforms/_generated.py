@@ -40,7 +40,7 @@ def generated(game: Game, generate: Callable[..., Any], player: int = 0) -> Game
         TypeError: what is no game, or no function.
         ValueError: a player that is no index.
         GameError: at an evaluation, a player that there is not, samples that are no floating point tensors, or that do
-            not depend on the player.
+            not depend on the player; under `LossScaled`.
 
     Example:
         >>> import torch, minimax as mm
@@ -94,6 +94,11 @@ class _Generated(Around):
 
     def kept_at(self, z: Point, batch: Any) -> _Kept:
         """What is generated at z, from the last time if that was there."""
+        if self.shared.scale is not None:  # a gradient in half precision is unscaled at the samples, and vanishes
+            raise GameError(
+                "LossScaled reaches the samples and not the generator behind them: write the losses with the generator "
+                "in them instead of transforms.generated, or play in bfloat16, which needs no scale."
+            )
         kept, start = self.kept, z[self.player]
         if kept is not None and kept.batch is batch and all(a is b for a, b in zip(kept.start, start, strict=True)):
             return kept
