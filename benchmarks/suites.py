@@ -47,6 +47,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     ),
     "vaes": (
         *("vae", "vae-split", "vae-gaussian", "vae-gaussian-pixels", "vae-logistic", "iwae", "iwae-1", "iwae-50"),
+        "iwae-dreg",
         *("cvae", "cvae-quadrant-1", "cvae-quadrant-2", "cvae-quadrant-3", "cvae-quadrant-hybrid"),
         *("beta-vae", "beta-vae-1", "beta-vae-2", "beta-vae-8", "beta-vae-capacity", "factor-vae"),
         *("vq-vae", "vq-vae-ema"),

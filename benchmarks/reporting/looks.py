@@ -15,7 +15,7 @@ NAMES = (
     *("nagarajan-kolter", "past-extragradient", "sga", "sos", "stackelberg", "svre", "unrolled"),
     *("forward-backward-forward", "projected-reflected", "accelerated-reflected", "fast-optimistic"),
     *("polyak-extragradient", "primal-dual", "restarted", "runge-kutta", "cesp"),
-    *("value-function", "bome", "mehra-hamm"),
+    *("value-function", "bome", "mehra-hamm", "storm"),
 )
 """Optimizers in the order in which they were given their looks: append, never insert, and old figures keep theirs."""
 DASHES = ((), (4, 1.5), (1, 1), (3, 1, 1, 1), (5, 1, 1, 1, 1, 1))

@@ -17,7 +17,7 @@ NAMES = (
     *("nagarajan-kolter", "past-extragradient", "sga", "sos", "stackelberg", "svre", "unrolled"),
     *("forward-backward-forward", "projected-reflected", "accelerated-reflected", "fast-optimistic"),
     *("polyak-extragradient", "primal-dual", "restarted", "runge-kutta", "cesp"),
-    *("value-function", "bome", "mehra-hamm"),
+    *("value-function", "bome", "mehra-hamm", "storm"),
 )
 """In the order in which they were given their looks: append, never insert, and old figures keep theirs.
 

@@ -38,6 +38,7 @@ from minimax.optimizers.sga import SymplecticGradientAdjustment as SymplecticGra
 from minimax.optimizers.simultaneous import SimultaneousGDA as SimultaneousGDA
 from minimax.optimizers.sos import SOS as SOS
 from minimax.optimizers.stackelberg import StackelbergGradient as StackelbergGradient
+from minimax.optimizers.storm import STORM as STORM
 from minimax.optimizers.svre import SVRE as SVRE
 from minimax.optimizers.unrolled import Unrolled as Unrolled
 from minimax.optimizers.value_function import ValueFunction as ValueFunction

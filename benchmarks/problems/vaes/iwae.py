@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.problem import Batch
+from benchmarks.problems._gaussian import Gaussian
 from benchmarks.problems.vaes._variational import Parts, Variational, presets
 from benchmarks.quality.likelihood import whole
 
@@ -50,3 +51,33 @@ class IWAE50(IWAE):
 
     name = "iwae-50"
     K = 50
+
+
+class DoublyReparametrised(IWAE):
+    """The same bound at K = 5, with an encoder's gradient that does not fade: Σ_k w̃_k² ∂log w_k/∂z_k ∂z_k/∂φ.
+
+    w̃ are the weights' shares. It has the mean of `iwae`'s gradient, a noise that falls with K as fast as that mean
+    does, and none at all where q is the exact posterior. The decoder's gradient is `iwae`'s. One forward pass of the
+    decoder more, for the shares.
+
+    Source: Tucker, Lawson, Gu & Maddison, Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives, 2019.
+    """
+
+    name = "iwae-dreg"
+    leaves_out = "how the shares move with the encoder, which is nothing on average"
+
+    def loss(self, parts: Parts, batch: Batch) -> Tensor:
+        """-E log (1/K) Σ_k w_k, and the gradient above."""
+        x, given, noise = batch["real"], batch["given"], batch["noise"]
+        q, p = self.posterior(parts, x, given), self.prior(parts, given)
+        still = Gaussian(q.mean.detach(), q.log_var.detach())
+        z = q.at(noise)
+
+        def weights(z: Tensor) -> Tensor:
+            return self.likeliness(parts, x, given, z) + p.log(z) - still.log(z)
+
+        fixed = weights(z.detach()).detach()
+        share = fixed.softmax(0)
+        slowed = z.detach() + share[..., None] * (z - z.detach())  # one w̃ by z, the other by the sum below
+        slope = (share * weights(slowed)).sum(0).mean()
+        return math.log(len(noise)) - fixed.logsumexp(0).mean() - (slope - slope.detach())

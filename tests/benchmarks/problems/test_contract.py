@@ -13,6 +13,7 @@ KINDS = {name: found.kind for name, found in discover().items()}
 UNKNOWN = {
     *("monkey-saddle", "spurious-point", "tokeniser", "vq-vae", "vq-vae-ema"),
     *("vae", "vae-split", "vae-gaussian", "vae-gaussian-pixels", "vae-logistic", "iwae", "iwae-1", "iwae-50"),
+    "iwae-dreg",
     *("cvae", "cvae-quadrant-1", "cvae-quadrant-2", "cvae-quadrant-3", "cvae-quadrant-hybrid"),
     *("maml-sine", "maml-sine-first-order", "reptile-sine", "imaml-sine", "maml-digits"),
     *("dann", "dann-rotated", "dann-textured", "filter-diabetes", "free", "pgd", "pgd-l2", "trades"),

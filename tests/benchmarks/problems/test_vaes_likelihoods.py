@@ -17,7 +17,7 @@ from benchmarks.problems.vaes import cvae, vae
 from benchmarks.problems.vaes._likelihoods import Likelihood, Logistic, Normal, Scaled, ScaledDecoder
 from benchmarks.problems.vaes._variational import Parts, Seen, Variational, first
 from benchmarks.problems.vaes.cvae_quadrant import HybridQuadrant, OneQuadrant, ThreeQuadrants, TwoQuadrants
-from benchmarks.problems.vaes.iwae import IWAE
+from benchmarks.problems.vaes.iwae import IWAE, DoublyReparametrised
 from benchmarks.problems.vaes.vae_gaussian import FLOOR, GaussianVAE, PixelGaussianVAE
 from benchmarks.problems.vaes.vae_logistic import LogisticVAE
 from benchmarks.quality.likelihood import annealed, estimate
@@ -211,6 +211,47 @@ def test_the_bound_tightens_and_the_gradient_of_the_encoder_fades_in_its_noise()
         bounds[K] = sum(losses) / len(losses)
     assert bounds[50] < bounds[1]
     assert ratios["encoder", 50] < 0.6 * ratios["encoder", 1] and ratios["decoder", 50] > ratios["decoder", 1]
+
+
+def test_the_doubly_reparametrised_gradient() -> None:
+    """Over draws of z: the mean of the encoder's gradient is IWAE's; the bound and the decoder's are IWAE's on each."""
+    it, plain = DoublyReparametrised("smoke"), IWAE("smoke")
+    (coder,) = (player.double() for player in it.players(1))
+    x, differences = it.tested.real[:4].double(), []
+    for draw in range(300):
+        noise = randn(5, 4, 2, seed=draw)
+        batch = {"real": x, "given": torch.zeros(4), "noise": noise}
+        losses = [each.loss(each.parts((coder,)), batch) for each in (it, plain)]
+        torch.testing.assert_close(*losses)
+        (encoder, decoder), (encoder_plain, decoder_plain) = (slopes(it, loss, coder) for loss in losses)
+        torch.testing.assert_close(decoder, decoder_plain)
+        differences.append(encoder - encoder_plain)
+    found = torch.stack(differences)
+    error = found.std(0) / len(found) ** 0.5
+    moving = error > 1e-9
+    scores = (found.mean(0) / error)[moving]
+    assert scores.abs().max() < 5 and scores.square().mean() < 2  # of so many entries that hang together
+
+
+def test_the_doubly_reparametrised_gradient_is_zero_at_the_exact_posterior() -> None:
+    """All weights are p(x) there: no draw tells the encoder anything, where IWAE's gradient is noise."""
+
+    class Exact(DoublyReparametrised):
+        """x of one pixel, p(x|z) = N(z, 1), so that q = N(x/2, 1/2)."""
+
+        def posterior(self, parts, x, given):  # type: ignore[no-untyped-def]
+            return Gaussian(parts.encoder[0] * x.flatten(1), parts.encoder[1].expand(len(x), 1))
+
+        def likeliness(self, parts, x, given, z):  # type: ignore[no-untyped-def]
+            return Gaussian(z, torch.zeros(())).log(x.flatten(1))
+
+    it, x = Exact("smoke"), randn(6, 1, 1, 1)
+    encoder = torch.tensor([0.5, -math.log(2.0)], dtype=torch.float64, requires_grad=True)
+    batch = {"real": x, "given": torch.zeros(6), "noise": randn(5, 6, 1, seed=1)}
+    parts = Parts(encoder, None)
+    (still,) = torch.autograd.grad(it.loss(parts, batch), encoder)
+    (noisy,) = torch.autograd.grad(IWAE.loss(it, parts, batch), encoder)
+    assert still.abs().max() < 1e-12 and noisy.abs().max() > 1e-2
 
 
 def test_no_draw_is_refused() -> None:
