@@ -65,6 +65,21 @@ def test_training_repeats_bit_for_bit_and_weights_make_the_digest(digits64: feat
     path.write_bytes(whole)
 
 
+@pytest.mark.parametrize(("spec", "digest"), [("digits", "afb4be192601"), ("mini-sprites", "492b2dbc13cc")])
+def test_the_networks_of_sets_that_ship_are_the_same_everywhere(
+    spec: str, digest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of today's recipe and images, so that nothing is trained."""
+    monkeypatch.setenv("MINIMAX_CACHE", str(tmp_path))
+    monkeypatch.setattr(features, "train", None)
+    data.prepare(spec)
+    features.prepare(spec)
+    assert features.load(spec).digest == digest
+    assert {path.name for path in features.SHIPPED.glob(f"features-{spec}*")} == {
+        features._file(spec, seed).name for seed in features.SEEDS
+    }
+
+
 def test_a_damaged_network_is_named_and_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINIMAX_CACHE", str(tmp_path))
     monkeypatch.setitem(features.RECIPES, "digits", features.Recipe(epochs=1))
