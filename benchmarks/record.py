@@ -111,8 +111,12 @@ class Curve:
         """How many bytes there are, and their checksum."""
         return self.offset, self.crc
 
-    def append(self, rows: Sequence[Row]) -> None:
+    def append(self, rows: Sequence[Row], sync: bool = True) -> None:
         """Write the rows of one evaluation, all or none of them.
+
+        Args:
+            rows: of the evaluation.
+            sync: wait for the disk, as who goes on from here has to.
 
         Raises:
             OSError: the disk is full, say.
@@ -126,7 +130,8 @@ class Curve:
             with self.path.open("ab") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                if sync:
+                    os.fsync(file.fileno())
         except OSError:
             os.truncate(self.path, self.offset)
             raise

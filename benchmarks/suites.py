@@ -1,5 +1,21 @@
 """The suites: names of problems, or patterns of them."""
 
+SCREEN: dict[str, int] = {
+    **{"bilinear-ill": 1000, "scsc": 400, "dirac-gan": 500, "robust-linear": 1000},
+    **{"covariance": 1500, "simplex-tv": 3000, "particle-ring": 400, "ring8-plain": 600, "vae-linear": 800},
+    **{"linear-quadratic-gan": 1000, "auc": 1000, "matching-pennies": 1000},
+}
+"""What `--preset screen` makes short enough to be tuned and compared in an hour: steps, in place of the preset's."""
+LOOKS = 20
+"""Evaluations of such a run, at most."""
+HELD_OUT = ("linear-quadratic-gan", "auc", "matching-pennies")
+"""Those of them that no default and no space of a search is chosen by."""
+METHODS = (
+    *("simultaneous", "alternating", "extragradient", "past-extragradient", "optimistic"),
+    *("lookahead[inner=alternating]", "averaging[inner=alternating]", "consensus", "sga", "fast-extragradient"),
+)
+"""What is compared on them."""
+
 SUITES: dict[str, tuple[str, ...]] = {
     "games": (
         *("bilinear", "bilinear-ill", "scsc"),
@@ -74,6 +90,8 @@ SUITES: dict[str, tuple[str, ...]] = {
         *("roth", "ebgan", "fgan-*"),
         *("began", "bayesian-gan*", "sagan", "biggan", "r3gan"),
     ),
+    "screen": tuple(name for name in SCREEN if name not in HELD_OUT),
+    "screen-held-out": HELD_OUT,
     "gans": ("gan", "nsgan", "dcgan", "lsgan", "wgan", "wgan-gp", "infogan", "cyclegan", "vae"),
 }
 
