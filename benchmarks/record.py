@@ -100,6 +100,9 @@ class Curve:
         offset: bytes to keep, what lies behind them is cut off.
     """
 
+    sync = True
+    """Whether to wait for the disk, as is needed where somebody may go on from a row."""
+
     def __init__(self, path: Path, offset: int = 0) -> None:
         self.path, self.offset = path, offset
         with path.open("ab") as file:
@@ -111,12 +114,8 @@ class Curve:
         """How many bytes there are, and their checksum."""
         return self.offset, self.crc
 
-    def append(self, rows: Sequence[Row], sync: bool = True) -> None:
+    def append(self, rows: Sequence[Row]) -> None:
         """Write the rows of one evaluation, all or none of them.
-
-        Args:
-            rows: of the evaluation.
-            sync: wait for the disk, as who goes on from here has to.
 
         Raises:
             OSError: the disk is full, say.
@@ -130,7 +129,7 @@ class Curve:
             with self.path.open("ab") as file:
                 file.write(data)
                 file.flush()
-                if sync:
+                if self.sync:
                     os.fsync(file.fileno())
         except OSError:
             os.truncate(self.path, self.offset)

@@ -57,6 +57,7 @@ def screen(options: Options, trials: int, keep: int) -> int:
         preset="screen" if options.preset == "auto" else options.preset,
         together=max(options.together, TOGETHER),
     )
+    say(f"a search, then three settings of each on {len(REPORTED)} seeds, which takes about as long again")
     tables = tune(options, trials, keep)
     shown = [replace(options, suite=(suite,), tuned=str(path), seeds=REPORTED) for suite, path in tables.items()]
     return max(map(run.play, shown), default=0)

@@ -50,7 +50,7 @@ class Group:
             if (run.steps, run.answer) != (self.first.steps, self.first.answer):
                 raise Apart("the budget pays for different numbers of steps")
             run.deadline += run.task.timeout * (len(runs) - 1)
-            run.sync = False  # nobody goes on from its rows
+            run.curve.sync = False  # nobody goes on from its rows
         self.random = torch.get_rng_state()
         self.numbers: list[Tensor] = []
         self.optimizer = merged([run.optimizer for run in runs], self.numbers)
@@ -140,8 +140,8 @@ class Group:
         if not (run.due or cut or self.step == 1):
             return None
         try:
-            self.put(k, run)
-            if self.step == 1 and not bool(run.info.finite):
+            info = self.put(k, run)
+            if self.step == 1 and not bool(info.finite):
                 raise Apart("its first step is not finite")
             ended = run.judged() or (run.finished() if ending else run.cut())
         except Exception as error:  # its own
@@ -150,15 +150,17 @@ class Group:
             raise Apart("its evaluation draws from torch's global random numbers")
         return ended
 
-    def put(self, k: int, run: Run) -> None:
-        """Let a run stand where its member stands."""
+    def put(self, k: int, run: Run) -> mm.optimizer.Info:
+        """Let a run stand where its member stands; returns what the last step saw of it."""
         (players, _, state, path), info = pytree.tree_map(lambda leaf: leaf[k], (self.all, self.info))
         run.players, run.state, run.path, run.info = players, state, stability.Path(**path), info
         run.cost = self.cost._replace(samples=self.samples[run.cell.seed])
         run.seconds = self.seconds / len(self.runs)
         run.game.commit(info.buffers)
-        if run.ema is not None:
+        if run.ema is not None and self.ema is not None:
             run.ema.load(pytree.tree_map(lambda leaf: leaf[k], self.ema.players))
+        seen: mm.optimizer.Info = info
+        return seen
 
 
 # ------------------------------------------------------------------------------- the numbers in which optimizers differ

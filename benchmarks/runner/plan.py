@@ -173,7 +173,7 @@ class Sizes:
         problem = kind(self.preset, self.data if kind.datasets else None)
         preset = problem.preset
         if self.screened and kind.name in SCREEN:
-            preset = replace(preset, steps=SCREEN[kind.name], evaluations=min(preset.evaluations, LOOKS))
+            preset = replace(preset, evaluations=min(preset.evaluations, LOOKS), **SCREEN[kind.name])
         return problem.data, preset if self.steps is None else replace(preset, steps=self.steps)
 
 

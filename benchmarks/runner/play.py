@@ -43,7 +43,7 @@ class Run:
 
     def __init__(self, task: Task, tell: Tell, stop: Stop) -> None:
         self.task, self.cell, self.tell, self.stop = task, task.cell, tell, stop
-        self.deadline, self.sync = time.monotonic() + task.timeout, True
+        self.deadline = time.monotonic() + task.timeout
         torch.manual_seed(self.cell.seed)
         self.problem = self.cell.problem_of(problems.load(self.cell.source, self.cell.problem), task.device)
         for name in self.cell.setup.names:
@@ -232,8 +232,7 @@ class Run:
                 {**same, "split": split, "iterate": iterate, "metric": name, "value": float(value)}
                 for split, iterate, found in seen_by
                 for name, value in found.items()
-            ],
-            self.sync,
+            ]
         )
 
     def ritz(self) -> dict[str, float]:

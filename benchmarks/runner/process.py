@@ -60,7 +60,8 @@ def main(files: Sequence[str], data: bytes, connection: Connection, grace: float
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     for other in task.others:
         other.folder.path.mkdir(parents=True, exist_ok=True)
-        other.folder.log.write_text(f"played with {task.cell.run_id}, whose log tells of it\n")
+        with other.folder.log.open("a") as log:
+            print(f"played with {task.cell.run_id}, whose log tells of it", file=log)
     if math.isfinite(task.limit):  # the log is to say where it hangs, should it; faulthandler knows no century
         faulthandler.dump_traceback_later(min(task.limit, 1e8) + 1)
     torch.set_num_threads(task.cell.threads)

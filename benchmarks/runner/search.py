@@ -21,6 +21,7 @@ from benchmarks.runner.plan import Cell
 from benchmarks.runner.session import Session
 from benchmarks.runner.spec import Spec
 from benchmarks.runner.tuning import Point, Trial
+from benchmarks.suites import SECONDS
 
 OFTEN = 0.2  # of the problems with the best point at an end of an axis, from which that is too short
 
@@ -99,12 +100,15 @@ class Search:
         return pd.DataFrame(row for name, plan in plans.items() for row in self.rows(self.found[name], plan))
 
     def told(self) -> str:
-        """How many runs it takes."""
+        """What it takes: runs, and where that is known minutes."""
         each, (_, *more) = sum(len(self.specs(item)) for item in self.found.values()), self.options.seeds
-        kept = min(self.keep + 1, len(self.trials)) * len(more)
+        first, kept = each * len(self.trials), each * min(self.keep + 1, len(self.trials)) * len(more)
+        minutes = (first + kept) * SECONDS / 60
         return (
             f"{self.suite}: {len(self.found)} problems under {each / len(self.found):g} optimizers, "
-            f"{each * len(self.trials)} runs on one seed and at most {each * kept} on {len(more)} more"
+            f"{first} runs on one seed and at most {kept} on {len(more)} more"
+            + f", about {minutes:.0f} min of one core where that was measured"
+            * self.sizes.screened
         )
 
     def kept(self, item: Found, specs: Sequence[Spec], seeds: Sequence[int]) -> list[Trial]:
@@ -143,7 +147,7 @@ class Search:
                 yield {
                     "problem": item.kind.name,
                     "data": self.sizes.of(item.kind)[0],
-                    "preset": self.sizes.preset,
+                    "preset": "screen" if self.sizes.screened else self.sizes.preset,
                     "optimizer": str(one),
                     "trial": trial.index,
                     **(point._asdict() if point else dict.fromkeys(Point._fields)),

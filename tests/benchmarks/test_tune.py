@@ -106,17 +106,20 @@ def test_a_search_by_ensembles_finds_what_one_by_one_finds(words, tmp_path):
 
 
 def test_a_screen_goes_from_the_search_to_runs_on_other_seeds(words, tmp_path, capsys):
-    more = ("--screen", "-p", "alone", "--trials", "3", "--keep", "1", "--seeds", "1000-1001")
+    more = ("--screen", "--trials", "3", "--keep", "1", "--seeds", "1000-1001")
     assert tune.main(words(*more, "-n")) == 0
-    assert "1 problems under 2 optimizers, 6 runs on one seed and at most 4 on 1 more" in capsys.readouterr().out
+    assert "2 problems under 2 optimizers, 12 runs on one seed and at most 8 on 1 more" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
     assert tune.main(words(*more)) == 0
-    told = [record.read_json(path) for path in (tmp_path / "small").glob("cells/*/status.json")]
-    cells = [record.read_json(path) for path in (tmp_path / "small").glob("cells/*/cell.json")]
-    assert {(cell["params"], *cell["identity"]["seeds"]) for cell in cells} == set(
-        product(("", "tuned", "one-for-all"), range(10))
-    )
-    assert len(told) == 60 and {status["together"] for status in told} == {30}
+    rows = {}
+    for path in (tmp_path / "small").glob("cells/*/cell.json"):
+        told, status = record.read_json(path), record.read_json(path.with_name("status.json"))
+        name = told["title"], told["identity"]["optimizer"]["optimizer"], told["params"], *told["identity"]["seeds"]
+        rows[name] = status["together"], status.get("apart", "")
+    names = ("simultaneous", "extragradient"), ("", "tuned", "one-for-all"), range(10)
+    assert rows.keys() == set(product(("tiny", "alone"), *names))
+    for (problem, *_), told in rows.items():
+        assert told == ((30, "") if problem == "alone" else (1, "the problem remembers more than its players"))
 
 
 def test_the_screen_holds_out_what_it_says_and_its_problems_are_short(capsys):
@@ -128,4 +131,4 @@ def test_the_screen_holds_out_what_it_says_and_its_problems_are_short(capsys):
     sizes = plan.Sizes("cpu", screened=True)
     for name, item in problems.discover([]).items():
         preset = sizes.of(item.kind)[1] if name in SCREEN else None
-        assert preset is None or (preset.steps, preset.evaluations <= LOOKS) == (SCREEN[name], True)
+        assert preset is None or (preset.steps, preset.evaluations <= LOOKS) == (SCREEN[name]["steps"], True)
