@@ -64,9 +64,9 @@ def plan_all(options: Options) -> list[Session]:
 def sizes_of(options: Options, device: str, found: dict[str, Found]) -> plan.Sizes:
     """How long and large runs are."""
     preset = options.preset if options.preset != "auto" else "gpu" if device.startswith("cuda") else "cpu"
-    data, screened = _data(options, found), preset == "screen"
-    sizes = plan.Sizes("cpu" if screened else preset, data, options.steps, torch.device(device).type, options.threads)
-    return replace(sizes, screened=screened)
+    kind, screened = torch.device(device).type, preset == "screen"
+    preset = "cpu" if screened else preset
+    return plan.Sizes(preset, _data(options, found), options.steps, kind, options.threads, screened)
 
 
 def _tuned(options: Options) -> plan.Tuned:
@@ -340,7 +340,8 @@ class Session:
         words = ["python", "-m", "benchmarks.run", "-p", cell.problem, "--seeds", str(cell.seed)]
         words += [word for one in specs for word in ("-o", one)]
         words += ["--suite", self.suite] if self.suite != CUSTOM else []
-        words += ["--preset", cell.preset, "--device", self.device, "--threads", str(cell.threads)]
+        preset = asked.preset if asked.preset == "screen" else cell.preset
+        words += ["--preset", preset, "--device", self.device, "--threads", str(cell.threads)]
         words += ["--force", cell.run_id, "--results", str(asked.results)]
         words += [word for file in asked.imports for word in ("--import", file)]
         tuned = asked.tuned if cell.row else None

@@ -21,18 +21,18 @@ from benchmarks.runner.task import BUSY, Event, Stop, Task, Tell
 
 def perform_all(task: Task, tell: Tell, stop: Stop) -> None:
     """Play a task and those that go with it, as one ensemble where they can be, else one after the other."""
-    left, why = _together(task.each, tell, stop) if task.others else (task.each, "")
-    for one in left:
+    left = _together(task.each, tell, stop) if task.others else [(task, "")]
+    for one, why in left:
         perform(one, tell, stop, why)
 
 
-def _together(tasks: Sequence[Task], tell: Tell, stop: Stop) -> tuple[list[Task], str]:
-    """Play tasks as one ensemble; returns those that are left to be played alone, and why.
+def _together(tasks: Sequence[Task], tell: Tell, stop: Stop) -> list[tuple[Task, str]]:
+    """Play tasks as one ensemble; returns those that are left to be played alone, each with the reason if there is one.
 
     Left is what another command plays or has played, what goes on from a checkpoint, and what fails: alone it fails by
     itself. An ensemble writes no checkpoints.
     """
-    began, ended, why = time.monotonic(), set[str](), ""
+    began, ended, failed, why = time.monotonic(), set[str](), dict[str, str](), ""
     with ExitStack() as held:
         free = [task for task in tasks if _free(task, held)]
         try:
@@ -40,18 +40,24 @@ def _together(tasks: Sequence[Task], tell: Tell, stop: Stop) -> tuple[list[Task]
             runs = [run for task in free if (run := _begun(task, tell, stop)) is not None]
             for run, end in Group(runs).play() if len(runs) > 1 else ():
                 if isinstance(end, Exception):
-                    print(f"{run.cell.run_id} is played alone: {type(end).__name__}: {end}")
+                    failed[run.cell.run_id] = _named(end)
                     continue
                 seconds = (time.monotonic() - began) / len(runs)
                 _written(run.task, end | {"wall_s": seconds, "together": len(runs)})
                 _told(run.task, end, tell)
                 ended.add(run.cell.run_id)
-        except Apart as reason:
-            why = str(reason)
         except Exception as error:  # of the step they share: not every game and method works under vmap
-            traceback.print_exc()
-            why = f"{type(error).__name__}: {error}".partition("\n")[0]
-    return [task for task in tasks if task.cell.run_id not in ended], why
+            why = _named(error)
+    left = [task for task in tasks if task.cell.run_id not in ended]
+    return [(task, failed.get(task.cell.run_id, why)) for task in left]
+
+
+def _named(error: Exception) -> str:
+    """Why runs are not played together, in one line; the log has more."""
+    if isinstance(error, Apart):
+        return str(error)
+    traceback.print_exception(error)
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
 
 
 def _free(task: Task, held: ExitStack) -> bool:

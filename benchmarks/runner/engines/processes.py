@@ -32,8 +32,8 @@ def play(tasks: Sequence[Task], jobs: int, listen: Callable[[Event], None], prel
 
     Every task ends in an event of its status. A process that dies without a word is reported as an `error`; one that
     hangs past its time is killed, and that is written down, as a `timeout`. Where it played several cells, those that
-    had not ended are played alone first. A cell that another command is playing is
-    left to it, and taken up, or over, when that one is done.
+    have not ended are played again, alone. A cell that another command is playing is left to it, and taken up, or over,
+    when that one is done.
 
     Args:
         tasks: what to play.

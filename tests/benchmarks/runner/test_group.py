@@ -137,6 +137,7 @@ def test_only_what_is_alike_is_put_together(tasks):
 def test_a_run_that_fails_or_ends_its_process_harms_no_other(tasks, tmp_path, monkeypatch, capsys):
     ended = list(play(together(tasks("alike-deadly", "simultaneous", (100, 101, 103)))).values())
     assert [(one["status"], one["together"]) for one in ended] == [("ok", 3), ("error", 1), ("ok", 3)]
+    assert ended[1]["apart"] == "ZeroDivisionError: evaluation is broken"
     monkeypatch.setattr(suite, "write", lambda *_: [])
     words = ("--import", ALIKE, "-p", "alike-plain", "-p", "alike-deadly", "-o", "simultaneous", "--seeds", "102-104")
     assert run.main([*words, "--device", "cpu", "--results", str(tmp_path), "--together", "8"]) == 1
