@@ -11,13 +11,16 @@ bin := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help gans speed test lint check matrix docs format
+.PHONY: help gans screen speed test lint check matrix docs format
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
 gans: $(VENV)/.bench ## run the GAN suite: results, tables and figures under results/gans
 	@$(bin)/python -m benchmarks.run --suite gans $(ARGS)
+
+screen: $(VENV)/.bench ## tune and compare ten methods on twelve problems: results, tables and figures under runs/
+	@$(bin)/python -m benchmarks.tune --screen $(ARGS)
 
 speed: $(VENV)/.bench ## time a step of every optimizer
 	@$(bin)/python -m benchmarks.studies.speed $(ARGS)

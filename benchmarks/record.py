@@ -100,6 +100,9 @@ class Curve:
         offset: bytes to keep, what lies behind them is cut off.
     """
 
+    sync = True
+    """Whether to wait for the disk, as is needed where somebody may go on from a row."""
+
     def __init__(self, path: Path, offset: int = 0) -> None:
         self.path, self.offset = path, offset
         with path.open("ab") as file:
@@ -126,7 +129,8 @@ class Curve:
             with self.path.open("ab") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                if self.sync:
+                    os.fsync(file.fileno())
         except OSError:
             os.truncate(self.path, self.offset)
             raise

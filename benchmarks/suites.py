@@ -1,5 +1,29 @@
 """The suites: names of problems, or patterns of them."""
 
+from __future__ import annotations
+
+from typing import Any
+
+SCREEN: dict[str, dict[str, Any]] = {
+    **{"bilinear-ill": {"steps": 1000}, "scsc": {"steps": 400}, "dirac-gan": {"steps": 500}},
+    **{"covariance": {"steps": 1500}, "simplex-tv": {"steps": 3000}, "particle-ring": {"steps": 400}},
+    "ring8-plain": {"steps": 1000, "batch": 64, "samples": 2000, "options": {"width": 64, "latent": 2}},
+    **{"vae-linear": {"steps": 800}, "robust-linear": {"steps": 1000}},
+    **{"linear-quadratic-gan": {"steps": 1000}, "auc": {"steps": 1000}, "matching-pennies": {"steps": 1000}},
+}
+"""What `--preset screen` changes of their sizes, so that they are tuned and compared in an hour."""
+LOOKS = 20
+"""Evaluations of such a run, at most."""
+SECONDS = 0.4
+"""What such a run took of one core, in the mean over problems, played with eleven others."""
+HELD_OUT = ("linear-quadratic-gan", "auc", "matching-pennies")
+"""Those of them that no default and no space of a search is chosen by."""
+METHODS = (
+    *("simultaneous", "alternating", "extragradient", "past-extragradient", "optimistic"),
+    *("lookahead[inner=alternating]", "averaging[inner=alternating]", "consensus", "sga", "fast-extragradient"),
+)
+"""What is compared on them."""
+
 SUITES: dict[str, tuple[str, ...]] = {
     "games": (
         *("bilinear", "bilinear-ill", "scsc"),
@@ -75,6 +99,8 @@ SUITES: dict[str, tuple[str, ...]] = {
         *("roth", "ebgan", "fgan-*"),
         *("began", "bayesian-gan*", "sagan", "biggan", "r3gan"),
     ),
+    "screen": tuple(name for name in SCREEN if name not in HELD_OUT),
+    "screen-held-out": HELD_OUT,
     "gans": ("gan", "nsgan", "dcgan", "lsgan", "wgan", "wgan-gp", "infogan", "cyclegan", "vae"),
 }
 

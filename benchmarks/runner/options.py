@@ -17,6 +17,7 @@ from benchmarks.suites import SUITES
 
 SEEDS = 1000  # in one command
 ENGINES = ("processes", "ray")
+PRESETS = ("auto", "smoke", "screen", "cpu", "gpu")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Options:
     engine: str = "processes"
     address: str | None = None
     tuned: str | None = None
+    together: int = 1
 
 
 def seeds(text: str) -> tuple[int, ...]:
@@ -149,10 +151,17 @@ def add(parser: Parser) -> None:
     several("-p", "--problem", metavar="GLOB", help="problems, in the suite if there is one")
     several("-o", "--optimizer", metavar="SPEC", help="say 'lookahead[inner=sga;lr=0.1,0.01]'")
     one("--seeds", type=seeds, default=(0, 1, 2), metavar="LIST", help="0-4 or 0,3,5-7; the same for all (0-2)")
-    one("--preset", choices=("auto", "smoke", "cpu", "gpu"), default="auto", help="size (auto: gpu where CUDA is)")
+    one("--preset", choices=PRESETS, default="auto", help="size (auto: gpu where CUDA is)")
     one("--steps", type=whole(10**9), metavar="N", help="budget: N gradients per player, in place of the preset's")
     one("--timeout", type=duration, default=math.inf, metavar="S", help="seconds for one cell")
     one("-j", "--jobs", type=whole(1000), metavar="N", help="cells at a time (CPU: as its cores allow, GPU: 1)")
+    one(
+        "--together",
+        type=whole(1000),
+        default=1,
+        metavar="N",
+        help="as many cells, at most, as one ensemble (1)",
+    )
     one("--engine", choices=ENGINES, default=ENGINES[0], help="who plays: this machine's processes, or Ray")
     one("--address", metavar="HOST:PORT", help="of a Ray cluster, or auto (a new one, here)")
     one("--shard", type=shard, default=(1, 1), metavar="I/N", help="every N-th cell from the I-th on (1/1: all)")

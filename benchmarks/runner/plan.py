@@ -22,7 +22,7 @@ from benchmarks.record import Folder, UsageError
 from benchmarks.runner import setup, spec
 from benchmarks.runner.setup import Setup
 from benchmarks.runner.spec import Spec
-from benchmarks.suites import OPTIMIZERS
+from benchmarks.suites import LOOKS, OPTIMIZERS, SCREEN
 
 Tuned: TypeAlias = Mapping[tuple[str, str], Mapping[str, Spec]]
 """By problem and optimizer, as it is spelled untuned: rows of tables, and the optimizer of each."""
@@ -103,6 +103,12 @@ class Cell:
         }
 
     @property
+    def kin(self) -> str:
+        """The same for cells that one ensemble may play: what differs are seeds, broken numbers, or rows of tables."""
+        alike = {name: value for name, value in self.identity.items() if name not in ("seeds", "row")}
+        return digest({**alike, "optimizer": self.setup.shape})
+
+    @property
     def setting(self) -> dict[str, Any]:
         """What the cells of a problem have in common: its identity, less the optimizer and the seeds."""
         return {name: value for name, value in self.identity.items() if name not in ("optimizer", "seeds", "row")}
@@ -147,6 +153,7 @@ class Sizes:
         steps: replaces the preset's number of steps.
         device: cpu or cuda.
         threads: torch's threads, for each run.
+        screened: as long as the comparison of `benchmarks.suites.SCREEN` plays the problems that it names.
     """
 
     preset: str
@@ -154,6 +161,7 @@ class Sizes:
     steps: int | None = None
     device: str = "cpu"
     threads: int = 1
+    screened: bool = False
 
     def of(self, kind: type[Problem]) -> tuple[str | None, Preset]:
         """A problem's data set and sizes.
@@ -163,7 +171,10 @@ class Sizes:
         """
         spec.choose(f"preset of {kind.name}", self.preset, kind.presets)
         problem = kind(self.preset, self.data if kind.datasets else None)
-        return problem.data, problem.preset if self.steps is None else replace(problem.preset, steps=self.steps)
+        preset = problem.preset
+        if self.screened and kind.name in SCREEN:
+            preset = replace(preset, evaluations=min(preset.evaluations, LOOKS), **SCREEN[kind.name])
+        return problem.data, preset if self.steps is None else replace(preset, steps=self.steps)
 
 
 def cells(

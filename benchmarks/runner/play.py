@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -94,30 +95,65 @@ class Run:
 
     def play(self) -> dict[str, Any]:
         """Play on to the end of the budget, or to what ends the run before; returns what `status.json` says."""
-        self.say("start")
-        if self.step == 0:
-            self.evaluate()
-        count = self.cell.sizes.evaluations
-        marks = {round(k * self.steps / count) for k in range(1, count)} | {self.steps}
-        looks = max(1, self.steps // JUDGEMENTS)
+        self.begin()
         stream = mm.iterate(self.game, self.players, self.optimizer, self.draw, state=self.state)
         while self.step < self.steps:
             self.take(stream)
-            if (self.step in marks or self.step % looks == 0) and (why := self.diverged()):
-                self.append({})
-                return self.ended("diverged", why) | {"kept": self.keep()}
-            if self.step in marks:
-                self.evaluate()
-            if time.monotonic() - self.told > PROGRESS:
-                self.say("progress")
-            if self.stop:
-                self.save()
-                return self.ended("interrupted", f"stopped at step {self.step} of {self.steps}")
-            if time.monotonic() > self.deadline and self.step < self.steps:
-                self.save()
-                return self.ended("timeout", f"{self.task.timeout:g} s were over at step {self.step} of {self.steps}")
-            if time.monotonic() - self.saved > max(self.task.pause, 20 * self.saving):
-                self.save()
+            if ended := self.judged() or self.paused():
+                return ended
+        return self.finished()
+
+    def begin(self) -> None:
+        """Say so, and evaluate the players that a run starts from."""
+        self.say("start")
+        if self.step == 0:
+            self.evaluate()
+
+    @cached_property
+    def marks(self) -> set[int]:
+        """The steps after which it is evaluated."""
+        count = self.cell.sizes.evaluations
+        return {round(k * self.steps / count) for k in range(1, count)} | {self.steps}
+
+    @property
+    def due(self) -> bool:
+        """Whether it is asked now whether it has diverged."""
+        return self.step in self.marks or self.step % max(1, self.steps // JUDGEMENTS) == 0
+
+    def judged(self) -> dict[str, Any] | None:
+        """How it ended, if it has diverged; evaluates it where that is due."""
+        if self.due and (why := self.diverged()):
+            self.append({})
+            return self.ended("diverged", why) | {"kept": self.keep()}
+        if self.step in self.marks:
+            self.evaluate()
+        return None
+
+    def paused(self) -> dict[str, Any] | None:
+        """How it ended, if it has to stop here; writes a checkpoint now and then."""
+        self.progress()
+        if ended := self.cut():
+            self.save()
+            return ended
+        if time.monotonic() - self.saved > max(self.task.pause, 20 * self.saving):
+            self.save()
+        return None
+
+    def progress(self) -> None:
+        """Say how far it is, now and then."""
+        if time.monotonic() - self.told > PROGRESS:
+            self.say("progress")
+
+    def cut(self) -> dict[str, Any] | None:
+        """How it ended, if it was stopped or its time is over."""
+        if self.stop:
+            return self.ended("interrupted", f"stopped at step {self.step} of {self.steps}")
+        if time.monotonic() > self.deadline and self.step < self.steps:
+            return self.ended("timeout", f"{self.task.timeout:g} s were over at step {self.step} of {self.steps}")
+        return None
+
+    def finished(self) -> dict[str, Any]:
+        """How it ended, having spent its budget."""
         return self.ended(*verdict.outcome(self.problem, self.rows(), self.answer)) | {"kept": self.keep()}
 
     def take(self, stream: Any) -> None:
@@ -162,7 +198,7 @@ class Run:
         for iterate, players in reversed(self.iterates().items()):  # the answer comes last, and stays in the modules
             view = View(self.shown(players), self.memory, self.cell.seed)
             scores[iterate] = self.checked(self.problem.evaluate(view))
-        for name, picture in self.problem.pictures(view).items():
+        for name, picture in self.problem.pictures(view).items() if self.task.pictures else ():
             pictures.write(self.task.folder.samples, name, self.step, picture)
         self.append(scores)
         names = self.problem.headline.name, verdict.covering(self.problem)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import pandas as pd
 
@@ -20,6 +21,7 @@ from benchmarks.runner.plan import Cell
 from benchmarks.runner.session import Session
 from benchmarks.runner.spec import Spec
 from benchmarks.runner.tuning import Point, Trial
+from benchmarks.suites import SECONDS
 
 OFTEN = 0.2  # of the problems with the best point at an end of an axis, from which that is too short
 
@@ -77,7 +79,7 @@ class Search:
     def play(self, cells: Sequence[Cell]) -> None:
         """Play cells; those that are done stay."""
         once = list({cell.run_id: cell for cell in cells}.values())
-        Session(self.options, self.home, self.device, self.found, once).play()
+        Session(self.options, self.home, self.device, self.found, once, pictures=False).play()
 
     def run(self) -> pd.DataFrame:
         """All of it: a row a trial."""
@@ -96,6 +98,18 @@ class Search:
             ]
             self.play([self.cell(item, one, seed) for seed in more for item, one in kept])
         return pd.DataFrame(row for name, plan in plans.items() for row in self.rows(self.found[name], plan))
+
+    def told(self) -> str:
+        """What it takes: runs, and where that is known minutes."""
+        each, (_, *more) = sum(len(self.specs(item)) for item in self.found.values()), self.options.seeds
+        first, kept = each * len(self.trials), each * min(self.keep + 1, len(self.trials)) * len(more)
+        minutes = (first + kept) * SECONDS / 60
+        return (
+            f"{self.suite}: {len(self.found)} problems under {each / len(self.found):g} optimizers, "
+            f"{first} runs on one seed and at most {kept} on {len(more)} more"
+            + f", about {minutes:.0f} min of one core where that was measured"
+            * self.sizes.screened
+        )
 
     def kept(self, item: Found, specs: Sequence[Spec], seeds: Sequence[int]) -> list[Trial]:
         """The trials that go on to all seeds: the best ones, and the recipe."""
@@ -133,7 +147,7 @@ class Search:
                 yield {
                     "problem": item.kind.name,
                     "data": self.sizes.of(item.kind)[0],
-                    "preset": self.sizes.preset,
+                    "preset": "screen" if self.sizes.screened else self.sizes.preset,
                     "optimizer": str(one),
                     "trial": trial.index,
                     **(point._asdict() if point else dict.fromkeys(Point._fields)),
@@ -147,7 +161,7 @@ class Search:
                 }
 
 
-def search(options: Options, trials: int, keep: int) -> int:
+def search(options: Options, trials: int, keep: int) -> dict[str, Path]:
     """Search on all suites asked for, write `<results>/tuned/<suite>.csv`, and say what it shows.
 
     Args:
@@ -156,7 +170,7 @@ def search(options: Options, trials: int, keep: int) -> int:
         keep: how many of them are played on all seeds, those that are best on the first.
 
     Returns:
-        The exit status.
+        The tables by suite, none where that was but asked.
 
     Raises:
         UsageError: something that was asked for does not exist, or cannot be tuned.
@@ -164,14 +178,19 @@ def search(options: Options, trials: int, keep: int) -> int:
     device, known = session.device_of(options.device), problems.discover(options.imports)
     optimizers.register(options.imports)
     sizes = session.sizes_of(options, device, known)
+    written = {}
     for suite, found in session.chosen(options, known).items():
-        table = Search(options, suite, found, device, sizes, tuning.points(trials), keep).run()
-        path = options.results / "tuned" / f"{suite}.csv"
+        one = Search(options, suite, found, device, sizes, tuning.points(trials), keep)
+        say(one.told())
+        if options.dry_run:
+            continue
+        table = one.run()
+        path = written[suite] = options.results / "tuned" / f"{suite}.csv"
         record.write_atomic(path, table.to_csv(index=False).encode())
         for line in told(table):
             say(line)
         say(f"{path}: {len(table)} trials; run --suite {suite} --tuned {path} plays what was chosen")
-    return 0
+    return written
 
 
 def told(table: pd.DataFrame) -> Iterator[str]:

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import median
@@ -64,8 +64,9 @@ def plan_all(options: Options) -> list[Session]:
 def sizes_of(options: Options, device: str, found: dict[str, Found]) -> plan.Sizes:
     """How long and large runs are."""
     preset = options.preset if options.preset != "auto" else "gpu" if device.startswith("cuda") else "cpu"
-    data = _data(options, found)
-    return plan.Sizes(preset, data, options.steps, torch.device(device).type, options.threads)
+    kind, screened = torch.device(device).type, preset == "screen"
+    preset = "cpu" if screened else preset
+    return plan.Sizes(preset, _data(options, found), options.steps, kind, options.threads, screened)
 
 
 def _tuned(options: Options) -> plan.Tuned:
@@ -159,6 +160,7 @@ class Session:
         device: where to compute.
         found: its problems.
         cells: its plan.
+        pictures: whether runs take some.
     """
 
     options: Options
@@ -166,6 +168,7 @@ class Session:
     device: str
     found: dict[str, Found]
     cells: list[Cell]
+    pictures: bool = True
     where: dict[str, Folder] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -323,9 +326,10 @@ class Session:
     def tasks(self, ready: Sequence[Cell]) -> list[Task]:
         """What the workers are told."""
         how: dict[str, Any] = {"device": self.device, "timeout": self.options.timeout, "commit": _commit()}
-        how["ritz"] = self.options.ritz
+        how |= {"ritz": self.options.ritz, "pictures": self.pictures}
         how |= {"final": self.final, "imports": tuple(map(imports.located, self.options.imports))}
-        return [Task(cell, self.where[cell.run_id], anew=self.forced(cell), **how) for cell in ready]
+        alone = [Task(cell, self.where[cell.run_id], anew=self.forced(cell), **how) for cell in ready]
+        return alone if self.options.together == 1 else grouped(alone, self.options.together)
 
     def again(self, cell: Cell) -> str:
         """The command that plays one cell alone, from the start."""
@@ -336,7 +340,8 @@ class Session:
         words = ["python", "-m", "benchmarks.run", "-p", cell.problem, "--seeds", str(cell.seed)]
         words += [word for one in specs for word in ("-o", one)]
         words += ["--suite", self.suite] if self.suite != CUSTOM else []
-        words += ["--preset", cell.preset, "--device", self.device, "--threads", str(cell.threads)]
+        preset = asked.preset if asked.preset == "screen" else cell.preset
+        words += ["--preset", preset, "--device", self.device, "--threads", str(cell.threads)]
         words += ["--force", cell.run_id, "--results", str(asked.results)]
         words += [word for file in asked.imports for word in ("--import", file)]
         tuned = asked.tuned if cell.row else None
@@ -344,6 +349,15 @@ class Session:
         for name, value in named.items():
             words += [name, str(value)] if value is not None else []
         return shlex.join(words)
+
+
+def grouped(tasks: Sequence[Task], most: int) -> list[Task]:
+    """The tasks with those to play as one ensemble put together, evenly, at most so many; in the order of the first."""
+    kin: dict[str, list[Task]] = {}
+    for task in tasks:
+        kin.setdefault(task.cell.kin, []).append(task)
+    parts = [some[k :: -(-len(some) // most)] for some in kin.values() for k in range(-(-len(some) // most))]
+    return [replace(first, others=tuple(others)) for first, *others in parts]
 
 
 def _commit() -> str | None:

@@ -54,6 +54,13 @@ class Setup:
         return {name: plain(value) for name, value in vars(self).items()}
 
     @property
+    def shape(self) -> dict[str, Any]:
+        """Its identity without the numbers, but for whole ones and those that are the same for all of an ensemble."""
+        rules = [_blank(plain(rule)) for rule in (self.rule if isinstance(self.rule, tuple) else (self.rule,))]
+        alike = rules if any(rule != rules[0] for rule in rules) else rules[:1]
+        return _blank({**self.identity, "rule": None, "ema": None}) | {"rule": alike, "ema": plain(self.ema)}
+
+    @property
     def names(self) -> list[str]:
         """The optimizer's name and those of what is inside it, from the outermost in."""
         return _names(self.optimizer, self.fields)
@@ -192,6 +199,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.tolist()
     return value if isinstance(value, bool | int | float | str | None) else value.__qualname__
+
+
+def _blank(value: Any) -> Any:
+    """Plain containers with every number that is not whole left out."""
+    if isinstance(value, Mapping):
+        return {name: _blank(inner) for name, inner in value.items()}
+    return list(map(_blank, value)) if isinstance(value, list) else "float" if isinstance(value, float) else value
 
 
 def check(spec: Spec, steps: int, players: Callable[[], int | None]) -> None:

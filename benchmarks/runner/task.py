@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from benchmarks import record
@@ -29,6 +29,8 @@ class Task:
         final: the statuses that leave nothing to play.
         imports: a user's own files, for their optimizers.
         ritz: how many products with the game's Jacobian an evaluation spends on its Ritz values.
+        pictures: whether to take some at every evaluation.
+        others: the tasks to play with it, as one ensemble.
     """
 
     cell: Cell
@@ -41,6 +43,18 @@ class Task:
     final: frozenset[str] = record.PLAYED
     imports: tuple[str, ...] = ()
     ritz: int = 0
+    pictures: bool = True
+    others: tuple[Task, ...] = ()
+
+    @property
+    def each(self) -> tuple[Task, ...]:
+        """The tasks that are played together, each by itself."""
+        return (replace(self, others=()), *self.others)
+
+    @property
+    def limit(self) -> float:
+        """Seconds for all of them."""
+        return self.timeout * (1 + len(self.others))
 
 
 class Event(NamedTuple):

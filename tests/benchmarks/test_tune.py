@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks import problems, record, run, tune
 from benchmarks.reporting import suite
-from benchmarks.runner import setup, spec
-from benchmarks.suites import SUITES
+from benchmarks.runner import plan, setup, spec
+from benchmarks.suites import LOOKS, SCREEN, SUITES
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 
@@ -90,3 +90,45 @@ def test_a_search_that_knows_nothing_of_a_plan_is_refused(words, tmp_path, capsy
     assert pd.read_csv(table).score.map(math.isfinite).all()
     assert run.main(words("-p", "tiny", "--tuned", str(table))) == 2
     assert "knows none of these problems" in capsys.readouterr().err
+
+
+def test_a_search_by_ensembles_finds_what_one_by_one_finds(words, tmp_path):
+    tables = []
+    for most in ("1", "50"):
+        home = tmp_path / most
+        more = ("-p", "alone", "--trials", "4", "--keep", "2", "--seeds", "1000-1001", "--together", most)
+        assert tune.main([word if word != str(tmp_path) else str(home) for word in words(*more)]) == 0
+        tables.append(pd.read_csv(home / "tuned" / "small.csv"))
+        told = [record.read_json(path)["together"] for path in (home / "small-tuning").glob("cells/*/status.json")]
+        assert set(told) == {1} if most == "1" else max(told) == 4 and min(told) >= 2
+        assert not list((home / "small-tuning").glob("cells/*/samples"))
+    pd.testing.assert_frame_equal(*tables, rtol=1e-6)
+
+
+def test_a_screen_goes_from_the_search_to_runs_on_other_seeds(words, tmp_path, capsys):
+    more = ("--screen", "--trials", "3", "--keep", "1", "--seeds", "1000-1001")
+    assert tune.main(words(*more, "-n")) == 0
+    assert "2 problems under 2 optimizers, 12 runs on one seed and at most 8 on 1 more" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+    assert tune.main(words(*more)) == 0
+    rows = {}
+    for path in (tmp_path / "small").glob("cells/*/cell.json"):
+        told, status = record.read_json(path), record.read_json(path.with_name("status.json"))
+        name = told["title"], told["identity"]["optimizer"]["optimizer"], told["params"], *told["identity"]["seeds"]
+        rows[name] = status["together"], status.get("apart", "")
+    names = ("simultaneous", "extragradient"), ("", "tuned", "one-for-all"), range(10)
+    assert rows.keys() == set(product(("tiny", "alone"), *names))
+    for (problem, *_), told in rows.items():
+        assert told == ((30, "") if problem == "alone" else (1, "the problem remembers more than its players"))
+
+
+def test_the_screen_holds_out_what_it_says_and_its_problems_are_short(capsys):
+    assert set(SUITES["screen"]).isdisjoint(SUITES["screen-held-out"]) and len(SCREEN) == 12
+    assert tune.main(["--screen", "-n"]) == 0
+    assert "screen: 9 problems under 10 optimizers, 1080 runs on one seed and at most 1350 on 3 more" in (
+        capsys.readouterr().out
+    )
+    sizes = plan.Sizes("cpu", screened=True)
+    for name, item in problems.discover([]).items():
+        preset = sizes.of(item.kind)[1] if name in SCREEN else None
+        assert preset is None or (preset.steps, preset.evaluations <= LOOKS) == (SCREEN[name]["steps"], True)

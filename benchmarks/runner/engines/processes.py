@@ -17,7 +17,7 @@ from benchmarks import locks, record
 if TYPE_CHECKING:
     from benchmarks.runner.task import Event, Task
 
-PRELOAD = ("torch", "benchmarks.runner.process")
+PRELOAD = ("torch", "torch._dynamo", "benchmarks.runner.process")  # the second takes 2 s when a run counts operations
 GRACE = 30.0  # seconds after which a worker that does not stop by itself is killed
 
 
@@ -31,8 +31,9 @@ def play(tasks: Sequence[Task], jobs: int, listen: Callable[[Event], None], prel
     """Play all tasks, `jobs` at a time, and pass on what they say.
 
     Every task ends in an event of its status. A process that dies without a word is reported as an `error`; one that
-    hangs past its time is killed, and that is written down, as a `timeout`. A cell that another command is playing is
-    left to it, and taken up, or over, when that one is done.
+    hangs past its time is killed, and that is written down, as a `timeout`. Where it played several cells, those that
+    have not ended are played again, alone. A cell that another command is playing is left to it, and taken up, or over,
+    when that one is done.
 
     Args:
         tasks: what to play.
@@ -59,10 +60,15 @@ class _Running:
     task: Task
     process: ForkServerProcess
     began: float
-    ended: bool = False
+    ended: set[str] = field(default_factory=set)
     overdue: bool = False
     step: int = 0
     steps: int = 0
+
+    @property
+    def left(self) -> list[Task]:
+        """The tasks whose ends it has not told."""
+        return [task for task in self.task.each if task.cell.run_id not in self.ended]
 
 
 @dataclass
@@ -86,11 +92,15 @@ class _Pool:
         for task in list(self.waiting):
             if len(self.running) >= self.jobs:
                 return
-            if self.watch.busy(task.folder):
-                self.leave(task)
-            else:
+            busy = [one for one in task.each if self.watch.busy(one.folder)]
+            for one in busy:
+                self.leave(one)
+            if not busy:
                 self.waiting.remove(task)
                 self.start(task)
+            elif task.others:  # those that are free do not wait for the others
+                self.waiting.remove(task)
+                self.waiting.extend(task.each)
 
     def leave(self, task: Task) -> None:
         """Say, once, that another command has this cell."""
@@ -125,10 +135,12 @@ class _Pool:
                 one.process.join()
                 receiver.close()
                 del self.running[receiver]
-                if not one.ended:
+                if one.task.others:  # whichever of them did it: alone it harms no other
+                    self.waiting.extend(one.left)
+                elif one.left:
                     self.listen(_death(one))
         for one in self.running.values():
-            if not one.overdue and time.monotonic() - one.began > one.task.timeout + GRACE:
+            if not one.overdue and time.monotonic() - one.began > one.task.limit + GRACE:
                 one.overdue = True
                 one.process.kill()
 
@@ -137,11 +149,13 @@ class _Pool:
         from benchmarks.runner.task import BUSY
 
         if event.kind == BUSY:
-            one.ended = True
-            self.waiting.append(one.task)
-            self.leave(one.task)
+            (task,) = (task for task in one.task.each if task.cell.run_id == event.run_id)
+            one.ended.add(event.run_id)
+            self.waiting.append(task)
+            self.leave(task)
             return
-        one.ended = one.ended or event.kind in record.STATUSES
+        if event.kind in record.STATUSES:
+            one.ended.add(event.run_id)
         one.step, one.steps = event.step or one.step, event.steps or one.steps
         self.listen(event)
 

@@ -36,7 +36,7 @@ def play(tasks: Sequence[Task], jobs: int | None, listen: Callable[[Event], None
     what the cell has written comes back at its end through Ray's object store.
 
     Args:
-        tasks: what to play; a user's own files have to lie at the same path on every node.
+        tasks: what to play, each by itself; a user's own files have to lie at the same path on every node.
         jobs: cells at a time; as many as the cluster has room for if None.
         listen: told how every task ended; what happens on the way is told at the end.
         address: of the cluster, or auto for the one that runs here; None for a new one on this machine.
@@ -51,7 +51,7 @@ def play(tasks: Sequence[Task], jobs: int | None, listen: Callable[[Event], None
         return
     with _connected(address) as ray, _mark(tasks[0].folder.path.parent) as mark:
         _check(ray.nodes(), tasks)
-        waiting, running = list(reversed(tasks)), dict[Any, "Task"]()
+        waiting, running = [alone for task in reversed(tasks) for alone in reversed(task.each)], dict[Any, "Task"]()
         try:
             while waiting or running:
                 while waiting and (jobs is None or len(running) < jobs):
