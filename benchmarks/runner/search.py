@@ -104,11 +104,10 @@ class Search:
         each, (_, *more) = sum(len(self.specs(item)) for item in self.found.values()), self.options.seeds
         first, kept = each * len(self.trials), each * min(self.keep + 1, len(self.trials)) * len(more)
         minutes = (first + kept) * SECONDS / 60
+        known = f", about {minutes:.0f} min of one core where that was measured" if self.sizes.screened else ""
         return (
             f"{self.suite}: {len(self.found)} problems under {each / len(self.found):g} optimizers, "
-            f"{first} runs on one seed and at most {kept} on {len(more)} more"
-            + f", about {minutes:.0f} min of one core where that was measured"
-            * self.sizes.screened
+            f"{first} runs on one seed and at most {kept} on {len(more)} more{known}"
         )
 
     def kept(self, item: Found, specs: Sequence[Spec], seeds: Sequence[int]) -> list[Trial]:
