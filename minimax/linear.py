@@ -148,10 +148,10 @@ def cg(
         Bp = apply(full)
         pBp = inner(p, Bp, weight)
         curvature.seen(_if(going, pBp), inner(p, p, weight))
-        α = _if(going, (rr / pBp).masked_fill(pBp == 0, 0))
-        x, r = torch.addcmul(x, α, full), torch.addcmul(r, α, Bp, value=-1)
+        α = _if(going, rr * pBp.reciprocal().masked_fill(pBp == 0, 0))
+        x, r = x + α * full, r - α * Bp
         new = inner(r, r, weight)
-        p = torch.addcmul(r, _if(going, new / rr), p)
+        p = r + _if(going, new * rr.reciprocal()) * p
         rr, taken, peak = new, taken + going, torch.maximum(peak, new)
     residual = (torch.maximum(rr, rounding * peak) * reciprocal(size)).sqrt()
     return Solved(x, residual, _whole(taken, size), curvature.bent(rr))
