@@ -70,11 +70,15 @@ class Replay:
         self.leaves, self.spec = pytree.tree_flatten(after)  # the players and the state are the first of them
         self.sources = [returned.get(id(leaf)) for leaf in self.leaves]
         self.feeds = [(a, came[id(arg)]) for a, arg in enumerate(ran.args) if id(arg) in came]
-        pairs = list(zip(before, self.leaves, strict=False))
-        kept = all(k is not None or id(leaf) in came for k, leaf in zip(self.sources, self.leaves, strict=True))
-        # Otherwise the graph may hold that two of its inputs are one, or be of other inputs than it returns.
-        self.sound = kept and all(_kind(a) == _kind(b) for a, b in pairs) and len(came) == len(before)
-        self.sound = self.sound and len({id(leaf) for _, leaf in pairs}) == len(before)
+        self.sound = self._sound(before, came)
+
+    def _sound(self, before: list[Tensor], came: dict[int, int]) -> bool:
+        """Whether what came out may go in: told from each other as before, alike, and made by nothing but the graph."""
+        leaves = self.leaves[: len(before)]
+        distinct = len(came) == len(before) == len({id(leaf) for leaf in leaves})
+        stays = [a is b for a, b in zip(before, leaves, strict=True)] + [False] * (len(self.leaves) - len(before))
+        known = all(k is not None or same for k, same in zip(self.sources, stays, strict=True))
+        return distinct and known and list(map(_kind, before)) == list(map(_kind, leaves))
 
     def __call__(self) -> Any:
         for a, k in self.feeds:
@@ -187,11 +191,14 @@ class Compiled(GameOptimizer):
 
     def _replayable(self, game: Game, players: P, state: State, steps: int) -> tuple[P, State, Info, Replay | None]:
         """A leap, and what takes the next ones, if it can."""
-        self._backend.asked = True
-        after = self.leap(game, players, state, steps=steps)
-        ran, self._backend.asked, self._backend.ran = self._backend.ran, False, None
-        replay = None if ran is None else Replay(ran, pytree.tree_leaves((players, state)), after)
-        return *after, replay if replay is not None and replay.sound else None
+        backend = self._backend
+        backend.asked = True
+        try:
+            after = self.leap(game, players, state, steps=steps)
+            replay = backend.ran and Replay(backend.ran, pytree.tree_leaves((players, state)), after)
+        finally:
+            backend.asked, backend.ran = False, None
+        return *after, replay if replay and replay.sound else None
 
     def update(self, game: Oracle, z: Point, state: State, batches: Any) -> tuple[Point, State, Info]:
         return self.inner.update(game, z, state, batches)
@@ -210,7 +217,9 @@ def _steps(
 
 def inductor(module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
     """The captured graph, compiled as `torch.compile` does."""
-    graph: Callable[..., Any] = torch._dynamo.lookup_backend("inductor")(module, inputs)
+    from torch._inductor.compile_fx import compile_fx  # takes a second
+
+    graph: Callable[..., Any] = compile_fx(module, inputs)
     return graph
 
 
