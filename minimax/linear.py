@@ -134,8 +134,8 @@ def cg(
     """
     enough = max(tolerance, torch.finfo(r.dtype).eps) ** 2 * size  # further on the squares underflow, and 1/0 is a NaN
     p, rr, taken = r, inner(r, r, weight), 0
-    begin, b, peak, rounding, curvature = x, r, rr, torch.finfo(rr.dtype).eps ** 2, Curvature()
-    again = (lambda x: (x, b - apply(x - begin))) if afresh is None else afresh
+    peak, rounding, curvature = rr, torch.finfo(rr.dtype).eps ** 2, Curvature()
+    again = afresh or (lambda x, begin=x, b=r: (x, b - apply(x - begin)))
     for _ in range(iterations):
         going = _going(rr, enough)
         if going is False and rounding * peak > enough:

@@ -85,10 +85,9 @@ class System:
             pulls = self.local.off_diagonal(tree.split(unravel(Δ, tree.join(self.z)), self.z))
             return Δ + torch.cat([self._answer(i, pull) for i, pull in enumerate(pulls)])
 
-        W = [reciprocal(A_i) for A_i in self.A]
-        weight = torch.cat([torch.ones_like(d_i) * W_i for d_i, W_i in zip(self.d, W, strict=True)])
+        weight = torch.cat([torch.ones_like(d_i) * reciprocal(A_i) for d_i, A_i in zip(self.d, self.A, strict=True)])
         r = torch.cat(self.d) - apply(start)
-        return gcr(apply, start, r, self._size(W), self.tolerance, self.iterations, weight)
+        return gcr(apply, start, r, self._size(), self.tolerance, self.iterations, weight)
 
     def reduced(self, i: int, start: Tensor) -> Solved:
         """Of two players (Δ_i, Δ_j), from `start` for Δ_i: player j's answer d_j - Q_j A_j H_ji Δ_i follows from Δ_i.
@@ -113,8 +112,7 @@ class System:
             return torch.cat([Δ_i, -answer(Δ_i)])
 
         x, r = at(start)
-        W = [reciprocal(A_i) for A_i in self.A]
-        weight, size = W[i], self._size(W)
+        weight, size = reciprocal(self.A[i]), self._size()
         if self.local.symmetry < 0 and not any(self.Q):
             return cg(apply, x, r, size, self.tolerance, self.iterations, weight, lift, afresh=at)
         return gcr(apply, x, r, size, self.tolerance, self.iterations, weight, lift)
@@ -129,6 +127,6 @@ class System:
         Q = self.Q[i]
         return step if Q is None else Q(step)
 
-    def _size(self, W: list[Any]) -> Tensor:
-        """|d|² in the norm of W = A⁻¹."""
-        return tree.total([inner(d_i, d_i, W_i) for d_i, W_i in zip(self.d, W, strict=True)])
+    def _size(self) -> Tensor:
+        """|d|² in the norm of A⁻¹."""
+        return tree.total([inner(d_i, d_i, reciprocal(A_i)) for d_i, A_i in zip(self.d, self.A, strict=True)])
