@@ -219,8 +219,9 @@ def inductor(module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[...
     """The captured graph, compiled as `torch.compile` does."""
     from torch._inductor.compile_fx import compile_fx  # takes a second
 
-    graph: Callable[..., Any] = compile_fx(module, inputs)
-    return graph
+    graph: Any = compile_fx(module, inputs)
+    ready: Callable[..., Any] = graph
+    return ready
 
 
 def one_graph(function: Callable[..., Any], backend: Backend | str = "inductor") -> Callable[..., Any]:

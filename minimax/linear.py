@@ -133,9 +133,11 @@ def cg(
         tensor([2., 3.])
     """
     enough = max(tolerance, torch.finfo(r.dtype).eps) ** 2 * size  # further on the squares underflow, and 1/0 is a NaN
-    p, rr, taken = r, inner(r, r, weight), 0
+    p, rr = r, inner(r, r, weight)
+    taken: Tensor | int = 0
     peak, rounding, curvature = rr, torch.finfo(rr.dtype).eps ** 2, Curvature()
-    again = afresh or (lambda x, begin=x, b=r: (x, b - apply(x - begin)))
+    begin, b = x, r
+    again = (lambda x: (x, b - apply(x - begin))) if afresh is None else afresh
     for _ in range(iterations):
         going = _going(rr, enough)
         if going is False and rounding * peak > enough:
@@ -220,7 +222,8 @@ def gcr(
     """
     basis: list[tuple[Tensor, Tensor]] = []
     enough = max(tolerance, torch.finfo(r.dtype).eps) ** 2 * size  # further on the squares underflow, and 1/0 is a NaN
-    p, rr, taken = r, inner(r, r, weight), 0
+    p, rr = r, inner(r, r, weight)
+    taken: Tensor | int = 0
     least = torch.finfo(rr.dtype).eps ** 2 * rr  # what rounding may hide
     for _ in range(iterations):
         going = _going(rr, enough)

@@ -239,19 +239,22 @@ def test_a_graph_runs_on_what_it_returned(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(
         Compiled, "leap", lambda self, *args, steps=1: (leaps.append(steps), leap(self, *args, steps=steps))[1]
     )
-    one = torch.tensor(1.0)
-    closed = torch.tensor(2.0)
+    start, closed = (torch.tensor(1.0), torch.tensor(-2.0)), torch.tensor(2.0)
     game = mm.zero_sum(lambda x, y: closed * x * y + x**2 / 2)
     averaged = mm.Averaging(mm.ExtraGradient(mm.adam(lambda step: 0.1 / (1 + step) ** 0.5)))
-    for optimizer in (averaged, mm.AlternatingGDA(mm.sgd(0.1, momentum=-0.3))):
-        fast, inner = mm.compiled(optimizer), optimizer
-        for start in ((one, torch.tensor(-2.0)), (one, one)):  # and where both players are one tensor
-            for value in (2.0, 0.5):  # the checks are made anew in every run
-                closed.fill_(value)
-                leaps.clear()
-                ours, theirs = (mm.solve(game, start, each, steps=38, every=4) for each in (fast, inner))
-                assert len(leaps) <= 6 and sum(leaps) < 38, leaps
-                torch.testing.assert_close((ours.players, ours.state), (theirs.players, theirs.state))
-                torch.testing.assert_close(ours.answer, theirs.answer)
-                assert ours.cost == theirs.cost and ours.records["step"] == theirs.records["step"]
-                assert ours.records["norm"] == pytest.approx(theirs.records["norm"], rel=1e-5)
+    heavy = mm.AlternatingGDA(mm.sgd(0.1, momentum=-0.3))
+    for optimizer in (averaged, heavy):
+        fast = mm.compiled(optimizer)
+        for value in (2.0, 0.5):  # the checks are made anew in every run
+            closed.fill_(value)
+            leaps.clear()
+            ours, theirs = (mm.solve(game, start, each, steps=38, every=4) for each in (fast, optimizer))
+            assert len(leaps) <= 6 and sum(leaps) < 38, leaps
+            torch.testing.assert_close((ours.players, ours.state), (theirs.players, theirs.state))
+            torch.testing.assert_close(ours.answer, theirs.answer)
+            assert ours.cost == theirs.cost and ours.records["step"] == theirs.records["step"]
+            assert ours.records["norm"] == pytest.approx(theirs.records["norm"], rel=1e-5)
+    assert isinstance(fast, Compiled)
+    twins = start[0], start[0]  # one input of the first graph, and two of the next ones
+    *_, (_, ours, _, _) = fast.leaps(game, twins, heavy.init(game, twins), 4, 12)
+    torch.testing.assert_close(ours, mm.solve(game, twins, heavy, steps=12).players)
