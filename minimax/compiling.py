@@ -6,10 +6,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
 import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from minimax import tree
 from minimax.errors import GameError, Hooked, refused, unforwarded
@@ -23,6 +25,73 @@ from minimax.tree import Point
 from minimax.types import Batch, P, Players
 
 
+class Ran(NamedTuple):
+    """A graph, what it was called with, and what it returned."""
+
+    graph: Callable[..., Any]
+    args: tuple[Any, ...]
+    out: Any
+
+
+class Backend:
+    """What compiles the graphs that `torch.compile` captures; if asked it keeps what ran last."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.ran: Ran | None = None
+
+    def __call__(self, module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        graph = inductor(module, inputs)
+
+        def run(*args: Any) -> Any:
+            out = graph(*args)
+            if self.asked:
+                self.ran = Ran(graph, args, out)
+            return out
+
+        return run
+
+
+class Replay:
+    """A graph of steps, run again and again on what it returned, without the checks of `torch.compile`.
+
+    These take ten times as long as the graph of a game of a few numbers.
+
+    Args:
+        ran: the graph's last run.
+        before: the players and the state that went in, as leaves.
+        after: players, state and info, as they came out.
+    """
+
+    def __init__(self, ran: Ran, before: list[Tensor], after: Any) -> None:
+        returned = {id(value): k for k, value in enumerate(ran.out)}
+        came = {id(leaf): k for k, leaf in enumerate(before)}
+        self.graph, self.args = ran.graph, list(ran.args)
+        self.leaves, self.spec = pytree.tree_flatten(after)  # the players and the state are the first of them
+        self.sources = [returned.get(id(leaf)) for leaf in self.leaves]
+        self.feeds = [(a, came[id(arg)]) for a, arg in enumerate(ran.args) if id(arg) in came]
+        self.sound = self._sound(before, came)
+
+    def _sound(self, before: list[Tensor], came: dict[int, int]) -> bool:
+        """Whether what came out may go in: told from each other as before, alike, and made by nothing but the graph."""
+        leaves = self.leaves[: len(before)]
+        distinct = len(came) == len(before) == len({id(leaf) for leaf in leaves})
+        stays = [a is b for a, b in zip(before, leaves, strict=True)] + [False] * (len(self.leaves) - len(before))
+        known = all(k is not None or same for k, same in zip(self.sources, stays, strict=True))
+        return distinct and known and list(map(_kind, before)) == list(map(_kind, leaves))
+
+    def __call__(self) -> Any:
+        for a, k in self.feeds:
+            self.args[a] = self.leaves[k]
+        out = self.graph(*self.args)
+        self.leaves = [leaf if k is None else out[k] for leaf, k in zip(self.leaves, self.sources, strict=True)]
+        return pytree.tree_unflatten(self.leaves, self.spec)
+
+
+def _kind(leaf: Tensor) -> tuple[Any, ...]:
+    return leaf.dtype, leaf.shape, leaf.stride(), leaf.device
+
+
 @dataclass(frozen=True)
 class Compiled(GameOptimizer):
     """An optimizer whose step is compiled as one graph per game (see `compiled`). State and results are the inner's.
@@ -34,6 +103,7 @@ class Compiled(GameOptimizer):
     _steps: WeakKeyDictionary[Game, Callable[..., Any]] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
+    _backend: Backend = field(default_factory=Backend, init=False, repr=False, compare=False)
 
     name: ClassVar[str] = "compiled"
 
@@ -83,7 +153,7 @@ class Compiled(GameOptimizer):
             steps: another number is another graph, of at most eight a game.
         """
         if game not in self._steps:
-            self._steps[game] = one_graph(_steps)
+            self._steps[game] = one_graph(_steps, self._backend)
         # The game is an argument: a compiled function that holds it would keep it alive among the weak keys.
         try:
             moved, new, seen, costs = self._steps[game](self.inner, game, players, state, batches, steps)
@@ -106,13 +176,29 @@ class Compiled(GameOptimizer):
         """Step counts and what `leap` gives at them, from a state on to so many steps, multiples of `every` included.
 
         On a few numbers a graph costs what a step costs: sixteen in one are worth it, and compile in as many seconds.
+        What `torch.compile` checks before each graph costs more, and is checked once.
         """
         step, most = int(state["step"]), max(k for k in range(1, 17) if every % k == 0)
+        last, replay = 0, None
         while step < steps:
             count = most if step % most == 0 and step + most <= steps else 1
-            players, state, info = self.leap(game, players, state, steps=count)
-            step += count
+            if replay is not None and count == last:
+                players, state, info = replay()
+            else:
+                players, state, info, replay = self._replayable(game, players, state, count)
+            step, last = step + count, count
             yield step, players, state, info
+
+    def _replayable(self, game: Game, players: P, state: State, steps: int) -> tuple[P, State, Info, Replay | None]:
+        """A leap, and what takes the next ones, if it can."""
+        backend = self._backend
+        backend.asked = True
+        try:
+            after = self.leap(game, players, state, steps=steps)
+            replay = backend.ran and Replay(backend.ran, pytree.tree_leaves((players, state)), after)
+        finally:
+            backend.asked, backend.ran = False, None
+        return *after, replay if replay and replay.sound else None
 
     def update(self, game: Oracle, z: Point, state: State, batches: Any) -> tuple[Point, State, Info]:
         return self.inner.update(game, z, state, batches)
@@ -129,7 +215,16 @@ def _steps(
     return players, state, seen, costs
 
 
-def one_graph(function: Callable[..., Any]) -> Callable[..., Any]:
+def inductor(module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+    """The captured graph, compiled as `torch.compile` does."""
+    from torch._inductor.compile_fx import compile_fx  # takes a second
+
+    graph: Any = compile_fx(module, inputs)
+    ready: Callable[..., Any] = graph
+    return ready
+
+
+def one_graph(function: Callable[..., Any], backend: Backend | str = "inductor") -> Callable[..., Any]:
     """The function compiled as one graph with static shapes, on a copy of its code.
 
     dynamo keeps the graphs of all functions with the same code in one list, and gives up at the ninth: the ninth run
@@ -138,7 +233,7 @@ def one_graph(function: Callable[..., Any]) -> Callable[..., Any]:
     assert isinstance(function, FunctionType)
     code = function.__code__.replace()
     own = FunctionType(code, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
-    graph: Callable[..., Any] = torch.compile(own, fullgraph=True, dynamic=False)
+    graph: Callable[..., Any] = torch.compile(own, fullgraph=True, dynamic=False, backend=backend)
     return graph
 
 

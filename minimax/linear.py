@@ -63,7 +63,7 @@ def ravel(x: Vector) -> Tensor:
 
 def unravel(flat: Tensor, like: Vector) -> Vector:
     """The inverse of `ravel`, for a vector shaped like `like`."""
-    parts = flat.split([a.numel() for a in like])
+    parts = [flat] if len(like) == 1 else flat.split_with_sizes([a.numel() for a in like])
     return [part.reshape(a.shape).to(a.dtype) for part, a in zip(parts, like, strict=True)]
 
 
@@ -80,22 +80,23 @@ def inner(x: Tensor, y: Tensor, weight: Any = 1) -> Tensor:
 
 
 class Curvature:
-    """The least and the largest curvature <p, B p>/<p, p> met on the way to a solution."""
+    """The curvatures <p, B p>/<p, p> met on the way to a solution."""
 
-    def __init__(self, like: Tensor) -> None:
-        self.least = self.most = torch.zeros_like(like)
+    def __init__(self) -> None:
+        self.along: list[tuple[Tensor, Tensor]] = []
 
     def seen(self, pBp: Tensor, pp: Tensor) -> None:
-        """One direction more; 0/0 after convergence counts as nothing."""
-        curvature = pBp * reciprocal(pp)
-        self.least = torch.minimum(self.least, curvature)
-        self.most = torch.maximum(self.most, curvature.abs())
+        """One direction more."""
+        self.along.append((pBp, pp))
 
-    @property
-    def bent(self) -> Tensor:
-        """How far below 0 it fell; nothing if by no more than rounding."""
-        noise = torch.finfo(self.most.dtype).eps ** 0.5 * self.most
-        return torch.where(self.least < -noise, -self.least, 0)
+    def bent(self, like: Tensor) -> Tensor:
+        """How far below 0 it fell; nothing if by no more than rounding. 0/0 after convergence counts as nothing."""
+        if not self.along:
+            return torch.zeros_like(like)
+        pBp, pp = map(torch.stack, zip(*self.along, strict=True))
+        curvature = pBp * reciprocal(pp)
+        least, noise = curvature.min(), torch.finfo(curvature.dtype).eps ** 0.5 * curvature.abs().max()
+        return torch.where(least < -noise, -least, 0)
 
 
 def cg(
@@ -131,30 +132,31 @@ def cg(
         >>> cg(lambda p: torch.tensor([2.0, 1.0]) * p, torch.zeros(2), b, b @ b, 1e-6, 10).x
         tensor([2., 3.])
     """
-    tolerance = max(tolerance, torch.finfo(r.dtype).eps)  # further on the squares underflow, and 1/0 is a NaN
-    p, rr, taken = r, inner(r, r, weight), size.new_zeros((), dtype=torch.int64)
-    begin, b, peak, rounding, curvature = x, r, rr, torch.finfo(rr.dtype).eps ** 2, Curvature(rr)
+    enough = max(tolerance, torch.finfo(r.dtype).eps) ** 2 * size  # further on the squares underflow, and 1/0 is a NaN
+    p, rr = r, inner(r, r, weight)
+    taken: Tensor | int = 0
+    peak, rounding, curvature = rr, torch.finfo(rr.dtype).eps ** 2, Curvature()
+    begin, b = x, r
     again = (lambda x: (x, b - apply(x - begin))) if afresh is None else afresh
     for _ in range(iterations):
-        if _done(rr, size, tolerance):
-            if not rounding * peak > tolerance**2 * size:
-                break
+        going = _going(rr, enough)
+        if going is False and rounding * peak > enough:
             x, r = again(x)  # rounding has lost the residual, as in float32 if B is badly conditioned
             p, rr = r, inner(r, r, weight)
-            peak = rr
-            if _done(rr, size, tolerance):
-                break
-        going = ~(rr <= tolerance**2 * size)  # a NaN goes on, and spreads to x
+            peak, going = rr, _going(rr, enough)
+        if going is False:
+            break
         full = p if lift is None else lift(p)
         Bp = apply(full)
         pBp = inner(p, Bp, weight)
-        curvature.seen(torch.where(going, pBp, 0), inner(p, p, weight))
-        α = torch.where(going, rr * reciprocal(pBp), 0)
+        curvature.seen(_if(going, pBp), inner(p, p, weight))
+        α = _if(going, rr * pBp.reciprocal().masked_fill(pBp == 0, 0))
         x, r = x + α * full, r - α * Bp
         new = inner(r, r, weight)
-        p = r + torch.where(going, new * reciprocal(rr), 0) * p
+        p = r + _if(going, new * rr.reciprocal()) * p
         rr, taken, peak = new, taken + going, torch.maximum(peak, new)
-    return Solved(x, (torch.maximum(rr, rounding * peak) * reciprocal(size)).sqrt(), taken, curvature.bent)
+    residual = (torch.maximum(rr, rounding * peak) * reciprocal(size)).sqrt()
+    return Solved(x, residual, _whole(taken, size), curvature.bent(rr))
 
 
 def neumann(apply: Map, b: Tensor, step: Any, terms: int) -> Solved:
@@ -172,13 +174,13 @@ def neumann(apply: Map, b: Tensor, step: Any, terms: int) -> Solved:
         >>> neumann(lambda p: torch.tensor([2.0, 1.0]) * p, torch.tensor([4.0, 3.0]), 0.5, 2).x
         tensor([2.0000, 2.2500])
     """
-    x, r, size, curvature = 0 * b, b, inner(b, b), Curvature(inner(b, b))
+    x, r, size, curvature = 0 * b, b, inner(b, b), Curvature()
     for _ in range(terms):
         Br = apply(r)
         curvature.seen(inner(r, Br), inner(r, r))
         x, r = x + step * r, r - step * Br
-    taken = size.new_full((), terms, dtype=torch.int64)
-    return Solved(x, (inner(r, r) * reciprocal(size)).sqrt(), taken, curvature.bent)
+    residual = (inner(r, r) * reciprocal(size)).sqrt()
+    return Solved(x, residual, _whole(terms, size), curvature.bent(size))
 
 
 def neumann_term(apply: Map, b: Tensor, step: Any, terms: int, draw: Tensor) -> tuple[Tensor, Tensor]:
@@ -219,13 +221,14 @@ def gcr(
     Source: Eisenstat, Elman & Schultz, Variational iterative methods for nonsymmetric systems, 1983.
     """
     basis: list[tuple[Tensor, Tensor]] = []
-    tolerance = max(tolerance, torch.finfo(r.dtype).eps)  # further on the squares underflow, and 1/0 is a NaN
-    p, rr, taken = r, inner(r, r, weight), size.new_zeros((), dtype=torch.int64)
+    enough = max(tolerance, torch.finfo(r.dtype).eps) ** 2 * size  # further on the squares underflow, and 1/0 is a NaN
+    p, rr = r, inner(r, r, weight)
+    taken: Tensor | int = 0
     least = torch.finfo(rr.dtype).eps ** 2 * rr  # what rounding may hide
     for _ in range(iterations):
-        if _done(rr, size, tolerance):
+        going = _going(rr, enough)
+        if going is False:
             break
-        going = ~(rr <= tolerance**2 * size)
         full = p if lift is None else lift(p)
         q = apply(full)
         for full_j, q_j in basis:
@@ -234,15 +237,27 @@ def gcr(
         unit = reciprocal(inner(q, q, weight).sqrt())
         full, q = unit * full, unit * q
         basis.append((full, q))
-        α = torch.where(going, inner(q, r, weight), 0)
+        α = _if(going, inner(q, r, weight))
         x, r = x + α * full, r - α * q
         p = torch.where(α * α > 1e-6 * rr, r, q)
         rr, taken = inner(r, r, weight), taken + going
-    return Solved(x, (torch.maximum(rr, least) * reciprocal(size)).sqrt(), taken)
+    return Solved(x, (torch.maximum(rr, least) * reciprocal(size)).sqrt(), _whole(taken, size))
 
 
-def _done(rr: Tensor, size: Tensor, tolerance: float) -> bool:
-    return not tree.transformed() and bool(rr <= tolerance**2 * size)
+def _going(rr: Tensor, enough: Tensor) -> Tensor | bool:
+    """Whether the residual is too large yet, as a NaN is, which spreads to x; eagerly read off the device."""
+    close = rr <= enough
+    return ~close if tree.transformed() else not close
+
+
+def _if(going: Tensor | bool, value: Tensor) -> Tensor:
+    """The value, 0 where nothing goes on."""
+    return torch.where(going, value, 0) if isinstance(going, Tensor) else value
+
+
+def _whole(count: Tensor | int, like: Tensor) -> Tensor:
+    """The count as a tensor that lies where `like` does."""
+    return like.new_zeros((), dtype=torch.int64) + count
 
 
 def least(apply: Map, like: Tensor, iterations: int) -> tuple[Tensor, Tensor]:

@@ -139,11 +139,11 @@ def backward(outputs: Vector, inputs: Vector, cotangents: Vector, create_graph: 
             [cotangent for _, cotangent in live],
             retain_graph=True,
             create_graph=create_graph,
-            materialize_grads=True,
+            allow_unused=True,
         )
     except RuntimeError as error:
         raise refused(error) from None
-    return list(g)
+    return [torch.zeros_like(x) if part is None else part for x, part in zip(inputs, g, strict=True)]
 
 
 def accumulated(outputs: Vector, inputs: Vector, cotangents: Vector) -> Vector:

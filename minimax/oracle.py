@@ -283,9 +283,7 @@ class Oracle(ABC):
             value = loss(z_i)
             return self.shared.scaled(value), (value, self.shared.buffers)  # as outputs: nothing else may leave
 
-        self.shared.nested += 1
         g, (value, self.shared.buffers) = torch.func.grad(seen, has_aux=True)(z_i)
-        self.shared.nested -= 1
         return list(self.shared.unscaled(g)), value
 
     def _partial(

@@ -61,12 +61,11 @@ class Shared:
         self.overflowed: Tensor | bool = False
         self.gradients = 0
         self.hvps = 0
-        self.nested = 0  # how many `torch.func` transforms were entered since the step began
 
     def silent(self) -> Shared:
         """A copy whose counts and buffers are its own."""
         new = Shared(self.modules, self.buffers, self.found, self.step)
-        new.inside, new.scale, new.nested = self.inside, self.scale, self.nested
+        new.inside, new.scale = self.inside, self.scale
         return new
 
     def scaled(self, loss: Tensor) -> Tensor:

@@ -63,7 +63,29 @@ class Case:
     over: bool = False
 
 
-def ratio(ours: Step, hand: Step, seconds: float, blocks: int = 15) -> tuple[float, float, float, float]:
+@dataclass
+class Passes:
+    """Counts the operations of matrix products and convolutions in steps of both, spread over a measurement.
+
+    How many products a solve takes changes as the game is played, so that a floor must be of the steps that are timed.
+    """
+
+    ours: int = 0
+    hand: int = 0
+
+    def count(self, ours: Step, hand: Step) -> None:
+        """One step more of each."""
+        self.ours, self.hand = self.ours + operations(ours), self.hand + operations(hand)
+
+    @property
+    def floor(self) -> float:
+        """The ratio of the operations, nan where nothing was counted or they are next to none."""
+        return self.ours / self.hand if min(self.ours, self.hand) > FEW else math.nan
+
+
+def ratio(
+    ours: Step, hand: Step, seconds: float, blocks: int = 15, passes: Passes | None = None
+) -> tuple[float, float, float, float]:
     """Median ratio, its quartiles, and the median milliseconds of our step, from interleaved blocks."""
     for step in (ours, hand) * 3:
         step()
@@ -73,6 +95,8 @@ def ratio(ours: Step, hand: Step, seconds: float, blocks: int = 15) -> tuple[flo
         order = (ours, hand) if k % 2 else (hand, ours)
         times = {step: _time(step, count) for step in order}
         pairs.append((times[ours], times[hand]))
+        if passes is not None and k % 4 == 1:
+            passes.count(ours, hand)
     quartiles = statistics.quantiles([ours / hand for ours, hand in pairs], n=4)
     return quartiles[1], quartiles[0], quartiles[2], 1e3 * statistics.median(ours for ours, _ in pairs)
 
@@ -83,12 +107,6 @@ def _time(step: Step, count: int) -> float:
     for _ in range(count):
         step()
     return (clock() - start) / count
-
-
-def floor(ours: Step, hand: Step, steps: int = 4) -> float:
-    """The ratio of the operations in the passes that both make, nan where they are compiled or next to none."""
-    mine, theirs = (sum(operations(step) for _ in range(steps)) for step in (ours, hand))
-    return mine / theirs if min(mine, theirs) > FEW else math.nan
 
 
 def our(build: Build, game: mm.Game, optimizer: mm.GameOptimizer, burn_in: int = 0, compile: bool = False) -> Step:
@@ -152,16 +170,16 @@ def bilinear_ensemble(games: int = 8192, steps: int = 200) -> float:
     return 1e9 * statistics.median(times)
 
 
-def bilinear_solved(looks: int = 200) -> tuple[float, float]:
+def bilinear_solved(every: int = 1600, looks: int = 4) -> tuple[float, float]:
     """Microseconds per step of one bilinear game that `solve` plays compiled, and the seconds of the first run."""
     game, optimizer = mm.zero_sum(lambda x, y: x * y), mm.compiled(mm.ExtraGradient(mm.sgd(1e-3)))
     start = (torch.tensor(1.0), torch.tensor(1.0))
 
     def play(looks: int) -> float:
-        return _time(lambda: mm.solve(game, start, optimizer, steps=16 * looks, every=16, check=False), 1)
+        return _time(lambda: mm.solve(game, start, optimizer, steps=every * looks, every=every, check=False), 1)
 
     first = play(2)
-    return 1e6 * min(play(2 * looks) - play(looks) for _ in range(5)) / looks / 16, first
+    return 1e6 * min(play(2 * looks) - play(looks) for _ in range(5)) / looks / every, first
 
 
 def ritz_products() -> tuple[int, float]:
@@ -250,11 +268,12 @@ def line(name: str, figure: str, aim: str, met: bool, floor: float = math.nan, t
 def compared(case: Case, seconds: float) -> None:
     """The line of a ratio."""
     ours, hand = case.build()
-    middle, low, high, ms = ratio(ours, hand, seconds)
-    passes = floor(ours, hand) if "compiled" not in case.name else math.nan
-    aim = case.aim * passes if case.over else case.aim
+    passes = None if "compiled" in case.name else Passes()
+    middle, low, high, ms = ratio(ours, hand, seconds, passes=passes)
+    floor = math.nan if passes is None else passes.floor
+    aim = case.aim * floor if case.over else case.aim
     told = f"{ms:.3f} ms" + (residuals(ours) if "ACGD" in case.name else "")
-    line(case.name, f"{middle:.2f} [{low:.2f}, {high:.2f}]", f"<= {aim:.2f}", middle <= aim, passes, told)
+    line(case.name, f"{middle:.2f} [{low:.2f}, {high:.2f}]", f"<= {aim:.2f}", middle <= aim, floor, told)
 
 
 def residuals(step: Step, steps: int = 5) -> str:
@@ -275,7 +294,7 @@ def alone(only: str, threads: int) -> None:
     if only in (name := "8,192 bilinear games in one, extragradient"):
         ns = bilinear_ensemble()
         line(name, f"{ns:.0f} ns a step", "<= 100", ns <= 100, told="of one game")
-    if only in (name := "one bilinear game solved compiled, every=16"):
+    if only in (name := "one bilinear game solved compiled, every=1600"):
         us, first = bilinear_solved()
         line(name, f"{us:.1f} us a step", "<= 2", us <= 2, told=f"first run {first:.1f} s")
     if only in (name := "ten Ritz values, DCGAN 28x28"):

@@ -17,6 +17,7 @@ from minimax.linearization import Linearization
 from minimax.optimizer import Hyperparameter, Ruled, State, constant
 from minimax.optimizers._tangent import tangent
 from minimax.oracle import Oracle
+from minimax.rules.rule import zero
 from minimax.tree import Point, Vector
 from minimax.validation import function, hyperparameter, real, whole
 
@@ -66,6 +67,11 @@ class Implicit(Ruled):
             return "undefined: fewer iterations than the follower has unknowns"
         singular = abs(float(torch.linalg.det(own))) < 1e-12 and (bool(own.any()) or at.bent)
         return "undefined: J_yy is singular at the equilibrium" if singular else ""
+
+    def damped(self, B: Map, state: State) -> Map:
+        """B + μ."""
+        μ = self.at(self.damping, state)
+        return B if zero(μ) else lambda v: B(v) + μ * v
 
     def answering(self, game: Oracle, local: Linearization, y: Vector) -> tuple[Map, Map]:
         """Q and B of the follower's answer to first order, dy = -Q B⁻¹ Q (∂_x∂_y L_2) dx, on flat tensors.

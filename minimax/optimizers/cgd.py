@@ -76,13 +76,15 @@ class CompetitiveGradientDescent(Ruled):
         local = game.linearize(z, batches[0])
         d, state = self.directions(z, local.field, state)
         stops = [stopped(game, i, z_i, d_i) for i, (z_i, d_i) in enumerate(zip(z, d, strict=True))]
+        moves, Q = [ravel(d_i) for d_i, _ in stops], [Q_i for _, Q_i in stops]
+        del d, stops  # which would keep a copy of all players while the system is solved
         rules = zip(self.rules(len(z)), state["rules"], strict=True)
         system = System(
             local=local,
             z=z,
-            d=[ravel(d_i) for d_i, _ in stops],
+            d=moves,
             A=[flat(rule.metric(memory, state["step"])) for rule, memory in rules],
-            Q=[Q_i for _, Q_i in stops],
+            Q=Q,
             tolerance=self.tolerance,
             iterations=self.iterations or enough(len(state["correction"])),
         )

@@ -64,8 +64,8 @@ class FollowTheRidge(Implicit):
         d, state = self.directions(z, local.field, state)
         Δ_x = tree.sub(moved(game, z, d)[0], z[0])  # as projected
         Q, B = self.answering(game, local, z[1])
-        b, μ = B(Q(ravel(local.jvp_block(1, 0, Δ_x)))), self.at(self.damping, state)
-        solved = cg(lambda v: B(B(v)) + μ * v, 0 * b, b, inner(b, b), self.tolerance, self.iterations)
+        b = B(Q(ravel(local.jvp_block(1, 0, Δ_x))))
+        solved = cg(self.damped(lambda v: B(B(v)), state), 0 * b, b, inner(b, b), self.tolerance, self.iterations)
         z = moved(game, z, (d[0], tree.sub(d[1], unravel(Q(solved.x), z[1]))))
         return z, counted(state), Info(local.losses, local.field, extra=solved.told(self.tolerance))
 

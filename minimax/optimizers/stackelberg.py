@@ -81,10 +81,10 @@ class StackelbergGradient(Solving):
             z, memories = following.ahead(z, state["rules"])
             state = state | {"rules": memories}
         local = game.linearize(z, batches[0])
-        ξ, μ = local.field, self.at(self.damping, state)
+        ξ = local.field
         Q, B = self.answering(game, local, z[1])
         b = Q(ravel(slope(game, local, z, 1, 0, batches[0])))
-        u, told = self.solution(lambda v: B(v) + μ * v, b, state, batches[0])
+        u, told = self.solution(self.damped(B, state), b, state, batches[0])
         leader = tree.sub(ξ[0], local.vjp_block(1, 0, unravel(Q(u), z[1])))
         d, state = self.directions(z, (leader, ξ[1]), state)
         info = Info(local.losses, ξ, "before the last moves", extra=told, point=z)

@@ -103,10 +103,8 @@ class _Generated(Around):
         if kept is not None and kept.batch is batch and all(a is b for a, b in zip(kept.start, start, strict=True)):
             return kept
         self.kept = None  # its graph goes before the next one comes
-        kept = (self._functional if tree.transformed() else self._recorded)(z, batch)
-        if not self.shared.nested:  # what is made inside of a transform must not outlive it
-            self.kept = kept
-        return kept
+        self.kept = (self._functional if tree.transformed() else self._recorded)(z, batch)
+        return self.kept
 
     def _recorded(self, z: Point, batch: Any) -> _Kept:
         live = [leaf.detach().requires_grad_() for leaf in z[self.player]]
