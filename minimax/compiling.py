@@ -217,11 +217,8 @@ def _steps(
 
 def inductor(module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
     """The captured graph, compiled as `torch.compile` does."""
-    from torch._inductor.compile_fx import compile_fx  # takes a second
-
-    graph: Any = compile_fx(module, inputs)
-    ready: Callable[..., Any] = graph
-    return ready
+    graph: Callable[..., Any] = torch._dynamo.lookup_backend("inductor")(module, inputs)
+    return graph
 
 
 def one_graph(function: Callable[..., Any], backend: Backend | str = "inductor") -> Callable[..., Any]:
