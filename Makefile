@@ -36,7 +36,7 @@ coverage: $(VENV)/.test ## run the tests of the library with branch coverage: a 
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(bin)/python -m pytest -q -n $(WORKERS) tests minimax --ignore=tests/benchmarks --ignore=tests/docs \
 		--cov=minimax --cov-branch --cov-report=term:skip-covered --cov-report=html:build/coverage $(ARGS)
 
-matrix: ## run the tests on the lowest, the usual and the newest PyTorch, each in a fresh environment (6 GB at a time)
+matrix: ## run the tests on the lowest PyTorch and Python, the usual and the newest, each in a fresh environment (6 GB at a time)
 	@$(PYTHON) .ci/matrix.py --pytest '-n $(WORKERS)' $(ARGS)
 
 docs: $(VENV)/.docs ## build the site into site/, examples run; a broken link, example or table fails it
