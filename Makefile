@@ -11,7 +11,7 @@ bin := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help gans screen speed test lint check matrix docs format
+.PHONY: help gans screen speed test lint check coverage matrix docs dist format
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -35,12 +35,19 @@ lint: $(VENV)/.test ## check lint, format and types
 
 check: lint test ## lint, then test: what has to pass before a commit lands
 
-matrix: ## run the tests on the lowest, the usual and the newest PyTorch, each in a fresh environment (6 GB at a time)
+coverage: $(VENV)/.test ## run the tests of the library with branch coverage: a table here, pages in build/coverage
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(bin)/python -m pytest -q -n $(WORKERS) tests minimax --ignore=tests/benchmarks --ignore=tests/docs \
+		--cov=minimax --cov-branch --cov-report=term:skip-covered --cov-report=html:build/coverage $(ARGS)
+
+matrix: ## run the tests on the lowest PyTorch and Python, the usual and the newest, each in a fresh environment (6 GB at a time)
 	@$(PYTHON) .ci/matrix.py --pytest '-n $(WORKERS)' $(ARGS)
 
 docs: $(VENV)/.docs ## build the site into site/, examples run; a broken link, example or table fails it
 	@$(bin)/python -m sphinx -W --keep-going -q -b html -d build/doctrees $(ARGS) docs site
 	@echo "Open site/index.html."
+
+dist: $(VENV)/.release ## build wheel and sdist into dist/, and check what is in them, what an index shows, and that they install
+	@$(bin)/python .ci/dist.py
 
 format: $(VENV)/.test ## mend what ruff can mend, and format
 	@$(bin)/ruff check --fix .

@@ -1,7 +1,9 @@
 """The tests in a fresh environment for each promised version of PyTorch: `make matrix`.
 
 `lowest` takes every direct dependency at the lowest version that pyproject.toml promises, a number pins torch alone,
-`newest` pins nothing. One environment at a time (6 GB in the folder for temporary files), deleted when its tests end.
+`newest` pins nothing. `lowest` is played by the lowest Python that is promised and found here, the others by the newest
+one found, unless --python names one. One environment at a time (6 GB in the folder for temporary files), deleted when
+its tests end.
 """
 
 from __future__ import annotations
@@ -9,11 +11,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 import tomllib
-import venv
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -27,6 +29,7 @@ class Row(NamedTuple):
     """How one environment fared."""
 
     asked: str
+    python: str
     torch: str
     passed: int
     failed: int
@@ -47,7 +50,20 @@ def pins(asked: str) -> list[str]:
     return {"lowest": lowest(), "newest": []}.get(asked, [f"torch=={asked}"])
 
 
-def play(asked: str, options: list[str]) -> Row:
+def pythons() -> list[str]:
+    """The interpreters on the path that pyproject.toml promises, from the lowest on; this one if there is none."""
+    promised = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    first = int(promised.removeprefix(">=3."))
+    named = [path for minor in range(first, first + 20) if (path := shutil.which(f"python3.{minor}"))]
+    return [path for path in named if starts(path)] or [sys.executable]
+
+
+def starts(interpreter: str) -> bool:
+    """Whether it is one, and not a shim for one that is not installed."""
+    return subprocess.run([interpreter, "-c", ""], capture_output=True).returncode == 0
+
+
+def play(asked: str, interpreter: str, options: list[str]) -> Row:
     """The tests in one environment.
 
     Raises:
@@ -56,17 +72,18 @@ def play(asked: str, options: list[str]) -> Row:
     with TemporaryDirectory(prefix="minimax-matrix-") as folder:
         start, home = time.monotonic(), Path(folder)
         python, report, constraint = str(home / "bin" / "python"), home / "report.xml", home / "pins.txt"
-        venv.create(home, with_pip=True)
+        subprocess.run([interpreter, "-m", "venv", folder], check=True)
         constraint.write_text("\n".join(pins(asked)))
         # In pip's own variable the pins take the place of constraints that the machine sets.
         variables = os.environ | {"PIP_CONSTRAINT": str(constraint), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         install = [python, "-m", "pip", "install", "--quiet", "--progress-bar", "off", "--editable", ".[test]"]
         subprocess.run(install, cwd=ROOT, env=variables, check=True)
-        version = subprocess.check_output([python, "-c", "import torch; print(torch.__version__)"], text=True).strip()
-        print(f"torch {version} ({asked})", flush=True)
+        ask = "import platform, torch; print(platform.python_version(), torch.__version__)"
+        versions = subprocess.check_output([python, "-c", ask], text=True).split()
+        print("Python {}, torch {}".format(*versions), f"({asked})", flush=True)
         tests = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *options]
         code = subprocess.run(tests, cwd=ROOT, env=variables).returncode
-        return Row(asked, version, *counts(report, code), time.monotonic() - start)
+        return Row(asked, *versions, *counts(report, code), time.monotonic() - start)
 
 
 def counts(report: Path, code: int) -> tuple[int, int, int]:
@@ -83,12 +100,15 @@ def main() -> int:
     """Play the versions one after another; 1 if a test failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("versions", nargs="*", default=VERSIONS, help="lowest, newest, or a version of torch")
+    parser.add_argument("--python", help="the interpreter of all environments")
     parser.add_argument("--pytest", default="", help="options and paths for pytest, in one string")
     options = parser.parse_args()
-    rows = [play(asked, options.pytest.split()) for asked in options.versions]
-    print(f"\n{'asked':>8}  {'torch':<14}{'passed':>7}{'failed':>7}{'skipped':>8}{'seconds':>8}")
+    found = [options.python] if options.python else pythons()
+    words = options.pytest.split()
+    rows = [play(asked, found[0 if asked == "lowest" else -1], words) for asked in options.versions]
+    print(f"\n{'asked':>8}  {'Python':<9}{'torch':<14}{'passed':>7}{'failed':>7}{'skipped':>8}{'seconds':>8}")
     for row in rows:
-        print(f"{row.asked:>8}  {row.torch:<14}{row.passed:>7}{row.failed:>7}{row.skipped:>8}{row.seconds:>8.0f}")
+        print("{:>8}  {:<9}{:<14}{:>7}{:>7}{:>8}{:>8.0f}".format(*row))
     return int(any(row.failed for row in rows))
 
 

@@ -56,16 +56,19 @@ def counted() -> str:
     )
 
 
+def silent(name: str) -> bool:
+    """Whether no comparison of a suite could have found anything."""
+    each = told(name)
+    return {kind(one, len(each)) for one in each} == {KINDS[4]}
+
+
 def suite(name: str) -> Iterator[str]:
-    """What may be said of a suite."""
+    """What may be said of a suite that is not silent."""
     runs, summary, each = records.runs(name), records.summary(name), told(name)
     base = comparisons.baseline(runs)
     yield f"### {name}\n"
     yield f"{comparisons.tuning(runs.label)} {' '.join(map(_sentence, sheets.powers(each)))}\n"
     said = {one: kind(one, len(each)) for one in each}
-    if set(said.values()) == {KINDS[4]}:
-        yield f"So no optimizer is called better than another here; medians: [{name}](benchmark/results/{name}.rst).\n"
-        return
     rows = []
     for title, group in summary.groupby("title", sort=False):
         first, best = group.iloc[0], sheets.leader(group)
@@ -106,7 +109,13 @@ def closed_form() -> str:
 
 def made() -> str:
     """What of the page is made from tables."""
-    suites = "\n".join(line for path in records.suites() for line in suite(path.name))
+    names = [path.name for path in records.suites()]
+    suites = "\n".join(line for name in names if not silent(name) for line in suite(name))
+    mute = "".join(
+        f"* [{name}](benchmark/results/{name}.rst): {' '.join(sheets.powers(told(name)))}\n"
+        for name in names
+        if silent(name)
+    )
     return f"""
 ## What the tables show
 
@@ -123,6 +132,11 @@ On how many problems each optimizer may be called what, compared with alternatin
 problem's recipe, which nobody chose for it: a row says how a method does at that rate, not how well it can do.
 
 {suites}
+### Suites that say nothing yet
+
+Too few seeds to call any optimizer better than another; their pages hold medians and figures.
+
+{mute}
 ## Closed-form games
 
 One start, one untuned step size a game (h = 1/(4L), and 0.1 where L is zero), a thousand steps, to a residual of 1e-6.

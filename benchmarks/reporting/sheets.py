@@ -302,7 +302,7 @@ def powers(found: Iterable[Versus]) -> list[str]:
 
 
 def _power(seeds: int, problems: int, comparisons: int) -> str:
-    where = f"{seeds} seeds on {problems} {'problem' if problems == 1 else 'problems'}"
+    where = f"{seeds} seeds a problem" if problems == 1 else f"{seeds} seeds on {problems} problems"
     if seeds < LEAST:
         return f"{where}: nothing is concluded from fewer than {LEAST} seeds."
     least = superiority.detectable(seeds, problems, comparisons)

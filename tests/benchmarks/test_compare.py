@@ -42,7 +42,7 @@ def test_what_changed_is_told_from_noise(folders):
         by["one", "alternating"]["verdict"] == "no difference found" and by["two", "alternating"]["verdict"] == "worse"
     )
     assert by["two", "alternating"]["lost"] == "0 → 9" and by["two", "alternating"]["median"].endswith("∞")
-    assert found.powers[0].startswith("10 seeds on 1 problem, 4 comparisons: who wins")
+    assert found.powers[0].startswith("10 seeds a problem, 4 comparisons: who wins")
     assert sorted(found.notes) == [
         "one: only in the second: optimistic",
         "three: only in the second: alternating, extragradient, optimistic",
@@ -78,7 +78,7 @@ def test_few_seeds_conclude_nothing(tmp_path, capsys):
     for name, shift in (("a", 0.0), ("b", 9.0)):
         synthetic.suite(tmp_path / name, ("one",), seeds=4, optimizers={"sga": shift}, pictured=False)
     said = told(capsys, tmp_path / "a", tmp_path / "b")
-    assert "too few seeds (fewer than 5)" in said and "4 seeds on 1 problem: nothing is concluded" in said
+    assert "too few seeds (fewer than 5)" in said and "4 seeds a problem: nothing is concluded" in said
 
 
 def test_nothing_in_common_says_so(folders, tmp_path, capsys):

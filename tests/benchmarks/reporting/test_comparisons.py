@@ -193,9 +193,9 @@ def test_seeds_on_target_are_counted_as_they_arrive():
 def test_what_could_be_found_is_said(found):
     told = compare(found)
     (line,) = sheets.powers(told.by_problem)
-    assert line.startswith("10 seeds on 1 problem, 9 comparisons: who wins 9")
+    assert line.startswith("10 seeds a problem, 9 comparisons: who wins 9")
     few = [one._replace(seeds=4) for one in told.by_problem]
-    assert sheets.powers(few) == ["4 seeds on 1 problem: nothing is concluded from fewer than 5 seeds."]
+    assert sheets.powers(few) == ["4 seeds a problem: nothing is concluded from fewer than 5 seeds."]
     barely = [one._replace(seeds=5) for one in told.by_problem]
     assert "no difference could be found" in sheets.powers(barely)[0]
 
