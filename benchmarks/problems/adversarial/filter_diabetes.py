@@ -43,14 +43,16 @@ class FilterDiabetes(Problem):
     """The disease is to be told from a code of nine features, and sex is not: T - 3D against D, two cross-entropies.
 
     The code is judged by adversaries that are trained anew on it, a linear one and a network, on rows that they have
-    not seen (every other row): `adversary` is the better one's accuracy. `gap`: the difference of the shares that are
-    told to be ill.
+    not seen (every other row): `adversary` is the better one's accuracy. All of them, and the playing one, see codes of
+    mean 0 and variance 1, as what is only made small is not hidden. `gap`: the difference of the shares that are told
+    to be ill.
 
     Source: Hamm, Minimax Filter: Learning to Preserve Privacy from Inference Attacks, 2017; Edwards & Storkey,
     Censoring Representations with an Adversary, 2016.
     """
 
     name = "filter-diabetes"
+    version = 2
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(3, evaluations=1, options={"width": 8, "rounds": 5}),
         **dict.fromkeys(("cpu", "gpu"), Preset(600, evaluations=5, options={"width": 32, "rounds": 300})),
@@ -87,7 +89,8 @@ class FilterDiabetes(Problem):
         x, y, s = self.rows[0]
 
         def told(filter: Filter, adversary: nn.Module) -> Tensor:
-            return binary_cross_entropy_with_logits(adversary(filter.code(x)), s.to(x))
+            code = filter.code(x)
+            return binary_cross_entropy_with_logits(adversary(scaled(code, code)), s.to(x))
 
         def task(filter: Filter, adversary: nn.Module) -> Tensor:
             return binary_cross_entropy_with_logits(filter(x), y.to(x)) - PRICE * told(filter, adversary)
@@ -114,8 +117,7 @@ class FilterDiabetes(Problem):
         if not bool(torch.cat((known, other)).isfinite().all()):
             return float("nan")
         sex, rounds = self.rows[0].s, self.preset.options["rounds"]
-        mean, scale = known.mean(0), known.std(0) + 1e-6
-        known, other = (known - mean) / scale, (other - mean) / scale
+        known, other = scaled(known, known), scaled(other, known)
         net = trained(seeded(0, lambda: MLP((known.shape[1], 32, 2))), known, sex, rounds)
         told = [logistic(known, sex, other, 2), net(other).argmax(1)]
         return max(share(guess == self.rows[1].s) for guess in told)
@@ -137,3 +139,8 @@ class FilterDiabetes(Problem):
                 yield Floor(name, "task-alone", value)
         often = self.rows[1].s.double().mean()
         yield Floor("adversary", "majority", float(torch.maximum(often, 1 - often)))
+
+
+def scaled(code: Tensor, known: Tensor) -> Tensor:
+    """Codes in units of those that are known."""
+    return (code - known.mean(0)) / (known.std(0) + 1e-6)
