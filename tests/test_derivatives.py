@@ -168,7 +168,9 @@ def test_torch_is_still_wrong(critic: Callable[[], nn.Module], penalty: float, m
 def test_compiled_steps_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     torch._dynamo.reset()
     compile = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda function, **options: compile(function, **options, backend="eager"))
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **options: compile(function, **options | {"backend": "eager"})
+    )
     for critic, penalty, word in (
         (weighted(weight_norm), 0.0, "weight_norm"),
         (normed(nn.LayerNorm), 1.0, "LayerNorm"),
@@ -181,7 +183,9 @@ def test_compiled_attention_says_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     fused_or_skip()
     torch._dynamo.reset()
     compile = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda function, **options: compile(function, **options, backend="eager"))
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **options: compile(function, **options | {"backend": "eager"})
+    )
     with pytest.raises(mm.GameError, match="sdpa_kernel"):
         step(Attention(), SECOND, compile=True)
 

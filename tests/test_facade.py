@@ -44,7 +44,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """`torch.compile` without code generation."""
     torch._dynamo.reset()
     real = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda function, **options: real(function, **options, backend="eager"))
+    monkeypatch.setattr(torch, "compile", lambda function, **options: real(function, **options | {"backend": "eager"}))
 
 
 def rules() -> tuple[mm.Rule, ...]:

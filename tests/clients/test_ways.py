@@ -1,7 +1,6 @@
 """Other ways to play than a trainer's step, on one GAN with BatchNorm: `solve`, many runs at once, a compiled step."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -56,7 +55,8 @@ def test_an_ensemble_of_seeds_and_rates(schedule: Any, twins: Any) -> None:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """`torch.compile` that traces, and generates no code."""
     torch.compiler.reset()
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **options: real(function, **options | {"backend": "eager"}))
 
 
 def halves(loss: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:

@@ -68,7 +68,7 @@ def test_the_residual_is_taken_where_the_gradient_was(
 ) -> None:
     """A loss quadratic in the own player alone tells the point from the gradient."""
     real = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f, **options: real(f, **options, backend="eager"))
+    monkeypatch.setattr(torch, "compile", lambda f, **options: real(f, **options | {"backend": "eager"}))
     ball = mm.projections.ball(0.5)
     game = mm.Game(lambda x, y: (x**2).sum(), lambda x, y: (y**2).sum() + y.sum(), constraints=(None, ball))
     play = mm.compiled(optimizer) if compiled else optimizer

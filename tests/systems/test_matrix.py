@@ -166,7 +166,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """`torch.compile` without code generation."""
     torch._dynamo.reset()
     compile = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda function, **options: compile(function, **options, backend="eager"))
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **options: compile(function, **options | {"backend": "eager"})
+    )
 
 
 def every_penalty(g: Any, d: Any, b: dict[str, Tensor]) -> Tensor:
