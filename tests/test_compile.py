@@ -230,6 +230,7 @@ def test_several_steps_in_one_graph_up_to_where_one_looks(quick: list[dict], mon
         assert fast.state["step"] == slow.state["step"] and fast.records["step"] == slow.records["step"]
 
 
+@pytest.mark.timeout(400)  # code is generated, while other tests run
 def test_a_graph_runs_on_what_it_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the checks in between the same runs to the last number, whatever `every` and the state are."""
     torch._dynamo.reset()
