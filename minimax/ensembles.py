@@ -165,7 +165,7 @@ def ensemble(
     flag("own_batches", own_batches)
     if isinstance(optimizer, Compiled):
         optimizer, compile = optimizer.inner, True
-    game, players, held = _stacked(game, members)
+    game, players, held = stacked(game, members)
     hyper = _values(optimizer, len(members))
     first = optimizer.init(game, pytree.tree_map(lambda leaf: leaf[0], players))  # refuses what vmap would not see
     averages = optimizer.average(first) is not None
@@ -182,7 +182,7 @@ def ensemble(
             later = _where(plays, later, state)
         return *kept, later, standing, seen
 
-    advance = one_graph(step) if compile else _Traced(step)
+    advance = one_graph(step) if compile else Traced(step)
     zero = torch.vmap(_norm)(players)
     standing, reach = standing_of(zero), limits.growth * torch.where(zero < 1, torch.inf, zero)
     rows: list[tuple[int, Seen, Tensor]] = []
@@ -209,7 +209,7 @@ def ensemble(
     return Ensemble(players, answer, ends, _records(rows), held)
 
 
-class _Traced:
+class Traced:
     """A pure function of tensors, recorded once per shape, then replayed without vmap and without Python of ours."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -266,7 +266,7 @@ def _norm(z: Any) -> Tensor:
     return tree.total([torch.sum(leaf * leaf) for leaf in pytree.tree_leaves(z)]).sqrt()
 
 
-def _stacked(game: Game, members: Sequence[Players]) -> tuple[Game, Players, dict[str, Tensor]]:
+def stacked(game: Game, members: Sequence[Players]) -> tuple[Game, Players, dict[str, Tensor]]:
     """The game on tensors; the members' players, and what else their modules hold, with a dimension of members."""
     _check_members(members)
     functional = [game.functional(players) for players in members]

@@ -150,6 +150,7 @@ def cg(
         Bp = apply(full)
         pBp = inner(p, Bp, weight)
         curvature.seen(_if(going, pBp), inner(p, p, weight))
+        # `reciprocal` in fewer operations, as nobody differentiates a solve; rr is 0 only where nothing goes on.
         α = _if(going, rr * pBp.reciprocal().masked_fill(pBp == 0, 0))
         x, r = x + α * full, r - α * Bp
         new = inner(r, r, weight)

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -61,6 +62,21 @@ def float64() -> torch.dtype:
     """Make double precision the default of this test: `pytestmark = pytest.mark.usefixtures("float64")`."""
     torch.set_default_dtype(torch.float64)
     return torch.float64
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """`torch.compile` that traces and generates no code; the options of every call."""
+    torch._dynamo.reset()
+    calls: list[dict[str, Any]] = []
+    real = torch.compile
+
+    def traced(function: Any, **options: Any) -> Any:
+        calls.append(options)
+        return real(function, **options | {"backend": "eager"})
+
+    monkeypatch.setattr(torch, "compile", traced)
+    return calls
 
 
 @pytest.fixture

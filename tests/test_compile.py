@@ -42,21 +42,6 @@ def alternating(lr: object = 1e-2) -> mm.GameOptimizer:
     return mm.AlternatingGDA(mm.adam(lr, betas=(0.5, 0.999)), order=(1, 0))
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
-    """`torch.compile` without code generation; the options it was called with."""
-    torch._dynamo.reset()
-    calls: list[dict] = []
-    real = torch.compile
-
-    def recorded(function: object, **options: object) -> object:
-        calls.append(options)
-        return real(function, **options | {"backend": "eager"})
-
-    monkeypatch.setattr(torch, "compile", recorded)
-    return calls
-
-
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 @pytest.mark.slow
 @pytest.mark.timeout(400)

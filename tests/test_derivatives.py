@@ -165,12 +165,7 @@ def test_torch_is_still_wrong(critic: Callable[[], nn.Module], penalty: float, m
     assert error(critic(), penalty) > 1e-3
 
 
-def test_compiled_steps_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch._dynamo.reset()
-    compile = torch.compile
-    monkeypatch.setattr(
-        torch, "compile", lambda function, **options: compile(function, **options | {"backend": "eager"})
-    )
+def test_compiled_steps_say_the_same(quick: object) -> None:
     for critic, penalty, word in (
         (weighted(weight_norm), 0.0, "weight_norm"),
         (normed(nn.LayerNorm), 1.0, "LayerNorm"),
@@ -179,13 +174,8 @@ def test_compiled_steps_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
             step(critic, SECOND, penalty, compile=True)
 
 
-def test_compiled_attention_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_attention_says_the_same(quick: object) -> None:
     fused_or_skip()
-    torch._dynamo.reset()
-    compile = torch.compile
-    monkeypatch.setattr(
-        torch, "compile", lambda function, **options: compile(function, **options | {"backend": "eager"})
-    )
     with pytest.raises(mm.GameError, match="sdpa_kernel"):
         step(Attention(), SECOND, compile=True)
 

@@ -143,10 +143,7 @@ def test_modules_are_read_and_can_be_loaded() -> None:
         torch.testing.assert_close(module.state_dict(), alone.state_dict())
 
 
-def test_compiled_ensembles_play_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch._dynamo.reset()
-    real = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f, **options: real(f, **options | {"backend": "eager"}))
+def test_compiled_ensembles_play_the_same(quick: object) -> None:
     grid = mm.ExtraGradient(mm.sgd(torch.tensor([0.1, 0.4, 9.0])))
     fast, slow = (mm.ensemble(SADDLE, each, [ONE] * 3, steps=6) for each in (mm.compiled(grid), grid))
     torch.testing.assert_close(fast.players, slow.players)

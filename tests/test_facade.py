@@ -39,14 +39,6 @@ SCHEDULERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`torch.compile` without code generation."""
-    torch._dynamo.reset()
-    real = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda function, **options: real(function, **options | {"backend": "eager"}))
-
-
 def rules() -> tuple[mm.Rule, ...]:
     return tuple(mm.adam(h, betas=(0.5, 0.99)) for h in RATES)
 

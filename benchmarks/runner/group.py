@@ -21,7 +21,7 @@ import minimax as mm
 from benchmarks.quality import stability
 from benchmarks.runner.play import Run
 from minimax.composite import CompositeBatchNorm
-from minimax.ensembles import _stacked, _Traced
+from minimax.ensembles import Traced, stacked
 
 Ended: TypeAlias = dict[str, Any]
 
@@ -84,7 +84,7 @@ class Group:
     def stack(self) -> None:
         """Put the runs' players and memories on top of each other."""
         first = self.first
-        game, players, held = _stacked(first.problem.game(), [run.modules for run in self.runs])
+        game, players, held = stacked(first.problem.game(), [run.modules for run in self.runs])
         next(mm.iterate(first.game, first.players, first.optimizer, first.draw))  # for what it refuses
         state = torch.vmap(lambda z, h: filled(self.optimizer, h).init(game, z))(players, self.numbers)
         state = pytree.tree_map(lambda leaf: leaf.contiguous(), state)
@@ -99,7 +99,7 @@ class Group:
 
         alone = None if len(self.seeds) == 1 or first.batch is None else 0
         self.all = players, held, state, path
-        self.advanced = _Traced(torch.vmap(step, in_dims=(0, 0, 0, 0, 0, alone)))
+        self.advanced = Traced(torch.vmap(step, in_dims=(0, 0, 0, 0, 0, alone)))
         self.info: Any = None
 
     def advance(self) -> None:

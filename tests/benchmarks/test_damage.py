@@ -17,19 +17,10 @@ from benchmarks.record import Folder, RecordError
 from benchmarks.reporting import suite, tables
 from benchmarks.runner import plan, spec, worker
 from benchmarks.runner.worker import Stop, Task
+from tests.benchmarks.stopping import StopAfter
 
 TINY = str(Path(__file__).with_name("tiny.py"))
 FLIPS = 4  # bits of every file; with 40, too, none of 1849 damages was silent
-
-
-class StopAfter(Stop):
-    def __init__(self, looks):
-        super().__init__()
-        self.looks = looks
-
-    def __bool__(self):
-        self.looks -= 1
-        return self.looks < 0
 
 
 @pytest.fixture(scope="module")

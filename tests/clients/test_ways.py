@@ -51,14 +51,6 @@ def test_an_ensemble_of_seeds_and_rates(schedule: Any, twins: Any) -> None:
         assert_equal(found.member(k, into=ours), played(schedule, hand, RATES[k]))
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`torch.compile` that traces, and generates no code."""
-    torch.compiler.reset()
-    real = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda function, **options: real(function, **options | {"backend": "eager"}))
-
-
 def halves(loss: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     """A loss on the two halves of its batch in turn."""
 

@@ -64,11 +64,9 @@ def test_constrained_games_converge_in_the_natural_residual(optimizer: mm.GameOp
     ids=lambda value: getattr(value, "name", value),
 )
 def test_the_residual_is_taken_where_the_gradient_was(
-    optimizer: mm.GameOptimizer, compiled: bool, monkeypatch: pytest.MonkeyPatch
+    optimizer: mm.GameOptimizer, compiled: bool, quick: object
 ) -> None:
     """A loss quadratic in the own player alone tells the point from the gradient."""
-    real = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f, **options: real(f, **options | {"backend": "eager"}))
     ball = mm.projections.ball(0.5)
     game = mm.Game(lambda x, y: (x**2).sum(), lambda x, y: (y**2).sum() + y.sum(), constraints=(None, ball))
     play = mm.compiled(optimizer) if compiled else optimizer

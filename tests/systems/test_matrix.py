@@ -161,16 +161,6 @@ def test_two_ranks() -> None:
 # --------------------------------------------------------------------------------------------------------- compiled
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`torch.compile` without code generation."""
-    torch._dynamo.reset()
-    compile = torch.compile
-    monkeypatch.setattr(
-        torch, "compile", lambda function, **options: compile(function, **options | {"backend": "eager"})
-    )
-
-
 def every_penalty(g: Any, d: Any, b: dict[str, Tensor]) -> Tensor:
     real, fake, coefficient = b["real"], g(b["noise"]), b["coefficient"]
     terms = [
@@ -185,7 +175,7 @@ def every_penalty(g: Any, d: Any, b: dict[str, Tensor]) -> Tensor:
 
 
 @pytest.mark.slow
-def test_every_penalty_compiled(quick: None) -> None:
+def test_every_penalty_compiled(quick: object) -> None:
     """Through BatchNorm in training mode in G, spectral norm in D: the whole alternating step in one graph."""
     ends = []
     for compile in (False, True):
@@ -213,7 +203,7 @@ def huber(x: Tensor, y: Tensor) -> Tensor:
     return torch.nn.functional.huber_loss(x * y, y.sin())
 
 
-def test_operations_without_forward_derivatives(quick: None) -> None:
+def test_operations_without_forward_derivatives(quick: object) -> None:
     """Eager play needs none; members take two backward passes instead, and a compiled game is played uncompiled."""
     game = mm.Game(huber, lambda x, y: y.square().sum() - huber(x, y))
     z, optimizer = (torch.tensor([0.3, 0.8]), torch.tensor([0.5, -0.2])), mm.LOLA(mm.sgd(0.1))

@@ -56,8 +56,8 @@ class IWAE50(IWAE):
 class DoublyReparametrised(IWAE):
     """The same bound at K = 5, with an encoder's gradient that does not fade: Σ_k w̃_k² ∂log w_k/∂z_k ∂z_k/∂φ.
 
-    w̃ are the weights' shares. It has the mean of `iwae`'s gradient, a noise that falls with K as fast as that mean
-    does, and none at all where q is the exact posterior. The decoder's gradient is `iwae`'s. One forward pass of the
+    w̃ are the weights' shares. It has the mean of `iwae`'s gradient, and stands out from its noise the more the larger K
+    is; there is none where q is the exact posterior. The decoder's gradient is `iwae`'s. One forward pass of the
     decoder more, for the shares.
 
     Source: Tucker, Lawson, Gu & Maddison, Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives, 2019.

@@ -13,6 +13,7 @@ from benchmarks.reporting import suite, tables
 from benchmarks.runner import plan, spec, worker
 from benchmarks.runner.session import grouped
 from benchmarks.runner.task import BUSY, Stop, Task
+from tests.benchmarks.stopping import StopAfter
 
 ALIKE, TINY = str(Path(__file__).with_name("alike.py")), str(Path(__file__).parents[1] / "tiny.py")
 
@@ -89,16 +90,6 @@ def test_an_ensemble_records_what_its_runs_record_alone(tasks, problem, optimize
     for task in alone:
         (same,) = (each for each in one.each if each.cell == task.cell)
         assert not differences(told(task), told(same))
-
-
-class StopAfter(Stop):
-    def __init__(self, looks):
-        super().__init__()
-        self.looks = looks
-
-    def __bool__(self):
-        self.looks -= 1
-        return self.looks < 0
 
 
 def test_an_ensemble_that_was_stopped_starts_again_and_what_has_ended_stays(tasks):

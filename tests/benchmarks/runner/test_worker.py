@@ -18,6 +18,7 @@ from benchmarks.record import Folder
 from benchmarks.runner import plan, process, spec, worker
 from benchmarks.runner.engines import processes
 from benchmarks.runner.worker import Stop, Task
+from tests.benchmarks.stopping import StopAfter
 
 TINY = str(Path(__file__).parents[1] / "tiny.py")
 
@@ -115,16 +116,6 @@ def test_divergence_is_a_result(task):
     assert status["status"] == "diverged" and 0 < status["step"] < 40
     assert status["value"] != status["value"] and status["final"] == {}
     assert rows(played)[-1]["step"] == status["step"]
-
-
-class StopAfter(Stop):
-    def __init__(self, looks):
-        super().__init__()
-        self.looks = looks
-
-    def __bool__(self):
-        self.looks -= 1
-        return self.looks < 0
 
 
 @pytest.mark.parametrize("optimizer", ["alternating", "extragradient[fresh=true]", "optimistic", "consensus"])
