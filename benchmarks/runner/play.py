@@ -19,7 +19,8 @@ from benchmarks.quality import stability
 from benchmarks.runner import verdict
 from benchmarks.runner.plan import digest
 from benchmarks.runner.task import Event, Stop, Task, Tell
-from minimax.playing import magnitude, write
+from benchmarks.trained import refill, shown
+from minimax.playing import magnitude
 from minimax.rules import now
 
 JUDGEMENTS = 100  # how often, at most, a run is asked whether it has diverged
@@ -162,7 +163,7 @@ class Run:
         it = next(stream)
         self.players, self.state, self.info, self.step = it.players, it.state, it.info, it.step
         if self.memory is not None:
-            self.memory = self.problem.remember(self.memory, self.shown(self.players), self.batch)
+            self.memory = self.problem.remember(self.memory, shown(self.modules, self.players), self.batch)
         if self.problem.device.type == "cuda":
             torch.cuda.synchronize()
         self.seconds += time.perf_counter() - began
@@ -177,14 +178,6 @@ class Run:
         status = mm.Limits().judge(mm.Iterate(self.step, self.players, self.state, self.info, self.cost), self.start)
         return status.reason if status is not None and status.kind == "diverged" else None
 
-    def shown(self, players: Any) -> tuple[Any, ...]:
-        """Players as the problem made them: parameters are written into its modules."""
-        for module, player in zip(self.modules, players, strict=True):
-            if isinstance(module, nn.Module):
-                write(module, player)
-        pairs = zip(self.modules, players, strict=True)
-        return tuple(module if isinstance(module, nn.Module) else player for module, player in pairs)
-
     # ------------------------------------------------------------------------------------------------------ recording
 
     def iterates(self) -> dict[str, Any]:
@@ -196,7 +189,7 @@ class Run:
         """Score the players, record, take pictures of the optimizer's answer."""
         scores = {}
         for iterate, players in reversed(self.iterates().items()):  # the answer comes last, and stays in the modules
-            view = View(self.shown(players), self.memory, self.cell.seed)
+            view = View(shown(self.modules, players), self.memory, self.cell.seed)
             scores[iterate] = self.checked(self.problem.evaluate(view))
         for name, picture in self.problem.pictures(view).items() if self.task.pictures else ():
             pictures.write(self.task.folder.samples, name, self.step, picture)
@@ -329,9 +322,7 @@ class Run:
     def restore(self, saved: dict[str, Any]) -> None:
         """Take over what a checkpoint holds."""
         cost, path = mm.Cost(*saved["cost"]), stability.Path(**saved["path"])
-        for module, buffers in zip(self.modules, saved["buffers"], strict=True):
-            for name, value in buffers.items():
-                module.get_buffer(name).copy_(value)
+        refill(self.modules, saved["buffers"])
         torch.set_rng_state(saved["random"])
         self.players, self.state, self.memory = saved["players"], saved["state"], saved["memory"]
         if self.ema is not None:
