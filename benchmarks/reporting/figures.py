@@ -33,6 +33,7 @@ COLUMNS = {"gradients": "units", "seconds": "train_time_s", "steps": "step"}
 LOG_RATIO = 30.0  # values that are positive and span more than this go on a logarithmic axis
 NEAR = 0.06  # of an axis: references that lie nearer to each other than this have one label
 TICKS = 6  # on an axis, at most
+DIGITS = 12  # of a median that ranks tell apart: what lies behind them is rounding
 LETTERS, LINE = 13, 0.19  # letters in an inch, inches of a line
 REACH = 3.0  # how many times its start's coordinates a phase portrait shows
 P = ParamSpec("P")
@@ -295,7 +296,7 @@ def _cell(row: Mapping[Any, Any]) -> str:
 
 def ranks(summary: pd.DataFrame) -> pd.Series:
     """Rank of every row of a summary among the optimizers of its problem by the median headline, 1 for the best."""
-    signed = summary["median"].where(summary.better != "higher", -summary["median"])
+    signed = summary["median"].where(summary.better != "higher", -summary["median"]).round(DIGITS)
     groups = signed.groupby(summary.title)
     ranked = groups.rank(method="min", na_option="bottom").where(np.isfinite(signed), groups.transform("size"))
     return ranked.where(summary.skipped < summary.seeds)  # what was not played has no rank

@@ -122,6 +122,8 @@ def test_the_overview_ranks_and_marks_divergences(summary, tmp_path):
     assert figures.ranks(summary).tolist() == [2, 1, 1, 2]
     turned = summary.assign(better="higher", median=summary["median"].replace(np.inf, -np.inf))
     assert figures.ranks(turned).tolist() == [2, 1, 2, 1]
+    rounded = summary.assign(median=[5.6e-17, -1.1e-16, 1e-3, 1e-4])
+    assert figures.ranks(rounded).tolist() == [1, 1, 2, 1]
 
 
 def test_phase_portraits_have_a_panel_an_optimizer(rows, runs, tmp_path):
