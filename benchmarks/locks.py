@@ -97,6 +97,14 @@ class Watch:
         return self.busy(folder)  # one that was claimed in between is another's
 
 
+def tidy(folder: Folder) -> None:
+    """Remove the lease from a cell that has ended, of a process of this machine that was killed before it could."""
+    with suppress(OSError), (folder.path / ".lock").open() as file:
+        lease = _read(folder)
+        if lease["machine"] == machine() and folder.status.exists() and grab(file, fcntl.LOCK_SH | fcntl.LOCK_NB):
+            _end(folder, lease["token"])
+
+
 def _claim(folder: Folder) -> str:
     """Make a lease; that of a process of this machine has run out, as the kernel's lock is ours."""
     token = secrets.token_hex(8)

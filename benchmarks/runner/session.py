@@ -322,6 +322,7 @@ class Session:
             elif told := record.read_json(path):
                 record.write_json(path, {**told, "planned": number})
                 record.lighten(self.where[cell.run_id])
+                locks.tidy(self.where[cell.run_id])
 
     def tasks(self, ready: Sequence[Cell]) -> list[Task]:
         """What the workers are told."""

@@ -58,6 +58,24 @@ def test_a_lease_that_a_killed_process_of_this_machine_left_is_no_obstacle(folde
         assert not (folder.path / ".lease").exists()
 
 
+def test_a_lease_is_tidied_away_where_its_cell_has_ended_and_nobody_plays_it(folder):
+    lease = folder.path / ".lease"
+    folder.path.mkdir()
+    (folder.path / ".lock").touch()
+    here = locks.machine()
+    for machine, ended, gone in ((here, False, False), (here, True, True), ("other", True, False)):
+        lease.write_text(json.dumps({"machine": machine, "host": "h", "pid": 1, "token": "t"}))
+        folder.status.unlink(missing_ok=True)
+        if ended:
+            folder.status.touch()
+        locks.tidy(folder)
+        assert lease.exists() is not gone
+    lease.unlink()
+    with locked(folder):
+        locks.tidy(folder)
+        assert lease.exists()
+
+
 def test_another_machine_waits_while_the_lease_is_renewed_and_takes_over_when_it_is_not(folder, apart, monkeypatch):
     now, lease = [0.0], folder.path / ".lease"
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
