@@ -14,7 +14,8 @@ from benchmarks.record import RecordError
 from benchmarks.reporting import sheets, tables
 from benchmarks.reporting.comparisons import Versus, scores, settled, versus
 from benchmarks.reporting.statistics import LEAST
-from benchmarks.reporting.words import number, ranged, words
+from benchmarks.reporting.words import words
+from benchmarks.statistics import number, ranged
 
 NEEDED = ("title", "label", "seed", "status", "headline", "better", "value", "version", "budget")
 """Columns of runs.csv without which nothing is compared."""

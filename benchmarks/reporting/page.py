@@ -12,7 +12,8 @@ import pandas as pd
 from benchmarks.reporting import images, sheets, tables
 from benchmarks.reporting.comparisons import Compared, Versus, tuning
 from benchmarks.reporting.statistics import LEAST
-from benchmarks.reporting.words import number, words
+from benchmarks.reporting.words import words
+from benchmarks.statistics import number
 
 LIMIT = 5_000_000
 """Bytes of a page, at most."""

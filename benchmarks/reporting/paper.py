@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from benchmarks import record
 from benchmarks.reporting.comparisons import Compared, tuning
 from benchmarks.reporting.figures import style
-from benchmarks.reporting.words import number, ranged, words
+from benchmarks.reporting.words import words
+from benchmarks.statistics import number, ranged
 
 FOLDER = "paper"
 MARKS = {1: "+", -1: "−", 0: ""}

@@ -13,7 +13,8 @@ from benchmarks import record
 from benchmarks.reporting import statistics, superiority, tables
 from benchmarks.reporting.comparisons import Compared, Versus, against
 from benchmarks.reporting.statistics import LEAST
-from benchmarks.reporting.words import number, ranged, words
+from benchmarks.reporting.words import words
+from benchmarks.statistics import number, ranged
 
 MARKS = {1: "better", -1: "worse", 0: ""}
 SAID = {1: "better", -1: "worse", 0: "no difference found"}

@@ -80,30 +80,3 @@ def words(metric: str, better: object = None, unit: object = "") -> Words:
     direction = f"{way} is better" if way else ""
     name = NAMES.get(metric, metric.replace("_", " "))
     return Words(name, ARROWS.get(str(way), ""), direction, unit if isinstance(unit, str) else "")
-
-
-def number(value: float) -> str:
-    """A number as tables show it: three digits, and words where there is none.
-
-    >>> number(0.12345), number(float("inf")), number(float("nan")), number(12000.0)
-    ('0.123', '∞', '–', '12,000')
-    """
-    if value != value:
-        return "–"
-    if abs(value) == float("inf"):
-        return "∞" if value > 0 else "−∞"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}" if abs(value) < 1e6 else f"{value:.3g}"
-    return f"{value:.3g}"
-
-
-def ranged(value: float, low: float, high: float, kind: str = "95 %") -> str:
-    """An estimate and its interval in brackets, or in words the range of values too few for one.
-
-    >>> ranged(0.5, 0.4, 0.6), ranged(0.5, 0.4, 0.6, "min to max"), ranged(0.5, float("nan"), float("nan"))
-    ('0.5 [0.4, 0.6]', '0.5 (0.4 to 0.6)', '0.5')
-    """
-    if low != low:
-        return number(value)
-    ends = f"[{number(low)}, {number(high)}]" if kind == "95 %" else f"({number(low)} to {number(high)})"
-    return f"{number(value)} {ends}"

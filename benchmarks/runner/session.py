@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -273,15 +274,16 @@ class Session:
             states[cell.run_id] = terminal.State(**{name: status[name] for name in names if name in status})
         return terminal.Board(self.cells, self.headlines(), states)
 
-    def headlines(self) -> dict[str, tuple[str, str]]:
-        """The metrics that rows show, by problem, of what is announced already: a problem may need its data to tell."""
-        found: dict[str, tuple[str, str]] = {}
+    def headlines(self) -> dict[str, terminal.Headline]:
+        """What rows show, by problem, of what is announced already: a problem may need its data to tell."""
+        found: dict[str, terminal.Headline] = {}
         for cell in self.cells:
             told = record.read_json(self.where[cell.run_id].cell) or {"metrics": []}
-            leading = [metric["name"] for metric in told["metrics"] if metric["headline"]]
+            leading = [metric for metric in told["metrics"] if metric["headline"]]
             covering = [metric["name"] for metric in told["metrics"] if metric["coverage"] and not metric["headline"]]
             if leading:
-                found[cell.problem] = leading[0], (covering or [""])[-1]
+                worst = -math.inf if leading[0]["better"] == "higher" else math.inf
+                found[cell.problem] = terminal.Headline(leading[0]["name"], (covering or [""])[-1], worst)
         return found
 
     def prepare(self, todo: Sequence[Cell], shown: terminal.Plain) -> list[Cell]:

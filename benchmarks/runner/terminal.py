@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from benchmarks.command import say
 from benchmarks.record import FAILED, PLAYED, STATUSES
-from benchmarks.statistics import interval
+from benchmarks.statistics import interval, number, ranged
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -59,18 +59,32 @@ class State:
         return self.step / self.steps if self.steps else 0.0
 
 
+class Headline(NamedTuple):
+    """What rows show of a problem.
+
+    Args:
+        name: of its headline metric.
+        beside: of that of coverage, if it has one beside it.
+        worst: what a run counts as that diverged or is flagged.
+    """
+
+    name: str = ""
+    beside: str = ""
+    worst: float = math.inf
+
+
 @dataclass
 class Board:
     """How all cells stand.
 
     Args:
         cells: the plan.
-        headlines: problem -> its headline metric and that of coverage, if it has one, as far as they are known.
+        headlines: problem -> what its rows show, as far as it is known.
         states: run id -> how it stands already.
     """
 
     cells: Sequence[Cell]
-    headlines: dict[str, tuple[str, str]]
+    headlines: dict[str, Headline]
     states: dict[str, State]
     began: float = field(default_factory=time.monotonic)
 
@@ -116,13 +130,15 @@ class Board:
         for title, specs in groups.items():
             for name, cells in specs.items():
                 states = [self.states[cell.run_id] for cell in cells]
-                summary = self._summary(*self.headlines.get(cells[0].problem, ("", "")), states)
+                summary = self._summary(self.headlines.get(cells[0].problem, Headline()), states)
                 yield title, name, "".join(state.mark for state in states), summary
 
-    def _summary(self, headline: str, beside: str, states: Sequence[State]) -> str:
-        played = [s for s in states if s.status in PLAYED and s.value == s.value]
-        parts = [f"{headline} {told([s.value for s in played])}"]
-        parts += [f"{beside} {median(s.covered for s in played):.3g}"] if beside and played else []
+    def _summary(self, headline: Headline, states: Sequence[State]) -> str:
+        played = [s for s in states if s.status in PLAYED]
+        fell = [headline.worst if s.status == "diverged" or s.flags else s.value for s in played]
+        covered = [s.covered for s in played if s.covered == s.covered]
+        parts = [f"{headline.name} {told(fell)}"]
+        parts += [f"{headline.beside} {median(covered):.3g}"] if headline.beside and covered else []
         running = [f"step {s.step}/{s.steps}" for s in states if s.status == "running" and s.steps]
         lost = [str(s.step) for s in states if s.status == "diverged"]
         parts += running[:1]
@@ -136,15 +152,13 @@ class Board:
 
 
 def told(values: Sequence[float]) -> str:
-    """The median and its interval.
+    """The median and its interval, as tables tell them.
 
-    >>> told([0.1, 0.3, 0.2]), told([])
-    ('0.2 [0.1, 0.3]', '–')
+    >>> told([0.1, 0.3, 0.2]), told([0.1]), told([])
+    ('0.2 (0.1 to 0.3)', '0.1', '–')
     """
-    if not values:
-        return "–"
     found = interval(values)
-    return f"{found.value:.3g}" + (f" [{found.low:.3g}, {found.high:.3g}]" if len(values) > 1 else "")
+    return ranged(*found) if len(values) > 1 else number(found.value)
 
 
 def clock(seconds: float) -> str:
@@ -194,8 +208,8 @@ class Plain:
         if event.kind == "note":
             self.say(f"{event.run_id}: {event.text}")
         elif event.kind in STATUSES:
-            headline, _ = self.board.headlines.get(self._cells[event.run_id].problem, ("", ""))
-            value = "" if math.isnan(event.value) else f"  {headline} {event.value:.4g}"
+            headline = self.board.headlines.get(self._cells[event.run_id].problem, Headline())
+            value = "" if math.isnan(event.value) else f"  {headline.name} {event.value:.4g}"
             count = f"[{self.board.finished}/{len(self.board.cells)}]"
             self.say(f"{count} {event.run_id}: {event.kind} at step {event.step}{value}  ({event.text})")
         elif time.monotonic() - self._said > self.pause:

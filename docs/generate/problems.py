@@ -19,8 +19,9 @@ from benchmarks import problems
 from benchmarks.data.store import DataError
 from benchmarks.problem import Metric, Problem, Recipe
 from benchmarks.quality import features
-from benchmarks.reporting.words import number, words
+from benchmarks.reporting.words import words
 from benchmarks.runner.catalogue import summary
+from benchmarks.statistics import number
 from benchmarks.suites import OPTIMIZERS, SUITES
 from generate import docstrings, records, rst
 from generate.public import links

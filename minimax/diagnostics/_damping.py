@@ -89,7 +89,7 @@ def suggest_gamma(
     if not rate(γ) > 1e-7 * size:
         raise ValueError(
             "the penalty leaves a part of play undamped at every γ: the smallest Re λ of DF stays at "
-            f"{rate(γ) + 0.0:.3g}; let the player who rotates pay it, or both."
+            f"{rate(γ) + 0.0:.3g}; ask near an equilibrium, or let the player who rotates pay it, or both."
         )
     return Damping(float(γ), rate(γ), float(np.rad2deg(np.abs(np.angle(seen(γ))).max())))
 

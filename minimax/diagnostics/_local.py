@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from minimax import tree
+from minimax.errors import GameError
 from minimax.game import Game
 from minimax.info import natural
 from minimax.oracle import Oracle, Players
@@ -55,15 +56,15 @@ class Local:
 
     def jvp(self, v: Tensor) -> Tensor:
         """J v, shape (n,)."""
-        return flat(self.linear.jvp(self.point(v)))
+        return finite(flat(self.linear.jvp(self.point(v))))
 
     def vjp(self, u: Tensor) -> Tensor:
         """Jᵀ u, shape (n,)."""
-        return flat(self.linear.vjp(self.point(u)))
+        return finite(flat(self.linear.vjp(self.point(u))))
 
     def own(self, i: int) -> Callable[[Tensor], Tensor]:
         """v -> (∂_i² L_i) v for v of player i's size."""
-        return lambda v: flat((self.linear.vjp_block(i, i, self._vector(v, i)),))
+        return lambda v: finite(flat((self.linear.vjp_block(i, i, self._vector(v, i)),)))
 
     def parts(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """S v and A v; a part below the rounding of the products is zero."""
@@ -116,6 +117,20 @@ class Common(Payoff):
 def flat(z: Point) -> Tensor:
     """All numbers of a point, shape (n,)."""
     return torch.cat([leaf.reshape(-1) for leaf in tree.join(z)])
+
+
+def finite(product: Tensor) -> Tensor:
+    """A product with the Jacobian, if it is one.
+
+    Raises:
+        GameError: it is not finite.
+    """
+    if not bool(torch.isfinite(product).all()):
+        raise GameError(
+            "products with the game's Jacobian are not finite here: play has blown up at these players. Ask at earlier "
+            "ones, such as a checkpoint, or where a smaller rate leads to."
+        )
+    return product
 
 
 def cleaned(S: Tensor, A: Tensor) -> tuple[Tensor, Tensor]:

@@ -98,17 +98,25 @@ def stable_step(
         λ = ritz(local.vjp, local.field, products, local.symmetric, seed)[0].numpy()
         μ, σ = λ + gamma * np.abs(λ) ** 2, np.abs(λ)
     limits = {
-        "simultaneous": circle(λ),
         "proximal": math.inf if (λ.real >= 0).all() else 0.0,
         "consensus": circle(μ),
         "hamiltonian": 2 / float(σ.max()) ** 2 if σ.max() > 0 else math.inf,
+        **bearable(λ, momentum, lookahead),
     }
-    for name, modulus in modulus_of(momentum, lookahead).items():
-        limits[name] = _first_crossing(partial(_largest, modulus, λ), float(np.abs(λ).max()))
     if 0 < len(J) <= 64:
         slices = local.slices()
         limits["alternating"] = _first_crossing(lambda h: _sweep_radius(J, slices, h), float(np.abs(λ).max()))
     return limits
+
+
+def bearable(λ: Complex, momentum: float = -0.3, lookahead: tuple[int, float] = (5, 0.5)) -> dict[str, float]:
+    """The largest h of the methods that see no more of J than each of these eigenvalues."""
+    largest = float(np.abs(λ).max(initial=0.0))
+    crossings = {
+        name: _first_crossing(partial(_largest, modulus, λ), largest)
+        for name, modulus in modulus_of(momentum, lookahead).items()
+    }
+    return {"simultaneous": circle(λ), **crossings}
 
 
 def circle(λ: Complex) -> float:

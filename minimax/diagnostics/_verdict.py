@@ -20,13 +20,13 @@ class Verdict:
     """Where a GAN stands; printed, it is a line.
 
     Args:
-        kind: equilibrium, undecided, collapsed, saturated, lagging or playing (see `verdict`).
+        kind: equilibrium, undecided, collapsed, saturated, stuck, lagging or playing (see `verdict`).
         bound: what the critic proves of the Jensen-Shannon divergence of data and samples, in nats: at least this.
         error: its standard error.
         reason: what was found, in words.
     """
 
-    kind: Literal["equilibrium", "undecided", "collapsed", "saturated", "lagging", "playing"]
+    kind: Literal["equilibrium", "undecided", "collapsed", "saturated", "stuck", "lagging", "playing"]
     bound: float
     error: float
     reason: str
@@ -51,6 +51,8 @@ def verdict(
     - saturated: the bound is at most `level` from log 2; all samples are told apart, and what the generator hears
       through log(1 - σ(D)) is next to nothing.
     - playing: the bound is between; the usual state of a GAN that learns.
+    - stuck: the same, but the gap is about 0: samples are told apart, and yet nobody gains by moving alone. The
+      generator is as good as it can be, or it is dead, which its gradient norm of 0 gives away.
     - lagging: the bound is below -`level`; guessing would do better, the critic has not caught up.
     - equilibrium: the bound is about 0, and so is the gap; no player could gain.
     - collapsed: the bound is about 0, but the gap is not; a better critic exists, this one has given up.
@@ -85,6 +87,11 @@ def verdict(
             "saturated", bound, error, f"the critic tells all samples apart, E σ(D(fake)) = {heard:.3g}{turning}"
         )
     if share > level and bound > 2 * error:
+        if gap is not None and gap.total <= level:
+            why = (
+                f"samples are told apart, and yet moving alone gains {gap.total:.3g}: a generator at its best, or dead"
+            )
+            return Verdict("stuck", bound, error, f"{why}{turning}")
         return Verdict(
             "playing", bound, error, f"the critic tells some samples apart, as it should while both learn{turning}"
         )

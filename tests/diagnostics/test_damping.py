@@ -74,6 +74,25 @@ def test_the_bound_is_the_divergence_for_the_best_critic() -> None:
     assert diagnostics.verdict(loud, -loud).kind == "saturated"
 
 
+def test_a_generator_that_hears_nothing_is_stuck() -> None:
+    """N(0, 1) against N(2, 1), the best critic -2 (x - 1), and samples that move only below 2."""
+    softplus, real = torch.nn.functional.softplus, torch.randn(4000, generator=torch.Generator().manual_seed(100))
+
+    def logits(g: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        return d * (real - 1), d * (real + g.clamp(max=2) - 1)
+
+    def loss_d(g: Tensor, d: Tensor) -> Tensor:
+        on_real, on_fake = logits(g, d)
+        return softplus(-on_real).mean() + softplus(on_fake).mean()
+
+    game = mm.Game(lambda g, d: softplus(-logits(g, d)[1]).mean(), loss_d)
+    for at, kind in ((3.0, "stuck"), (1.9, "playing")):
+        players = torch.tensor(at), torch.tensor(-2.0)
+        gap = diagnostics.duality_gap(game, players, rule=mm.adam(0.05), steps=60)
+        assert diagnostics.verdict(*logits(*players), gap=gap).kind == kind
+        assert diagnostics.verdict(*logits(*players)).kind == "playing"
+
+
 def test_verdicts_of_rigged_games() -> None:
     """A GAN at its equilibrium, and one whose critic is dead while a better one exists: the gap tells them apart."""
     real = torch.randn(400, 1, generator=torch.Generator().manual_seed(100))

@@ -36,6 +36,21 @@ def test_the_report_of_a_network() -> None:
     assert found.sizes == (n, n) and not found.spectrum.exact and "leading Ritz values from" in str(found)
 
 
+def test_where_something_leaves_the_report_says_what_the_rest_bears() -> None:
+    game = mm.Game(lambda x, y: 2 * x**2, lambda x, y: -(y**2) / 2)  # λ = 4 and -1
+    found = dg.report(game, ONE)
+    assert found.stable_step["simultaneous"] == found.stable_step["extragradient"] == 0
+    assert (found.bearable_step["simultaneous"], found.bearable_step["extragradient"]) == pytest.approx((1 / 2, 1 / 4))
+    assert "simultaneous   none, but for the λ that leave up to 0.5" in str(found)
+
+
+@pytest.mark.parametrize("size", [1, 600])
+def test_where_play_has_blown_up_the_report_says_so(size: int) -> None:
+    game = mm.Game(lambda x, y: ((x * y).exp() - x).sum(), lambda x, y: (y * y).sum())
+    with pytest.raises(mm.GameError, match=r"are not finite here: play has blown up at these players\. Ask at earlier"):
+        dg.report(game, (torch.full((size,), 1.0), torch.full((size,), 708.0)))
+
+
 def test_draw_spectrum() -> None:
     games = {f"γ = {γ}": mm.games.dirac_gan(gamma=γ) for γ in (0.0, 0.3)}
     ax = dg.draw_spectrum({name: dg.spectrum(g.game, g.equilibrium) for name, g in games.items()}, step=0.5)

@@ -113,7 +113,7 @@ def test_closed_outputs_are_no_matter(words, tmp_path):
 
 def test_a_log_says_once_a_minute_how_far_it_is(monkeypatch):
     cells = [SimpleNamespace(run_id=f"cell-{k}", problem="p", title="p", spec="sim") for k in range(2)]
-    board = terminal.Board(cells, {"p": "kid"}, {cell.run_id: terminal.State() for cell in cells})
+    board = terminal.Board(cells, {"p": terminal.Headline("kid")}, {cell.run_id: terminal.State() for cell in cells})
     out = io.StringIO()
     shown, clock = terminal.Plain(board, lambda cell: "", out), [board.began]
     monkeypatch.setattr(terminal.time, "monotonic", lambda: clock[0])
@@ -122,3 +122,17 @@ def test_a_log_says_once_a_minute_how_far_it_is(monkeypatch):
         shown.hear(Event("cell-0", "progress", step=second, steps=200))
     told = out.getvalue().splitlines()
     assert len(told) == 2 and told[0] == "15 % done, 1:01 gone, about 5:39 left"
+
+
+def test_a_row_counts_what_is_lost_as_the_worst_as_tables_do():
+    cells = [SimpleNamespace(run_id=f"cell-{k}", problem="p", title="p", spec="sim", shown="sim") for k in range(5)]
+    states = [
+        *(terminal.State("ok", value=0.1 * k, covered=0.5) for k in (1, 2, 3)),
+        terminal.State("ok", value=0.0, covered=0.1, flags="collapsed"),
+        terminal.State("diverged", step=7),
+    ]
+    for worst, said in ((float("inf"), "0.3 (0.1 to ∞)"), (float("-inf"), "0.1 (−∞ to 0.3)")):
+        named = dict(zip((cell.run_id for cell in cells), states, strict=True))
+        board = terminal.Board(cells, {"p": terminal.Headline("kid", "coverage", worst)}, named)
+        ((_, _, _, summary),) = board.rows()
+        assert summary == f"kid {said}  coverage 0.5  1 diverged @ 7  1 collapsed"
