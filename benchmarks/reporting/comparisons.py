@@ -55,6 +55,12 @@ def own(aims: Mapping[str, tuple[float, str]]) -> dict[str, float]:
     return {title: aim for title, (aim, source) in aims.items() if source == OWN}
 
 
+def reached(runs: pd.DataFrame) -> dict[str, float]:
+    """The least score on target by problem, for tables that do not tell the target itself: `own`, seen from inside."""
+    there = scores(runs[runs.status == "target"])
+    return {title: min(float(one.min()) for one in each.values()) for title, each in there.items()}
+
+
 def controls(curves: pd.DataFrame) -> frozenset[str]:
     """The problems of one player, where no optimizer plays a game: negative controls."""
     seen = {name: set(curves.title[curves.metric == f"player_norm_{name}"].astype(str)) for name in (0, 1)}
@@ -76,6 +82,16 @@ def against(label: str, base: str) -> str:
     """
     row = label.rpartition(" ")[2]
     return f"{base} {row}" if row in ROWS else base
+
+
+def comparable(labels: pd.Series) -> pd.Series:
+    """Which of the labels curves and pictures show: those that are tuned where there are some, else all.
+
+    >>> comparable(pd.Series(["sga", "sga tuned", "sga one-for-all"])).tolist()
+    [False, True, False]
+    """
+    tuned = labels.str.endswith(f" {ROWS[0]}")
+    return tuned if tuned.any() else tuned | True
 
 
 def tuning(labels: Iterable[str]) -> str:

@@ -32,6 +32,7 @@ AXES = {"gradients": "gradient evaluations", "seconds": "training seconds", "ste
 COLUMNS = {"gradients": "units", "seconds": "train_time_s", "steps": "step"}
 LOG_RATIO = 30.0  # values that are positive and span more than this go on a logarithmic axis
 NEAR = 0.06  # of an axis: references that lie nearer to each other than this have one label
+ABREAST = 12  # optimizers that an overview has side by side, at most; more stand one below the other
 TICKS = 6  # on an axis, at most
 DIGITS = 12  # of a median that ranks tell apart: what lies behind them is rounding
 LETTERS, LINE = 13, 0.19  # letters in an inch, inches of a line
@@ -259,8 +260,9 @@ def overview(summary: pd.DataFrame) -> Figure:
     names = [f"{row['title']}\n{row['headline']}, {row['better']} is better" for row in records]
     frame = summary.assign(rank=ranks(summary), text=[_cell(row) for row in records], title=names, label=_ways(summary))
     order = sorted(set(frame.label), key=place)
-    rank = frame.pivot(index="title", columns="label", values="rank")[order].astype(float)
-    text = frame.pivot(index="title", columns="label", values="text")[order].fillna("")
+    rank, text = (frame.pivot(index="title", columns="label", values=name)[order] for name in ("rank", "text"))
+    if len(order) > ABREAST:
+        rank, text = rank.T, text.T
     rows, columns = rank.shape
     labels = [fitted(label, 1.6) for label in rank.columns]
     margin = (
@@ -270,7 +272,8 @@ def overview(summary: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(2.6 + margin[0] + 1.3 * columns, 1.2 + margin[1] + 0.5 * rows), layout="constrained")
     panel = figure.subplots()
     bar = {"label": "rank (1 is best)", "ticks": MaxNLocator(TICKS, integer=True)}
-    sns.heatmap(rank, annot=text, fmt="", cmap="crest", linewidths=1, vmin=1, vmax=columns, cbar_kws=bar, ax=panel)
+    how: Any = {"fmt": "", "cmap": "crest", "linewidths": 1, "vmin": 1, "vmax": len(order), "cbar_kws": bar}
+    sns.heatmap(rank.astype(float), annot=text.fillna(""), **how, ax=panel)
     panel.set(xlabel="", ylabel="")
     panel.set_xticks(panel.get_xticks(), labels, rotation=30, ha="right", rotation_mode="anchor")
     panel.tick_params(axis="y", rotation=0)

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from benchmarks import record
 from benchmarks.command import AXES
 from benchmarks.record import UsageError
 from benchmarks.reporting import figures, grids, page, paper, profiles, tables
-from benchmarks.reporting.comparisons import Compared, compare
+from benchmarks.reporting.comparisons import Compared, comparable, compare
 from benchmarks.reporting.moving import animation
 from benchmarks.reporting.tables import Tables
 
@@ -82,8 +83,9 @@ def alone(home: Path) -> Iterator[None]:
 def drawn(found: Tables, told: Compared, axis: str) -> Iterator[tuple[str, Figure]]:
     """Every figure that the tables have something to show in, with its name."""
     yield "overview", figures.overview(tables.summary(found.runs))
-    if told.costs.size and np.isfinite(told.costs.to_numpy(float)).any():
-        yield "profile", profiles.profile(told.costs)
+    costs, found = told.costs[comparable(told.costs.index.to_series())], alike(found)
+    if costs.size and np.isfinite(costs.to_numpy(float)).any():
+        yield "profile", profiles.profile(costs)
     for title, runs in found.runs.groupby("title"):
         rows, pictures = (frame[frame.title == title] for frame in (found.curves, found.pictures))
         floors = found.floors[found.floors.title == title]
@@ -104,9 +106,16 @@ def drawn(found: Tables, told: Compared, axis: str) -> Iterator[tuple[str, Figur
             yield f"{title}-{name}-seeds", grids.seed_grid(group, runs, truths)
 
 
+def alike(found: Tables) -> Tables:
+    """The tables with no other runs than curves and pictures show: three rows of every optimizer are too many lines."""
+    runs = found.runs[comparable(found.runs.label)]
+    curves, pictures = (frame[frame.run_id.isin(runs.run_id)] for frame in (found.curves, found.pictures))
+    return replace(found, runs=runs, curves=curves, pictures=pictures)
+
+
 def _got(title: str, runs: pd.DataFrame, told: Compared) -> Iterator[tuple[str, Figure]]:
     """What it takes to reach a problem's target, and what several settings come to."""
-    spent = told.spent[told.spent.title == title]
+    spent = told.spent[(told.spent.title == title) & told.spent.run_id.isin(runs.run_id)]
     if np.isfinite(spent.cost).any():
         aim = told.aims[title][0]
         head = f"{runs.headline.iloc[0]} {'≥' if runs.better.iloc[0] == 'higher' else '≤'} "
@@ -120,6 +129,7 @@ def _got(title: str, runs: pd.DataFrame, told: Compared) -> Iterator[tuple[str, 
 
 def moving(found: Tables) -> Iterator[tuple[str, bytes]]:
     """Training as moving pictures, with their names: of a problem's samples, or of what it shows instead."""
+    found = alike(found)
     for title, runs in found.runs.groupby("title"):
         pictures = found.pictures[found.pictures.title == title]
         if pictures.empty:

@@ -237,3 +237,9 @@ def test_a_problem_of_one_player_is_marked_as_a_control(found):
     sheet = sheets.front(found, told, tables.summary(found.runs), dict.fromkeys(("one", "two/d", "three"), "#"))
     assert {row[0].text for row in sheet.rows} == {"one (one player: a control)", "two/d", "three"}
     assert any("one has one player. With one player there is no game" in line for line in page.answers(found, told))
+
+
+def test_a_target_is_known_from_the_runs_that_reach_it():
+    rows = [("p", "a", "target", 1e-9), ("p", "a", "target", 3e-3), ("p", "b", "ok", 0.5), ("q", "a", "ok", 1.0)]
+    runs = pd.DataFrame(rows, columns=["title", "label", "status", "value"]).assign(better="lower", flags="")
+    assert comparisons.reached(runs) == {"p": -3e-3}

@@ -285,3 +285,10 @@ def test_seeds_are_ranked_from_best_to_worst(runs):
     mine = runs[runs.label == "sim"]
     assert grids.ranked(mine) == [0, 1, 2]
     assert grids.ranked(mine.assign(better="higher")) == [1, 0, 2]
+
+
+def test_many_optimizers_stand_one_below_the_other(summary, tmp_path):
+    many = pd.concat([summary.assign(label=summary.label + f" lr={k}") for k in range(7)])
+    for frame, below in ((summary, "p\nkid, lower is better"), (many, "extra lr=0")):
+        names = [text.get_text() for text in figures.overview(frame).axes[0].get_yticklabels()]
+        assert names[0] == below

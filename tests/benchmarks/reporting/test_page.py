@@ -238,3 +238,16 @@ def test_a_browser_sorts_and_filters(text, tmp_path):
     rows = [one for one in found.all("tr") if "tbody" in one["inside"] and "data-key" not in one]
     shown = [one["text"].split()[0] for one in rows if "hidden" not in one]
     assert shown.count("optimistic") >= 2 and shown.count("extragradient") == shown.count("optimistic") - 1
+
+
+def test_curves_show_what_is_tuned_where_something_is_and_the_overview_all(tmp_path):
+    names = [f"{name}{row}" for name in ("alternating", "sga") for row in ("", " tuned", " one-for-all")]
+    found = tables.load(synthetic.suite(tmp_path, ("one",), seeds=5, optimizers=dict.fromkeys(names, 0.0)))
+    drawn = dict(suite.drawn(found, compare(found), "gradients"))
+    legends = {
+        name: {text.get_text() for each in figure.legends for text in each.get_texts()}
+        for name, figure in drawn.items()
+    }
+    assert legends["one-curves"] == {"alternating tuned (n = 5)", "sga tuned (n = 5)"}
+    assert {name.partition(" (")[0] for name in legends["profile"]} == {"alternating tuned", "sga tuned"}
+    assert len(drawn["overview"].axes[0].get_xticklabels()) == 6
