@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, ClassVar, NamedTuple, Self
@@ -42,10 +42,11 @@ class Backend:
 
     def __call__(self, module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
         graph = inductor(module, inputs)
+        replayable = not _on_cuda(inputs)  # CUDA graphs tell one run from the next by the calls of `torch.compile`
 
         def run(*args: Any) -> Any:
             out = graph(*args)
-            if self.asked:
+            if self.asked and replayable:
                 self.ran = Ran(graph, args, out)
             return out
 
@@ -154,6 +155,7 @@ class Compiled(GameOptimizer):
         """
         if game not in self._steps:
             self._steps[game] = one_graph(_steps, self._backend)
+        state = beside(players, state)
         # The game is an argument: a compiled function that holds it would keep it alive among the weak keys.
         try:
             moved, new, seen, costs = self._steps[game](self.inner, game, players, state, batches, steps)
@@ -216,12 +218,47 @@ def _steps(
 
 
 def inductor(module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
-    """The captured graph, compiled as `torch.compile` does."""
-    graph: Callable[..., Any] = torch._dynamo.lookup_backend("inductor")(module, inputs)
-    return graph
+    """The captured graph, compiled as `torch.compile` does; on CUDA as its mode "reduce-overhead", in CUDA graphs.
+
+    These return the same memory at every run, and a run may not even begin while it is given what the last one left
+    there. So copies leave, and what goes from step to step is nowhere in the graphs' pool.
+    """
+    compiler = torch._dynamo.lookup_backend("inductor")
+    if not _on_cuda(inputs):
+        graph: Callable[..., Any] = compiler(module, inputs)
+        return graph
+    graphed = compiler(module, inputs, config_patches=torch._inductor.list_mode_options("reduce-overhead"))
+    return lambda *args: _copies(graphed(*args))
 
 
-def one_graph(function: Callable[..., Any], backend: Backend | str = "inductor") -> Callable[..., Any]:
+def _on_cuda(inputs: list[Any]) -> bool:
+    return any(isinstance(value, Tensor) and value.is_cuda for value in inputs)
+
+
+def _copies(values: Sequence[Any]) -> list[Any]:
+    """The values, tensors in memory of their own; one call for all of a dtype, as foreach is slow on mixed ones."""
+    copies = [torch.empty_like(value) if isinstance(value, Tensor) else value for value in values]
+    alike: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+    for copy, value in zip(copies, values, strict=True):
+        if isinstance(value, Tensor):
+            targets, sources = alike.setdefault(value.dtype, ([], []))
+            targets.append(copy)
+            sources.append(value)
+    for targets, sources in alike.values():
+        torch._foreach_copy_(targets, sources)
+    return copies
+
+
+def beside(players: Players, state: State) -> State:
+    """The state where the players are, if that is CUDA: no CUDA graph takes the counters, which start on the CPU."""
+    device = pytree.tree_leaves(players)[0].device
+    if device.type != "cuda" or state["step"].device == device:
+        return state
+    moved: State = pytree.tree_map(lambda leaf: leaf.to(device), state)
+    return moved
+
+
+def one_graph(function: Callable[..., Any], backend: Callable[..., Any] = inductor) -> Callable[..., Any]:
     """The function compiled as one graph with static shapes, on a copy of its code.
 
     dynamo keeps the graphs of all functions with the same code in one list, and gives up at the ninth: the ninth run
@@ -240,7 +277,8 @@ def compiled(optimizer: GameOptimizer) -> GameOptimizer:
     The first step with a game, and the first with batches of another shape, compile (tens of seconds for large
     networks), up to eight shapes a game (`torch._dynamo.config.recompile_limit`); schedules and step counts are tensors
     and cost no recompilation. The rules must be native (not `from_torch`). Random numbers that a loss draws itself, as
-    dropout does, are fresh at every evaluation, as they are eagerly, but other ones.
+    dropout does, are fresh at every evaluation, as they are eagerly, but other ones. On CUDA a step runs in CUDA
+    graphs, which are recorded at the second one, keep the memory of a step, and leave all of the state on the device.
 
     Args:
         optimizer: the algorithm.

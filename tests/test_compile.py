@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import softplus
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim.lr_scheduler import StepLR
@@ -244,3 +245,86 @@ def test_a_graph_runs_on_what_it_returned(monkeypatch: pytest.MonkeyPatch) -> No
     twins = start[0], start[0]  # one input of the first graph, and two of the next ones
     *_, (_, ours, _, _) = fast.leaps(game, twins, heavy.init(game, twins), 4, 12)
     torch.testing.assert_close(ours, mm.solve(game, twins, heavy, steps=12).players)
+
+
+def test_on_cuda_cuda_graphs_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what they return leaves as copies, as the next run writes over it; on the CPU nothing changes."""
+    asked: list[dict[str, object]] = []
+    pool = [torch.zeros(2), torch.zeros(3), torch.zeros((), dtype=torch.int64)]
+
+    def compiler(module: object, inputs: object, **options: object) -> object:
+        asked.append(options)
+        return lambda *args: [*(value.add_(1) for value in pool), None]
+
+    monkeypatch.setattr(torch._dynamo, "lookup_backend", {"inductor": compiler}.__getitem__)
+    module = torch.fx.symbolic_trace(nn.Identity())
+    with FakeTensorMode():
+        here, there = torch.ones(2), torch.ones(2, device="cuda")
+    backend = compiling.Backend()
+    backend.asked = True
+    graphed, plain = backend(module, [here, 1, there]), backend(module, [here])
+    assert asked == [{"config_patches": {"triton.cudagraphs": True}}, {}]
+    first, second = graphed(), graphed()
+    assert backend.ran is None, "a replay would pass by what begins a new run of CUDA graphs"
+    for copy_of, k in ((first, 1), (second, 2)):
+        assert copy_of[3] is None and [leaf.dtype for leaf in copy_of[:3]] == [leaf.dtype for leaf in pool]
+        assert all(bool((leaf == k).all()) for leaf in copy_of[:3])
+    assert all(a is b for a, b in zip(plain()[:3], pool, strict=True)) and backend.ran is not None
+
+
+def test_counters_go_where_cuda_players_are() -> None:
+    optimizer = mm.Averaging(mm.ExtraGradient(mm.adam(0.1)))
+    start = torch.ones(2), torch.ones(2)
+    state = optimizer.init(bilinear(1.0), start)
+    assert compiling.beside(start, state) is state and state["step"].device.type == "cpu"
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        there = tuple(torch.ones(2, device="cuda") for _ in range(2))
+        moved = compiling.beside(there, optimizer.init(bilinear(1.0), there))
+        assert {leaf.device.type for leaf in pytree.tree_leaves(moved)} == {"cuda"}
+        assert compiling.beside(there, moved) is moved
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("kind", [partial(mm.AlternatingGDA, order=(1, 0)), mm.ExtraGradient, mm.ConsensusOptimization])
+def test_cuda_graphs_play_like_eager(kind: object) -> None:
+    """No step is passed over, none writes over what an earlier one returned, and a state serves both kinds."""
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    optimizer = kind(mm.adam(lambda step: 1e-2 / (1 + step), betas=(0.5, 0.999)))
+    trainers, seen = [], ([], [])
+    for compile in (False, True):
+        torch.manual_seed(0)
+        g = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 2))
+        d = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+        modules = g.double().cuda(), d.double().cuda()
+        trainers.append(mm.bind(mm.Game(loss_g, loss_d), modules, optimizer, ema=0.9, compile=compile))
+    for k in range(6):
+        drawn = {name: value.double().cuda() for name, value in batch(k).items()}
+        for trainer, infos in zip(trainers, seen, strict=True):
+            infos.append(trainer.step(drawn))
+    eager, fast = trainers
+    close = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-11)
+    close([info.losses for info in seen[1]], [info.losses for info in seen[0]])
+    close([info.gradients for info in seen[1]], [info.gradients for info in seen[0]])
+    close(fast.players, eager.players)
+    close((fast.state, fast.ema.players), (eager.state, eager.ema.players), check_device=False)
+    assert {leaf.device.type for leaf in pytree.tree_leaves(fast.state)} == {"cuda"}
+    counters = torch._dynamo.utils.counters
+    assert counters["stats"]["unique_graphs"] == 1 and not counters["inductor"]["cudagraph_skips"]
+    assert counters["inductor"]["cudagraph_recorded_non_static_inputs"] > 0, "no CUDA graph was recorded"
+    fast.load_state_dict(eager.state_dict())
+    drawn = {name: value.double().cuda() for name, value in batch(7).items()}
+    close(fast.step(drawn).losses, eager.step(drawn).losses)
+    close(fast.players, eager.players)
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(400)
+def test_cuda_graphs_of_several_steps_play_like_eager() -> None:
+    game = mm.zero_sum(lambda x, y: x @ y + (x @ x - y @ y) / 8)
+    start = tuple(k * torch.ones(2, dtype=torch.float64, device="cuda") for k in (1, -1))
+    play = partial(mm.solve, game, start, mm.OptimisticGDA(mm.adam(1e-2)), steps=40, every=8)
+    fast, eager = play(compile=True), play()
+    torch.testing.assert_close(fast.players, eager.players, rtol=1e-9, atol=1e-11)
+    assert fast.cost == eager.cost and fast.records["norm"] == pytest.approx(eager.records["norm"], rel=1e-9)
