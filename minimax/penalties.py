@@ -27,33 +27,50 @@ def slopes(critic: Critic, x: Tensor) -> Tensor:
         >>> slopes(lambda x: x @ torch.tensor([3.0, 4.0]), torch.zeros(2, 2))
         tensor([25., 25.])
     """
+    return scores_and_slopes(critic, x)[1]
+
+
+def scores_and_slopes(critic: Critic, x: Tensor) -> tuple[Tensor, Tensor]:
+    """D(x) and |∇_x D(x)|² from one forward pass, for losses that need both.
+
+    With R1 a critic's loss takes D at the data anyway: after `real, slopes = scores_and_slopes(d, x)` it may be
+    `softplus(-real).mean() + γ/2 * slopes.mean()` instead of `softplus(-d(x)).mean() + γ/2 * r1(d, x)`, and takes one
+    forward pass less. BatchNorm then sees the data once and not twice.
+
+    Example:
+        >>> import torch
+        >>> with torch.no_grad(): scores_and_slopes(lambda x: x @ torch.tensor([3.0, 4.0]), torch.ones(2, 2))
+        (tensor([7., 7.]), tensor([25., 25.]))
+    """
     if tree.transformed():
-        return _functional_gradient(critic, x).flatten(1).square().sum(1)
+        scores, g = _functional_gradient(critic, x)
+        return scores, g.flatten(1).square().sum(1)
     differentiated = torch.is_grad_enabled()
     with torch.enable_grad():  # by autograd, as `torch.func` goes neither with BatchNorm nor with checkpoints
         samples = x if x.requires_grad else x.detach().requires_grad_()
-        scores = critic(samples).sum()
+        scores = critic(samples)
         if not scores.requires_grad:  # a constant critic
-            return samples.new_zeros(len(samples))
-        (g,) = torch.autograd.grad(scores, samples, create_graph=differentiated, materialize_grads=True)
-    return g.flatten(1).square().sum(1)
+            return scores, samples.new_zeros(len(samples))
+        total = scores.sum()
+        (g,) = torch.autograd.grad(total, samples, create_graph=differentiated, materialize_grads=True)
+    return scores if differentiated else scores.detach(), g.flatten(1).square().sum(1)
 
 
-def _functional_gradient(critic: Critic, x: Tensor) -> Tensor:
-    """∇_x Σ D(x) under `vmap` or `torch.compile`, where modules may only write to buffers made inside the transform."""
+def _functional_gradient(critic: Critic, x: Tensor) -> tuple[Tensor, Tensor]:
+    """D(x) and ∇_x Σ D(x) under `vmap` or `torch.compile`, where modules may only write to buffers made inside."""
     owners = [owner._buffers for owner in critic.modules()] if isinstance(critic, nn.Module) else []
 
-    def total(samples: Tensor) -> tuple[Tensor, list[dict[str, Any]]]:
+    def total(samples: Tensor) -> tuple[Tensor, tuple[Tensor, list[dict[str, Any]]]]:
         for buffers in owners:
             for key, buffer in buffers.items():
                 buffers[key] = None if buffer is None else buffer.clone()
-        return critic(samples).sum(), [dict(buffers) for buffers in owners]
+        scores = critic(samples)
+        return scores.sum(), (scores, [dict(buffers) for buffers in owners])
 
-    g: Tensor
-    g, left = torch.func.grad(total, has_aux=True)(x)
+    g, (scores, left) = torch.func.grad(total, has_aux=True)(x)
     for buffers, values in zip(owners, left, strict=True):
         buffers.update(values)
-    return g
+    return scores, g
 
 
 def r1(critic: Critic, real: Tensor) -> Tensor:

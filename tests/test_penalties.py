@@ -53,6 +53,62 @@ def test_differentiates_again() -> None:
     torch.testing.assert_close(g, 2 * 4 * w.detach() / 5)
 
 
+def shared(g: nn.Module, d: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    real, slopes = penalties.scores_and_slopes(d, x)
+    return nn.functional.softplus(-real).mean() + 5 * slopes.mean()
+
+
+def apart(g: nn.Module, d: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return nn.functional.softplus(-d(x)).mean() + 5 * penalties.r1(d, x)
+
+
+@pytest.mark.parametrize("kind", [nn.Identity, nn.BatchNorm1d])
+def test_scores_and_slopes_share_a_forward_pass(kind: type[nn.Module]) -> None:
+    """The values and a loss's gradients are those of two passes; the critic runs once, and BatchNorm counts one."""
+    norm = kind(4)
+    critic, x = nn.Sequential(nn.Linear(2, 4), norm, nn.Tanh(), nn.Linear(4, 1)), torch.randn(5, 2)
+    passes: list[object] = []
+    critic.register_forward_hook(lambda *_: passes.append(1))
+    scores, slopes = penalties.scores_and_slopes(critic, x)
+    assert len(passes) == 1 and scores.shape == (5, 1) and scores.requires_grad
+    if isinstance(norm, nn.BatchNorm1d):
+        assert norm.num_batches_tracked == 1
+    torch.testing.assert_close((scores, slopes), (critic(x), penalties.slopes(critic, x)))
+    one, two = (torch.autograd.grad(loss(None, critic, x), list(critic.parameters())) for loss in (shared, apart))
+    torch.testing.assert_close(one, two)
+    with torch.no_grad():
+        assert not any(value.requires_grad for value in penalties.scores_and_slopes(critic, x))
+
+
+def test_scores_and_slopes_of_a_constant_critic_and_of_live_samples() -> None:
+    x, w = torch.ones(3, 2, requires_grad=True), torch.tensor([3.0, 4.0])
+    scores, slopes = penalties.scores_and_slopes(lambda x: torch.ones(len(x)), x)
+    assert scores.tolist() == [1, 1, 1] and slopes.tolist() == [0, 0, 0]
+    scores, slopes = penalties.scores_and_slopes(lambda x: (x @ w) ** 2 / 2, x)
+    expected = 7 * w + 2 * 7 * 25 * w  # of (w·x)²/2 and of |(w·x) w|²
+    torch.testing.assert_close(torch.autograd.grad((scores + slopes).sum(), x)[0], expected.expand(3, 2))
+
+
+@pytest.mark.parametrize("optimizer", [mm.ExtraGradient(mm.sgd(0.05)), mm.ConsensusOptimization(mm.sgd(0.05))])
+def test_scores_and_slopes_inside_a_game(optimizer: mm.GameOptimizer, quick: list[dict]) -> None:
+    """Eagerly and compiled, to second order."""
+    critic, generator, x = (
+        nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)),
+        nn.Linear(2, 2),
+        torch.randn(5, 2),
+    )
+
+    def played(loss: object, compile: bool = False) -> object:
+        game = mm.Game(lambda g, d, x: -d(g(x)).mean(), lambda g, d, x: loss(g, d, x) + d(g(x)).mean())
+        game, players = game.functional((generator, critic))
+        one = mm.compiled(optimizer) if compile else optimizer
+        return one.step(game, players, one.init(game, players), x)[0]
+
+    expected = played(apart)
+    torch.testing.assert_close(played(shared), expected)
+    torch.testing.assert_close(played(shared, compile=True), expected)
+
+
 def test_dead_critic_has_finite_gradient() -> None:
     w = torch.zeros(2, requires_grad=True)
     real, fake, ε = torch.randn(6, 2), torch.randn(6, 2), torch.rand(6)
