@@ -223,10 +223,9 @@ def inductor(module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[...
     These return the same memory at every run, and a run may not even begin while it is given what the last one left
     there. So copies leave, and what goes from step to step is nowhere in the graphs' pool.
     """
-    compiler = torch._dynamo.lookup_backend("inductor")
+    compiler: Callable[..., Callable[..., Any]] = torch._dynamo.lookup_backend("inductor")
     if not _on_cuda(inputs):
-        graph: Callable[..., Any] = compiler(module, inputs)
-        return graph
+        return compiler(module, inputs)
     graphed = compiler(module, inputs, config_patches=torch._inductor.list_mode_options("reduce-overhead"))
     return lambda *args: _copies(graphed(*args))
 
