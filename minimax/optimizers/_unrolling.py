@@ -62,7 +62,7 @@ class Unrolling:
             y, m = self.ahead(y, m)
         λ, μ = self.start_back(y, m)
         while seen:
-            λ, μ, field, losses = self.back(*seen.pop(), λ, μ)
+            field, losses = self.back(*seen.pop(), λ, μ)
         if depth < steps:
             field, losses = self.game.field(z, self.batch)
         return Passed(λ[0], field, losses, y, m)
@@ -82,22 +82,19 @@ class Unrolling:
         λ = [self.game.gradient(y, i, self.batch, of=0)[0] for i in range(len(y))]
         return λ, [tree.zeros(_numbers(m_i)) for m_i in m]
 
-    def back(
-        self, y: Point, m: list[Memory], λ: list[Vector], μ: list[Vector]
-    ) -> tuple[list[Vector], list[Vector], Point, tuple[Tensor, ...]]:
-        """λ and μ before a step ahead from (y, m), from those after it; and the field and the losses at y.
+    def back(self, y: Point, m: list[Memory], λ: list[Vector], μ: list[Vector]) -> tuple[Point, tuple[Tensor, ...]]:
+        """Turns λ and μ after a step ahead from (y, m) into those before it, in place; the field and the losses at y.
 
-        Nothing that is returned holds the graph of the linearisation, so that one is alive at a time.
+        Memory peaks in the products, so that nothing else stays till then: no earlier λ or μ, no name for what pulls
+        back through the move, and no graph of another linearisation.
         """
-        local, followers = self.game.linearize(y, self.batch), range(1, len(y))
-        λ, μ, through = list(λ), list(μ), list(λ)
+        local, followers, through = self.game.linearize(y, self.batch), range(1, len(y)), dict[int, Vector]()
         for i in followers:
-            pull = self._transposed(i, y[i], local.field[i], m[i])
-            λ[i], through[i], μ[i] = pull((λ[i], μ[i]))
+            λ[i], through[i], μ[i] = self._transposed(i, y[i], local.field[i], m[i])((λ[i], μ[i]))
         for i in followers:  # the gradient ∂_i L_i that it moved along depends on everybody
             for j in range(len(y)):
                 λ[j] = tree.add(λ[j], local.vjp_block(i, j, through[i]))
-        return λ, μ, local.field, local.losses
+        return local.field, local.losses
 
     def _move(self, i: int, y_i: Vector, g: Vector, m_i: Memory) -> tuple[Vector, Memory]:
         d, m_i = self.rules[i].move(y_i, g, m_i, self.step)
