@@ -7,13 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from minimax import tree
 from minimax.errors import GameError
 from minimax.oracle import Oracle, Players
 from minimax.rules import Rule
-from minimax.tree import Point, Vector
+from minimax.tree import Point
 from minimax.validation import shown
 
 
@@ -153,5 +152,7 @@ def batch_size(batch: Any) -> int:
     """How many samples a batch holds: its first tensor's first dimension."""
     if batch is None:
         return 0
-    leaves: Vector = [leaf for leaf in pytree.tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.dim() > 0]
-    return leaves[0].shape[0] if leaves else 0
+    for leaf in tree.flatten(batch)[0]:
+        if isinstance(leaf, Tensor) and leaf.dim():
+            return leaf.shape[0]
+    return 0

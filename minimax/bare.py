@@ -27,7 +27,7 @@ class Bare(Oracle):
         super().__init__(game, seating, shared)
         functions, signs = game.functions, game.signs
         self.joint = len(functions) == 1
-        self.signs = None if signs is None else tuple(sign * signs[0] for sign in signs)
+        self.signs = None if signs is None else tuple([sign * signs[0] for sign in signs])
         given = len(functions) if signs is None else len(signs)
         if given != self.players and not (self.joint and signs is None):
             raise GameError(

@@ -123,7 +123,7 @@ class Compiled(GameOptimizer):
         self.inner.check_plays(game)
 
     def begin(self, z: Point, names: Names) -> State:
-        if any(map(tree.sharded, tree.join(z))):
+        if tree.any_sharded(tree.join(z)):
             raise GameError("torch.compile cannot gather sharded players: leave out compile, or transforms.shard.")
         return self.inner.begin(z, names)
 

@@ -18,7 +18,7 @@ from minimax.oracle import Loss, Oracle
 from minimax.projections import Projection
 from minimax.shared import Found, Seating, Seats, Shared
 from minimax.swap import Modules
-from minimax.tree import Point
+from minimax.tree import Point, Vector
 from minimax.types import P, Players
 
 # Of a game, what its variants share unless they say otherwise.
@@ -175,7 +175,7 @@ class Game:
         pairs = [tree.flatten(value) for value in (plain if names is None else plain.values())]
         if not pairs:
             raise GameError("there are no players: pass a tuple or dict with at least one.")
-        z = tuple([[_detached(leaf) for leaf in leaves] for leaves, _ in pairs])
+        z = tuple([_detached(leaves) for leaves, _ in pairs])
         seating = Seating(tuple([spec for _, spec in pairs]), names, tuple(range(len(pairs))))
         return game._open(seating, Shared(game.modules, dict(game.held), game.found)), z
 
@@ -271,7 +271,7 @@ def modules_among(players: Players) -> Modules | None:
     if not isinstance(players, tuple | list | Mapping):
         raise GameError(f"players must be a tuple or dict of players, got {type(players).__name__}.")
     values = list(players) if isinstance(players, tuple | list) else list(players.values())
-    if not any(isinstance(value, nn.Module) for value in values):
+    if not [value for value in values if isinstance(value, nn.Module)]:
         return None
     return Modules([value if isinstance(value, nn.Module) else None for value in values])
 
@@ -292,5 +292,5 @@ def _check_tangent(name: str, v: Point, z: Point) -> None:
         raise GameError(f"{name} must have the structure and the shapes of the players.")
 
 
-def _detached(leaf: Any) -> Any:
-    return leaf.detach() if isinstance(leaf, Tensor) and leaf.requires_grad else leaf
+def _detached(leaves: list[Any]) -> Vector:
+    return [leaf.detach() if isinstance(leaf, Tensor) and leaf.requires_grad else leaf for leaf in leaves]

@@ -52,7 +52,7 @@ def ravel(x: Vector) -> Tensor:
     Raises:
         GameError: a vector that is sharded over ranks.
     """
-    if any(map(tree.sharded, x)):
+    if tree.any_sharded(x):
         raise GameError(
             "this optimizer reshapes players to flat vectors, which torch cannot do to sharded ones: leave out "
             "transforms.shard, or play a method that solves no system."

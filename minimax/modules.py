@@ -239,10 +239,10 @@ class Trainer(Generic[P]):
             GameError: it is not, and neither were the `skips` before it.
         """
         leaves = [leaf for value in entries(new) for leaf in tree.flatten(value)[0]]
-        if any(map(tree.sharded, leaves)):  # on all ranks alike
+        if tree.any_sharded(leaves):  # on all ranks alike
             leaves = [tree.gathered(tree.norm(leaves))]
-        seen = [*info.losses, *(leaf.contiguous() for leaf in leaves)]  # it writes, which no expanded tensor allows
-        found, one = (seen[-1].new_full((), k, dtype=torch.float32) for k in (0, 1))
+        seen = [*info.losses, *[leaf.contiguous() for leaf in leaves]]  # it writes, which no expanded tensor allows
+        found, one = [seen[-1].new_full((), k, dtype=torch.float32) for k in (0, 1)]
         torch._amp_foreach_non_finite_check_and_unscale_(seen, found, one)  # what GradScaler asks with: one pass
         if not found.item():
             self._in_a_row = 0
@@ -274,10 +274,8 @@ class Trainer(Generic[P]):
         return "the players together are too large"
 
     def _write(self, new: Players) -> None:
-        modules, keys = self.game.modules, list(new) if isinstance(new, Mapping) else range(len(new))
-        for i, key in enumerate(keys):
-            if modules is not None and modules.modules[i] is not None:
-                modules.write(i, new[key])
+        if self.game.modules is not None:
+            self.game.modules.write(entries(new))
         self._tensors = self._besides(new)
 
 

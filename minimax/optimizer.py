@@ -109,8 +109,9 @@ class GameOptimizer(ABC):
         else:
             info.point = ()
         info.constraints = game.constraints
-        info.cost = Cost(oracle.gradients, oracle.hvps, sum([admission.batch_size(batch) for batch in drawn]))
-        info.buffers = oracle.shared.buffers
+        shared = oracle.shared
+        info.cost = Cost(shared.gradients, shared.hvps, sum([admission.batch_size(batch) for batch in drawn]))
+        info.buffers = shared.buffers
         moved: P = oracle.leave(z)
         return moved, state, info
 

@@ -91,7 +91,7 @@ class Oracle(ABC):
     def project(self, i: int, vector: Vector) -> Vector:
         """Player i's vector, projected on its feasible set."""
         constraint = None if self.game.constraints is None else self.game.constraints[i]
-        return projected(f"constraints[{i}]", constraint, vector)
+        return vector if constraint is None else projected(f"constraints[{i}]", constraint, vector)
 
     def at(self, value: Hyperparameter) -> Any:
         """A hyperparameter of the game now: a schedule is asked with the optimizer's step count.
@@ -166,18 +166,21 @@ class Oracle(ABC):
 
     def call(self, function: Loss, z: Point, batch: Any) -> Any:
         """What a function of the players and the batch gives, called as the losses are: with the modules themselves."""
-        args = () if batch is None else (batch,)
+        shared = self.shared
+        if shared.modules is not None and shared.inside is not z:
+            with Holding(shared, self.seating, z):
+                return self.call(function, z, batch)
+        modules = () if shared.modules is None else shared.modules.modules
         players = []
         for i, place in enumerate(self.seating.places):
-            module = None if self.modules is None or place is None else self.modules.modules[place]
+            module = modules[place] if modules and place is not None else None
             players.append(self.leave_player(i, z[i]) if module is None else module)
-        with self.holding(z):
-            try:
-                return function(*players, *args)
-            except TypeError as error:
-                if (wrong := misfit(function, len(players), batch)) is not None:
-                    raise wrong from error
-                raise
+        try:
+            return function(*players) if batch is None else function(*players, batch)
+        except TypeError as error:
+            if (wrong := misfit(function, len(players), batch)) is not None:
+                raise wrong from error
+            raise
 
     def holding(self, z: Point) -> AbstractContextManager[None]:
         """Keeps z in the modules: while a loss runs, and while it is differentiated, as checkpoints run it again then.
@@ -228,18 +231,18 @@ class Oracle(ABC):
 
     def field(self, z: Point, batch: Any) -> tuple[Point, tuple[Tensor, ...]]:
         """F(z) and the losses. One gradient per player; a shared payoff or joint losses share the forward pass."""
-        shared, signs = self.shared, self.signs
-        apart = tree.transformed() and signs is None
-        if not self.joint or shared.found.reentrant or apart:
+        shared, signs, players = self.shared, self.signs, range(self.players)
+        transformed = tree.transformed()
+        if not self.joint or shared.found.reentrant or (transformed and signs is None):
             before, pairs = shared.buffers, []
-            for i in range(self.players):
+            for i in players:
                 if self.joint:  # the same forward pass every time: it counts once in the buffers
                     shared.buffers = before
                 pairs.append(self.gradient(z, i, batch))
-            return tuple(g for g, _ in pairs), tuple(loss for _, loss in pairs)
+            return tuple([g for g, _ in pairs]), tuple([loss for _, loss in pairs])
         spent, before = (shared.gradients, shared.hvps), shared.buffers
-        self._pay(range(self.players))
-        if signs is not None and tree.transformed():
+        self._pay(players)
+        if signs is not None and transformed:
             g, payoff = self._func_gradient(lambda x: self.loss(tree.split(x, z), 0, batch), tree.join(z))
             return signed(tree.split(g, z), signs), tuple(sign * payoff for sign in signs)
         leaves = tuple([_leaves(vector) for vector in z])

@@ -65,6 +65,7 @@ class Modules:
                 for key, buffer in owner._buffers.items():
                     if buffer is not None:
                         self.buffers[f"{i}.{prefix}.{key}"] = (owner._buffers, key)
+        self.places = self.frozen | self.buffers
         self.sharded = any(tree.sharded(owner[key]) for homes in self.homes for owner, key in homes)
         self.averaged = False  # whether ranks average what they measure, so that these may be sharded over them
         self._refuse_shared_memory()
@@ -76,7 +77,7 @@ class Modules:
 
     def parameters(self, i: int) -> dict[str, Tensor]:
         """The trainable parameters of module i as they stand, sharing their memory."""
-        return {name: parameter.detach() for name, parameter in self.originals(i)}
+        return {name: owner[key].detach() for name, (owner, key) in zip(self.names[i], self.homes[i], strict=True)}
 
     def originals(self, i: int) -> list[tuple[str, Tensor]]:
         """The trainable parameters of module i themselves, with their names."""
@@ -168,8 +169,8 @@ class Modules:
                 )
             z = {i: [tree.gathered(leaf) for leaf in vector] for i, vector in z.items()}
         swaps = [(owner, key, z[i][k]) for i, k, owner, key in self.slots if i in z]
-        swaps += [(*self.place(name), tensor.clone()) for name, tensor in held.items()]
-        saved = [(owner, key, owner[key]) for owner, key, _ in swaps]
+        swaps += [(*self.places[name], tensor.clone()) for name, tensor in held.items()]
+        saved = [(owner, key, owner[key]) for owner, key, _ in swaps]  # first, as players may share a frozen layer
         for owner, key, tensor in swaps:
             owner[key] = tensor
         return saved
@@ -181,25 +182,27 @@ class Modules:
             owner[key] = tensor
         return left
 
-    def place(self, name: str) -> Place:
-        """Where the buffer or frozen parameter of this name lies."""
-        return self.buffers[name] if name in self.buffers else self.frozen[name]
-
     def read(self, names: Mapping[str, Any]) -> dict[str, Tensor]:
         """Buffers and frozen parameters as they stand."""
-        return {name: owner[key] for name, (owner, key) in ((name, self.place(name)) for name in names)}
+        return {name: owner[key] for name in names for owner, key in [self.places[name]]}
 
     @torch.no_grad()
     def commit(self, values: Mapping[str, Tensor]) -> None:
         """Copy buffers back into the modules."""
         for name, tensor in values.items():
-            owner, key = self.place(name)
+            owner, key = self.places[name]
             owner[key].copy_(tensor)
 
-    @torch.no_grad()
-    def write(self, i: int, parameters: Mapping[str, Tensor]) -> None:
-        """Copy parameters into module i in place, so that hooks of others and references to them stay valid."""
-        tree.overwrite([parameter for _, parameter in self.originals(i)], list(parameters.values()))
+    def write(self, players: Sequence[Any]) -> None:
+        """Copy those that are modules' into these in place, so that hooks of others and references stay valid."""
+        targets: list[Tensor] = []
+        values: list[Tensor] = []
+        for module, homes, player in zip(self.modules, self.homes, players, strict=True):
+            if module is not None:
+                targets += [owner[key] for owner, key in homes]
+                values += player.values()
+        with torch.no_grad():
+            tree.overwrite(targets, values)
 
 
 def _refuse(owner: nn.Module, where: str) -> None:

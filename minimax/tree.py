@@ -41,7 +41,7 @@ def flatten(tree: Any) -> tuple[Vector, Spec]:
         return [tree], None
     if type(tree) is dict:
         leaves = list(tree.values())
-        if all(isinstance(leaf, Tensor) for leaf in leaves):
+        if not [leaf for leaf in leaves if not isinstance(leaf, Tensor)]:  # `all` would resume a frame a leaf
             return leaves, tuple(tree)
     return pytree.tree_flatten(tree)
 
@@ -192,6 +192,11 @@ def sharded(leaf: Any) -> bool:
     return type(leaf).__name__ == "DTensor"  # by name, as importing torch.distributed.tensor takes a second
 
 
+def any_sharded(leaves: Iterable[Any]) -> bool:
+    """Whether one of them is `sharded`."""
+    return "DTensor" in [kind.__name__ for kind in {*map(type, leaves)}]
+
+
 def gathered(leaf: Tensor) -> Tensor:
     """The whole of a tensor that may be sharded, differentiable; its gradient is the ranks' mean, sharded again."""
     if not sharded(leaf):
@@ -210,7 +215,7 @@ def memory(leaf: Any) -> int:
 
 def overwrite(targets: list[Any], values: list[Any]) -> None:
     """Copy the values into the targets."""
-    if not any(map(sharded, targets)):
+    if not any_sharded(targets):
         torch._foreach_copy_(targets, values)
         return
     for target, value in zip(targets, values, strict=True):  # torch knows no way for foreach, nor for another cut

@@ -303,3 +303,13 @@ def test_averages_of_modules_with_weight_norm() -> None:
     (average,) = trainer.averaged()
     torch.testing.assert_close(flat(average), (start + flat(module)) / 2)
     assert average(batch(0)["real"]).shape == (6, 1)
+
+
+def test_players_may_share_a_layer_of_buffers() -> None:
+    norm = nn.BatchNorm1d(2, affine=False)
+    held = dict(norm.named_buffers())
+    x, y = nn.Sequential(nn.Linear(2, 2), norm), nn.Sequential(norm, nn.Linear(2, 1))
+    trainer = mm.bind(mm.zero_sum(lambda x, y, b: y(x(b)).square().mean()), (x, y), mm.ExtraGradient(mm.sgd(0.1)))
+    trainer.step(torch.randn(8, 2))
+    assert all(held[name] is buffer for name, buffer in norm.named_buffers())
+    assert held["num_batches_tracked"] == 4
