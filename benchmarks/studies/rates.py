@@ -38,6 +38,8 @@ from minimax.playing import magnitude
 Floats: TypeAlias = NDArray[np.float64]
 
 TOLERANCE = 1e-6
+ROUNDING = 1e-6
+"""By how much the modulus of a double eigenvalue 1 may miss it: the square root of that of a simple one, and more."""
 
 
 def closed_forms() -> list[ClosedForm]:
@@ -132,7 +134,7 @@ def theory(at: Expansion | str, optimizer: mm.GameOptimizer) -> tuple[float, str
     if isinstance(at, str) or isinstance(found, str):
         return math.nan, str(found)
     factor = found.factor(at)
-    if found.sublinear and factor <= 1:
+    if found.sublinear and factor <= 1 + ROUNDING:
         return math.nan, "O(1/k)"
     return factor, "linear; its mean O(1/k)" if found.mean else "linear"
 

@@ -88,7 +88,8 @@ class Unrolling:
         Memory peaks in the products, so that nothing else stays till then: no earlier λ or μ, no name for what pulls
         back through the move, and no graph of another linearisation.
         """
-        local, followers, through = self.game.linearize(y, self.batch), range(1, len(y)), dict[int, Vector]()
+        local, followers = self.game.linearize(y, self.batch), range(1, len(y))
+        through: dict[int, Vector] = {}
         for i in followers:
             λ[i], through[i], μ[i] = self._transposed(i, y[i], local.field[i], m[i])((λ[i], μ[i]))
         for i in followers:  # the gradient ∂_i L_i that it moved along depends on everybody

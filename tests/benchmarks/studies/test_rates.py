@@ -173,7 +173,7 @@ def test_runs_begin_beside_the_start_and_inside_the_constraints() -> None:
 def test_the_table_has_an_exponent_only_where_the_law_is_a_power(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "closed_forms", lambda: [games.cyclic(3)])
     table = pd.DataFrame(rates.rows(steps=20)).set_index("optimizer")
-    assert set(table.index[table.exponent.notna()]) == {*ANCHORED, "accelerated-reflected"}
+    assert set(table.index[table.exponent.notna()]) == {*ANCHORED, "accelerated-reflected", "fast-optimistic"}
     assert set(table.index[table.ended == "undefined"]) == PAIR | {"bome"}
     assert table.law.notna().all()
 
