@@ -24,7 +24,7 @@ MARK = "<!-- from here on written by docs/choosing.py -->\n"
 KINDS = ("better", "worse", "too small to claim", "no difference found", "too few seeds")
 
 TUNED = ("screen", "screen-held-out")
-"""The suites whose optimizers had the same search, the second one's problems unseen while methods were made."""
+"""The suites whose optimizers had the same search; no default and no space of it was chosen by the second one's."""
 
 ENDS = {"budget": "not yet", "diverged": "diverged", "undefined": "not defined there"}
 
