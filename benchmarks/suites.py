@@ -68,6 +68,7 @@ SUITES: dict[str, tuple[str, ...]] = {
         "vae-gan",
         "anogan",
         "distillation",
+        *("tokeniser", "tokeniser-plain"),
     ),
     "vaes": (
         *("vae", "vae-split", "vae-gaussian", "vae-gaussian-pixels", "vae-logistic", "iwae", "iwae-1", "iwae-50"),

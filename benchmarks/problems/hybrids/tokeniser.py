@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -43,6 +44,8 @@ class Tokeniser(ImageProblem):
     """
 
     name = "tokeniser"
+    silent_until: ClassVar[float] = 0.25
+    """The share of the run during which the decoder does not listen to the critic."""
     presets = presets(1500, words=(8, 32, 128, 512), positions=(2, 8, 16, 32))
     # Every step of the weight goes all the way, and comes before that of the decoder.
     recipe: ClassVar[Recipe] = Recipe(
@@ -69,7 +72,8 @@ class Tokeniser(ImageProblem):
 
     def batch(self, seed: int, draw: int, memory: Memory = None) -> Batch:
         real, _ = self.images.batch(self.generator(seed, draw), self.preset.batch)
-        return {"real": real, "heard": torch.tensor(float(4 * draw >= self.preset.steps), device=self.device)}
+        heard = float(draw >= self.silent_until * self.preset.steps)
+        return {"real": real, "heard": torch.tensor(heard, device=self.device)}
 
     @property
     def metrics(self) -> Sequence[Metric]:
@@ -110,6 +114,13 @@ class Tokeniser(ImageProblem):
         back = decoder(codebook[nearest(encoder(x), codebook)])
         both = compared({"image": x, "decoded": back}, "test images encoded and decoded")
         return {"samples": grid(decoder(codebook[self.written(view, PICTURES, 64)])), "reconstructions": both}
+
+
+class TokeniserPlain(Tokeniser):
+    """The same without a critic that is listened to: what the tokeniser is to be read beside."""
+
+    name = "tokeniser-plain"
+    silent_until = math.inf
 
 
 class Encoder(nn.Module):

@@ -11,7 +11,7 @@ from benchmarks.testing import CHECKS, check_problem
 
 KINDS = {name: found.kind for name, found in discover().items()}
 UNKNOWN = {
-    *("monkey-saddle", "spurious-point", "tokeniser", "vq-vae", "vq-vae-ema"),
+    *("monkey-saddle", "spurious-point", "tokeniser", "tokeniser-plain", "vq-vae", "vq-vae-ema"),
     *("vae", "vae-split", "vae-gaussian", "vae-gaussian-pixels", "vae-logistic", "iwae", "iwae-1", "iwae-50"),
     "iwae-dreg",
     *("cvae", "cvae-quadrant-1", "cvae-quadrant-2", "cvae-quadrant-3", "cvae-quadrant-hybrid"),

@@ -105,6 +105,11 @@ def test_who_hears_the_critic(it: tokeniser.Tokeniser) -> None:
         assert [not torch.equal(a, b) for a, b in zip(one[:3], other[:3], strict=True)] == [False, False, hears]
 
 
+def test_the_plain_one_never_hears_the_critic() -> None:
+    plain = tokeniser.TokeniserPlain("smoke")
+    assert {float(plain.batch(0, draw)["heard"]) for draw in range(2 * plain.preset.steps)} == {0.0}
+
+
 def test_words_follow_one_another_as_they_do_in_the_data() -> None:
     words = torch.tensor([[0, 1, 2], [0, 1, 0], [0, 2, 2], [1, 1, 0]])
     found = tokeniser.chain(words, 3, 40_000, torch.Generator().manual_seed(0))
