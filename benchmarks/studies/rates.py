@@ -85,7 +85,7 @@ def beside(form: ClosedForm, by: float = 0.1) -> tuple[torch.Tensor, ...]:
 def walk(game: mm.Game, players: Any, optimizer: mm.GameOptimizer) -> Iterator[tuple[list[float], mm.Cost]]:
     """Step by step the residual before it, |z| after it, a number that is finite if all it saw was, and its cost.
 
-    A step that reads no numbers is recorded at the second one: its operators alone take half of the time.
+    A step that reads no numbers is recorded at the second one: its operators alone take about half of the time.
     """
 
     def step(players: Any, state: mm.State) -> tuple[tuple[Any, mm.State], torch.Tensor, mm.Cost]:
