@@ -2,9 +2,9 @@
 
 Both run in one process, interleaved block by block, so that a drifting machine slows both; the figure is the median
 of the blocks' ratios, in process time where one thread runs. Every ratio has an aim and, where the two do not make the
-same passes, a floor: the ratio of the operations in their matrix products and convolutions. `make speed` takes under
-four minutes on a machine that does nothing else. It takes fresh batches of real data: how many products competitive
-gradient descent takes depends on them, and on how far the game has been played.
+same passes, a floor: the ratio of the operations in their matrix products and convolutions. Every line tells the CPU
+seconds that it took, building and compiling included, and the last one their sum. Batches are fresh and of real data:
+how many products competitive gradient descent takes depends on them, and on how far the game has been played.
 """
 
 from __future__ import annotations
