@@ -36,6 +36,7 @@ from minimax.linear_maps import Expansion
 from minimax.optimizers import BY_NAME
 from minimax.playing import magnitude
 from minimax.recording import ReadsNumbers, Recording
+from minimax.types import State
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -88,7 +89,7 @@ def walk(game: mm.Game, players: Any, optimizer: mm.GameOptimizer) -> Iterator[t
     A step that reads no numbers is recorded at the second one: its operators alone take about half of the time.
     """
 
-    def step(players: Any, state: mm.State) -> tuple[tuple[Any, mm.State], torch.Tensor, mm.Cost]:
+    def step(players: Any, state: State) -> tuple[tuple[Any, State], torch.Tensor, mm.Cost]:
         moved, state, info = optimizer.step(game, players, state)
         before = info.residual if info.at == Info.at else residual(game, players)  # most look at where they start
         seen = torch.stack([before, magnitude(moved), info.norm + tree.total(info.losses)])
