@@ -277,7 +277,7 @@ class Table:
 
     def total(self) -> None:
         """The last line."""
-        print(f"{self.lines} lines in {(self.last - self.began) / 60:.1f} minutes of CPU time")
+        print(f"lines: {self.lines}; CPU time: {(self.last - self.began) / 60:.1f} minutes")
 
 
 def compared(table: Table, case: Case, seconds: float) -> None:
