@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from minimax import tree
@@ -23,6 +22,7 @@ from minimax.inspection import inspect
 from minimax.optimizer import GameOptimizer, State
 from minimax.oracle import Players
 from minimax.playing import Batches, check_budget, check_playable, draws, summary, written
+from minimax.recording import Traced
 from minimax.rules import Rule
 from minimax.status import (
     Limits,
@@ -207,34 +207,6 @@ def ensemble(
     ends = statuses(standing, limits, game.constraints, last, worst_missed(rows, standing))
     answer = torch.vmap(optimizer.answer)(players, state) if averages else players
     return Ensemble(players, answer, ends, _records(rows), held)
-
-
-class Traced:
-    """A pure function of tensors, recorded once per shape, then replayed without vmap and without Python of ours."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self.graphs: dict[Any, tuple[Callable[..., Any], Any]] = {}
-
-    def __call__(self, *args: Any) -> Any:
-        leaves, spec = pytree.tree_flatten(args)
-        key = (spec, tuple((leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf for leaf in leaves))
-        if key not in self.graphs:
-            self.graphs[key] = self._record(leaves, spec)
-        graph, out = self.graphs[key]
-        return pytree.tree_unflatten(graph(*leaves), out)
-
-    def _record(self, leaves: list[Any], spec: Any) -> tuple[Callable[..., Any], Any]:
-        out: Any = None
-
-        def flat(*leaves: Any) -> list[Any]:
-            nonlocal out
-            values, out = pytree.tree_flatten(self.function(*pytree.tree_unflatten(list(leaves), spec)))
-            return values
-
-        # The tracer tells inputs apart by object, and a state may hold a player itself.
-        distinct = [leaf.detach() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-        return make_fx(flat)(*distinct), out
 
 
 def _records(rows: list[tuple[int, Seen, Tensor]]) -> dict[str, Tensor]:

@@ -21,7 +21,8 @@ import minimax as mm
 from benchmarks.quality import stability
 from benchmarks.runner.play import Run
 from minimax.composite import CompositeBatchNorm
-from minimax.ensembles import Traced, stacked
+from minimax.ensembles import stacked
+from minimax.recording import Traced
 
 Ended: TypeAlias = dict[str, Any]
 

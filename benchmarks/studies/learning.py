@@ -26,7 +26,7 @@ from benchmarks.problems.adversarial._defence import STEPS
 from benchmarks.problems.adversarial.pgd import PGD
 from benchmarks.problems.bilevel.hyperclean import BOX, RIDGE, ROWS, HyperClean
 from benchmarks.problems.vaes.vae import VAE
-from benchmarks.studies.speed import Case, Step, compared
+from benchmarks.studies.speed import Case, Step, Table, compared
 
 ITERATIONS = 10  # of conjugate gradients
 
@@ -276,9 +276,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"ours / other, median [quartiles]; torch {torch.__version__}, 1 thread")
+    table = Table()
     for case in cases():
         if options.only in case.name:
-            compared(case, options.seconds)
+            compared(table, case, options.seconds)
+    table.total()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torch.utils import _pytree as pytree
 
 import minimax as mm
 from benchmarks import exchange, record
@@ -34,6 +35,8 @@ from minimax.info import Info
 from minimax.linear_maps import Expansion
 from minimax.optimizers import BY_NAME
 from minimax.playing import magnitude
+from minimax.recording import ReadsNumbers, Recording
+from minimax.types import State
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -63,12 +66,12 @@ def closed_forms() -> list[ClosedForm]:
     ]
 
 
-def residual(game: mm.Game, players: tuple[torch.Tensor, ...]) -> float:
+def residual(game: mm.Game, players: tuple[torch.Tensor, ...]) -> torch.Tensor:
     """|z - P(z - F(z))|: |F| without constraints, and zero at the solutions of the game with them."""
     oracle, z = game.enter(players)
     ξ, _ = oracle.field(z, None)
     back = [oracle.project(i, tree.sub(z_i, ξ_i)) for i, (z_i, ξ_i) in enumerate(zip(z, ξ, strict=True))]
-    return float(tree.norm(tree.sub(tree.join(z), tree.join(tuple(back)))))
+    return tree.norm(tree.sub(tree.join(z), tree.join(tuple(back))))
 
 
 def beside(form: ClosedForm, by: float = 0.1) -> tuple[torch.Tensor, ...]:
@@ -80,22 +83,49 @@ def beside(form: ClosedForm, by: float = 0.1) -> tuple[torch.Tensor, ...]:
     return inside
 
 
+def walk(game: mm.Game, players: Any, optimizer: mm.GameOptimizer) -> Iterator[tuple[list[float], mm.Cost]]:
+    """Step by step the residual before it, |z| after it, a number that is finite if all it saw was, and its cost.
+
+    A step that reads no numbers is recorded at the second one: its operators alone take about half of the time.
+    """
+
+    def step(players: Any, state: State) -> tuple[tuple[Any, State], torch.Tensor, mm.Cost]:
+        moved, state, info = optimizer.step(game, players, state)
+        before = info.residual if info.at == Info.at else residual(game, players)  # most look at where they start
+        seen = torch.stack([before, magnitude(moved), info.norm + tree.total(info.losses)])
+        return (moved, state), seen, info.cost
+
+    at, seen, cost = step(players, optimizer.init(game, players))
+    yield seen.tolist(), cost
+    try:
+        graph, leaves = Recording(step, *at).graph, pytree.tree_leaves(at)
+    except ReadsNumbers:
+        while True:
+            at, seen, cost = step(*at)
+            yield seen.tolist(), cost
+    while True:
+        with torch.inference_mode():
+            out = graph(*leaves)
+        leaves, (seen, *spent) = out[: len(leaves)], out[len(leaves) :]
+        yield seen.tolist(), mm.Cost(*spent)
+
+
 def play(form: ClosedForm, optimizer: mm.GameOptimizer, steps: int) -> dict[str, Any]:
     """One run: how it ended, its steps and its cost in gradients, and its measured rate."""
     z = beside(form)
+    next(mm.iterate(form.game, z, optimizer))  # for what it refuses
     limit = mm.Limits().growth * max(1.0, float(magnitude(z)))
-    values, ended, cost = [residual(form.game, z)], "budget", mm.Cost()
-    for it, after in islice(pairwise(mm.iterate(form.game, z, optimizer)), steps):
-        here = after.info.at == Info.at  # most steps look at their start, so that the next one has its residual
-        values.append(float(after.info.residual) if here else residual(form.game, it.players))
-        cost, size, seen = it.cost, float(magnitude(it.players)), float(it.info.norm + tree.total(it.info.losses))
+    values, ended, spent = list[float](), "budget", mm.Cost()
+    for ((before, size, seen), cost), ((after, *_), _) in islice(pairwise(walk(form.game, z, optimizer)), steps):
+        values, spent = values or [before], spent + cost
+        values.append(after)
         if not math.isfinite(size + seen) or size > limit:
             ended = "diverged"
             break
-        if values[-1] <= TOLERANCE:
+        if after <= TOLERANCE:
             ended = "converged"
             break
-    gradients = exchange.theory(len(z)).units(cost)
+    gradients = exchange.theory(len(z)).units(spent)
     ends = {"ended": ended, "steps": len(values) - 1, "gradients": gradients}
     return ends | {"rate": math.exp(slope(values)), "exponent": slope(values, of=np.log)}
 

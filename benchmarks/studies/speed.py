@@ -2,9 +2,9 @@
 
 Both run in one process, interleaved block by block, so that a drifting machine slows both; the figure is the median
 of the blocks' ratios, in process time where one thread runs. Every ratio has an aim and, where the two do not make the
-same passes, a floor: the ratio of the operations in their matrix products and convolutions. `make speed` takes under
-four minutes on a machine that does nothing else. It takes fresh batches of real data: how many products competitive
-gradient descent takes depends on them, and on how far the game has been played.
+same passes, a floor: the ratio of the operations in their matrix products and convolutions. Every line tells the CPU
+seconds that it took, building and compiling included, and the last one their sum. Batches are fresh and of real data:
+how many products competitive gradient descent takes depends on them, and on how far the game has been played.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def our_scalars() -> Step:
     return step
 
 
-def sixteen(steps: int = 20) -> tuple[float, float]:
+def sixteen(steps: int = 10) -> tuple[float, float]:
     """Sixteen ring GANs in one ensemble: their throughput over that of one after the other, and the first step's time.
 
     The difference of two lengths leaves out what is paid once a run, recording the step.
@@ -259,13 +259,28 @@ def cases(burn_in: int) -> Iterator[Case]:
     yield Case("simultaneous SGD, two scalars", 1.3, lambda: (our_scalars(), hand_scalars()))
 
 
-def line(name: str, figure: str, aim: str, met: bool, floor: float = math.nan, told: str = "") -> None:
-    """One line of the table."""
-    least = "" if math.isnan(floor) else f"{floor:.2f}"
-    print(f"{name:48} {figure:>18} {aim:>8} {least:>6}  {'ok' if met else 'missed':7} {told}", flush=True)
+class Table:
+    """The lines as they are printed, each with the CPU seconds that it took."""
+
+    def __init__(self) -> None:
+        self.began = self.last = time.process_time()
+        self.lines = 0
+
+    def line(self, name: str, figure: str, aim: str, met: bool, floor: float = math.nan, told: str = "") -> None:
+        """One line more."""
+        least, now = "" if math.isnan(floor) else f"{floor:.2f}", time.process_time()
+        row = (
+            f"{name:48} {figure:>18} {aim:>8} {least:>6} {now - self.last:5.0f} s  {'ok' if met else 'missed':7} {told}"
+        )
+        print(row.rstrip(), flush=True)
+        self.last, self.lines = now, self.lines + 1
+
+    def total(self) -> None:
+        """The last line."""
+        print(f"lines: {self.lines}; CPU time: {(self.last - self.began) / 60:.1f} minutes")
 
 
-def compared(case: Case, seconds: float) -> None:
+def compared(table: Table, case: Case, seconds: float) -> None:
     """The line of a ratio."""
     ours, hand = case.build()
     passes = None if "compiled" in case.name else Passes()
@@ -273,7 +288,7 @@ def compared(case: Case, seconds: float) -> None:
     floor = math.nan if passes is None else passes.floor
     aim = case.aim * floor if case.over else case.aim
     told = f"{ms:.3f} ms" + (residuals(ours) if "ACGD" in case.name else "")
-    line(case.name, f"{middle:.2f} [{low:.2f}, {high:.2f}]", f"<= {aim:.2f}", middle <= aim, floor, told)
+    table.line(case.name, f"{middle:.2f} [{low:.2f}, {high:.2f}]", f"<= {aim:.2f}", middle <= aim, floor, told)
 
 
 def residuals(step: Step, steps: int = 5) -> str:
@@ -283,23 +298,23 @@ def residuals(step: Step, steps: int = 5) -> str:
     return f"; {mean:.1f} iterations, residual <= {worst:.0e}"
 
 
-def alone(only: str, threads: int) -> None:
+def alone(table: Table, only: str, threads: int) -> None:
     """The figures that are no ratio of two steps."""
     for count in (1, 2):
         if only in (name := f"16 ring GANs in one, {count} thread{'s' * (count > 1)}"):
             torch.set_num_threads(count)
             gain, first = sixteen()
             torch.set_num_threads(threads)
-            line(name, f"{gain:.2f} x in turn", ">= 1.5", gain >= 1.5, told=f"first step {first:.1f} s")
+            table.line(name, f"{gain:.2f} x in turn", ">= 1.5", gain >= 1.5, told=f"first step {first:.1f} s")
     if only in (name := "8,192 bilinear games in one, extragradient"):
         ns = bilinear_ensemble()
-        line(name, f"{ns:.0f} ns a step", "<= 100", ns <= 100, told="of one game")
+        table.line(name, f"{ns:.0f} ns a step", "<= 100", ns <= 100, told="of one game")
     if only in (name := "one bilinear game solved compiled, every=1600"):
         us, first = bilinear_solved()
-        line(name, f"{us:.1f} us a step", "<= 2", us <= 2, told=f"first run {first:.1f} s")
+        table.line(name, f"{us:.1f} us a step", "<= 2", us <= 2, told=f"first run {first:.1f} s")
     if only in (name := "ten Ritz values, DCGAN 28x28"):
         products, residual = ritz_products()
-        line(name, f"{products} products", "<= 80", products <= 80, told=f"relative residual {residual:.1e}")
+        table.line(name, f"{products} products", "<= 80", products <= 80, told=f"relative residual {residual:.1e}")
     kinds: list[type[mm.Ruled]] = [mm.ConsensusOptimization, mm.SymplecticGradientAdjustment, mm.LOLA]
     kinds += [mm.CompetitiveGradientDescent, mm.StackelbergGradient, mm.FollowTheRidge, mm.Unrolled]
     for place, build in (("ring MLP", ring), ("DCGAN 28x28", dcgan)):
@@ -307,24 +322,26 @@ def alone(only: str, threads: int) -> None:
             first = peak(build, mm.SimultaneousGDA(ACGD))
             for kind in kinds:
                 times, most = peak(build, kind(ACGD)) / first, 4 if kind is mm.Unrolled else 3.5
-                line(f"{name}: {kind.name}", f"{times:.2f} x simultaneous", f"<= {most}", times <= most)
+                table.line(f"{name}: {kind.name}", f"{times:.2f} x simultaneous", f"<= {most}", times <= most)
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.speed", description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=4.0, help="how long each case is measured (default 4)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="how long each case is measured (default 2)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch, where nothing is said (default 1)")
     parser.add_argument("--burn-in", type=int, default=20, help="steps that ACGD has taken before (default 20)")
     parser.add_argument("--only", default="", help="run only the cases whose name contains this")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(f"ours / hand-written, median [quartiles]; torch {torch.__version__}, {options.threads} thread(s)")
-    print(f"{'':48} {'measured':>18} {'aim':>8} {'floor':>6}")
+    print(f"{'':48} {'measured':>18} {'aim':>8} {'floor':>6} {'CPU':>6}")
+    table = Table()
     for case in cases(options.burn_in):
         if options.only in case.name:
-            compared(case, options.seconds)
-    alone(options.only, options.threads)
+            compared(table, case, options.seconds)
+    alone(table, options.only, options.threads)
+    table.total()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ import minimax as mm
 from minimax.optimizers import BY_NAME
 
 FILE = Path(__file__).with_name("golden.json")
-STEPS, RATE = 30, 0.05
+STEPS = 100
+RATES = {"anderson-mixing": 0.4, "bome": 0.02, "mehra-hamm": 0.02}  # at .05 they diverge, or rounding grows
+OPTIONS: dict[str, dict[str, Any]] = {"anderson-mixing": {"memory": 3}, "stackelberg": {"damping": 0.5}}  # the same
 
 
 def zero_sum(x: Tensor, y: Tensor) -> Tensor:
@@ -40,7 +42,7 @@ GAMES = {
 
 def way(name: str, game: mm.Game, start: Any) -> list[float] | None:
     """Where play ends, and how long its way was; None for a game that is refused."""
-    optimizer = BY_NAME[name].of(mm.sgd(RATE))
+    optimizer = BY_NAME[name].of(mm.sgd(RATES.get(name, 0.05)), **OPTIONS.get(name, {}))
     players = tuple(map(torch.tensor, start))
     state, length = optimizer.init(game, players), 0.0
     for _ in range(STEPS):

@@ -14,6 +14,7 @@ from benchmarks.studies import rates
 from minimax import games
 from minimax.linear_maps import Expansion, radius
 from minimax.optimizers import BY_NAME
+from minimax.recording import ReadsNumbers
 
 FIRST = ("simultaneous", "alternating", "extragradient", "averaging", "svre", "k-beam", "lookahead")
 SECOND = ("consensus", "hamiltonian", "jare", "sga", "policy-prediction", "sos", "cgd", "nagarajan-kolter", "lola")
@@ -154,6 +155,21 @@ def test_costs_and_failures_are_told() -> None:
     assert lost["ended"] == "diverged" and lost["rate"] == pytest.approx(math.sqrt(2))
     costly = rates.play(form, mm.ConsensusOptimization(mm.sgd(0.1)), steps=10)
     assert costly["ended"] == "budget" and costly["gradients"] == 10 * (2 + 4)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_recorded_runs_are_the_same_to_the_last_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*args: Any) -> None:
+        raise ReadsNumbers
+
+    def runs() -> list[dict[str, Any]]:
+        found = [rates.play(form, BY_NAME[name].of(mm.sgd(0.05)), steps=20) for form in (bound, curved)]
+        return [{key: repr(value) for key, value in run.items()} for run in found]
+
+    bound, curved = forms()["matching pennies"], forms()["Dirac-NSGAN, R1"]
+    recorded = runs()
+    monkeypatch.setattr(rates, "Recording", told)
+    assert runs() == recorded
 
 
 def test_slopes() -> None:
