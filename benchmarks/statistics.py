@@ -58,7 +58,7 @@ def number(value: float) -> str:
         return "–"
     if abs(value) == float("inf"):
         return "∞" if value > 0 else "−∞"
-    if abs(value) >= 1000:
+    if abs(value) >= 999.5:  # which three digits call 1e+03
         return f"{value:,.0f}" if abs(value) < 1e6 else f"{value:.3g}"
     return f"{value:.3g}"
 

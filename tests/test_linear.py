@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from minimax.linear import cg, gcr, ravel, unravel
+from minimax.linear import Curvature, cg, gcr, neumann, neumann_term, ravel, reciprocal, unravel
 
 pytestmark = pytest.mark.usefixtures("float64")
 few = settings(max_examples=20)
@@ -39,11 +39,12 @@ def test_gcr_solves_any_system_in_n_iterations(n: int, seed: int) -> None:
         torch.testing.assert_close(A @ solved.x, b, rtol=1e-6, atol=1e-6)
 
 
-def test_gcr_does_not_break_down_on_rotations() -> None:
+@pytest.mark.parametrize("ε", [0.0, 1e-9])
+def test_gcr_does_not_break_down_on_rotations(ε: float) -> None:
     """A skew matrix turns every residual by a right angle, so that it is no help as a direction."""
-    A, b = torch.tensor([[0.0, -2.0], [2.0, 0.0]]), torch.tensor([1.0, 0.0])
-    solved = gcr(lambda p: A @ p, torch.zeros(2), b, b @ b, 1e-10, 3)
-    assert solved.x.tolist() == [0.0, -0.5]
+    A, b = torch.tensor([[ε, -2.0], [2.0, ε]]), torch.tensor([1.0, 0.0])
+    solved = gcr(lambda p: A @ p, torch.zeros(2), b, b @ b, 1e-12, 3)
+    assert solved.x.tolist() == pytest.approx([ε / 4, -0.5], rel=1e-14, abs=1e-16)
 
 
 @few
@@ -107,9 +108,17 @@ def test_weighted_cg_needs_only_a_weighted_symmetry() -> None:
     assert int(right.iterations) <= 4
 
 
-def test_ravel_and_back() -> None:
-    x = [torch.tensor(2.0), torch.arange(6.0).reshape(2, 3), torch.ones(2, dtype=torch.float32)]
-    back = unravel(ravel(x), x)
+@pytest.mark.parametrize(
+    "x, dtype",
+    [
+        ([torch.tensor(2.0), torch.arange(6.0).reshape(2, 3), torch.ones(2, dtype=torch.float64)], torch.float64),
+        ([torch.arange(6.0).reshape(2, 3)], torch.float32),
+        ([torch.ones(2, 2, dtype=torch.bfloat16), torch.ones(1, dtype=torch.bfloat16)], torch.float32),
+    ],
+)
+def test_ravel_and_back(x: list[Tensor], dtype: torch.dtype) -> None:
+    flat, back = ravel(x), unravel(ravel(x), x)
+    assert flat.shape == (sum(a.numel() for a in x),) and flat.dtype == dtype
     assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(x, back, strict=True))
 
 
@@ -132,6 +141,44 @@ def test_what_was_far_off_is_told() -> None:
         told = solved.told(1e-8)
         assert told["residual"] is solved.residual and told["iterations"] is solved.iterations
         assert float(told["missed"]) == (float(solved.residual) if far else 0) and (solved.residual > 1e-4) == far
+
+
+def test_the_terms_of_a_neumann_series_have_it_as_their_mean() -> None:
+    A, b, K = torch.tensor([[1.0, 0.5], [-0.3, 2.0]]), torch.tensor([1.0, -2.0]), 4
+    calls = []
+
+    def term(u: Tensor) -> tuple[Tensor, Tensor]:
+        return neumann_term(lambda p: calls.append(p) or A @ p, b, 0.2, K, u)
+
+    draws = (torch.arange(K) + 0.5) / K
+    (found, k), each = torch.vmap(term)(draws), [term(u) for u in draws]
+    assert k.tolist() == [int(k) for _, k in each] == [0, 1, 2, 3]
+    assert len(calls) == K - 1 + sum(range(K))
+    torch.testing.assert_close(found, torch.stack([x for x, _ in each]))
+    torch.testing.assert_close(found.mean(0), neumann(lambda p: A @ p, b, 0.2, K).x)
+
+
+def test_reciprocals_of_zero_are_zero() -> None:
+    assert (reciprocal(4.0), reciprocal(0.0)) == (0.25, 0.0)
+    assert reciprocal(torch.tensor([4.0, 0.0])).tolist() == [0.25, 0.0]
+
+
+def test_curvature_within_rounding_is_none() -> None:
+    """Of what was met; 0/0 counts as nothing."""
+    met, one = Curvature(), torch.ones(())
+    for pBp, pp, bent in ((3, 1, 0), (-1e-10, 1, 0), (0, 0, 0), (-0.5, 2, 0.25), (-0.1, 1, 0.25)):
+        met.seen(pBp * one, pp * one)
+        assert float(met.bent(one)) == bent
+
+
+def test_curvature_below_zero_is_told() -> None:
+    """By the methods that need it to be above."""
+    A, unit = torch.diag(torch.tensor([1.0, -2.0, 3.0])), torch.eye(3)
+    for k, bent in enumerate((0, 2, 0)):
+        b = unit[k]
+        for solved in (cg(lambda p: A @ p, 0 * b, b, b @ b, 1e-10, 3), neumann(lambda p: A @ p, b, 0.1, 2)):
+            assert float(solved.told(1e-10)["bent"]) == bent
+        assert float(gcr(lambda p: A @ p, 0 * b, b, b @ b, 1e-10, 3).told(1e-10)["bent"]) == 0
 
 
 @pytest.mark.parametrize("solver", [cg, gcr])

@@ -8,7 +8,7 @@ import torch
 
 import minimax as mm
 from minimax.diagnostics import expand
-from minimax.linear_maps import Expansion, LinearMap
+from minimax.linear_maps import Expansion, LinearMap, radius
 from minimax.optimizers import BY_NAME
 from minimax.testing import CHECKS
 from minimax.testing._linear import quadratic_games
@@ -133,6 +133,16 @@ def test_expansions_hold_every_players_hessian_and_gradient() -> None:
     torch.nn.init.constant_(module.weight, 1.0)
     weighed = mm.Game(lambda m, y: game_of(m.weight, y), lambda m, y: m.weight.sum() * y**3)
     torch.testing.assert_close(expand(weighed, (module, torch.tensor(2.0))).H, at.H)
+
+
+def test_a_player_is_not_shaped_by_answers_that_cancel() -> None:
+    """∂x∂y L_2 = (1, 1) and ∂y L_1 = (1, -1)."""
+    game = mm.Game(lambda x, y: x**2 + y[0] - y[1], lambda x, y: x * y.sum() + y @ y)
+    assert not expand(game, (torch.tensor(0.0), torch.zeros(2))).shaped(0)
+
+
+def test_one_number_has_one_eigenvalue() -> None:
+    assert radius(torch.tensor([[-0.5]]), torch.tensor([[2.0]])) == 0.5
 
 
 def game_of(weight: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.statistics import interval
+from benchmarks.statistics import interval, number, ranged
 
 
 @pytest.mark.parametrize("count", range(2, 12))
@@ -36,3 +36,26 @@ def test_it_holds_the_median_as_often_as_it_says():
     drawn = np.random.default_rng(0).exponential(size=(4000, 10))
     held = np.mean([found.low <= math.log(2) <= found.high for found in map(interval, drawn)])
     assert held > 0.943
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (0.0, "0"),
+        (-0.00123456, "-0.00123"),
+        (999.4, "999"),
+        (999.5, "1,000"),
+        (-1000.0, "-1,000"),
+        (999_999.0, "999,999"),
+        (1e6, "1e+06"),
+        (math.inf, "∞"),
+        (-math.inf, "−∞"),
+        (math.nan, "–"),
+    ],
+)
+def test_numbers_have_three_digits_and_thousands_all(value, text):
+    assert number(value) == text
+
+
+def test_what_few_values_span_is_no_interval():
+    assert ranged(1.0, 0.5, math.inf) == "1 [0.5, ∞]" and ranged(1.0, 0.5, 2.0, "min to max") == "1 (0.5 to 2)"

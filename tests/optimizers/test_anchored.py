@@ -181,3 +181,21 @@ def test_errors() -> None:
         mm.ExtraAnchoredGradient(mm.sgd(0.1), variable=0.8)
     with pytest.raises(ValueError, match=r"rho must be a finite number > -0.5"):
         mm.FastExtraGradient(mm.sgd(0.1), rho=-0.5)
+
+
+def test_variable_steps_are_taken(float64: torch.dtype) -> None:
+    """On xy, where F is -iz: α_{k+1} = α_k (1 - (α_k L)² / ((k + 1) (k + 3) (1 - (α_k L)²))) with L = 1."""
+    optimizer, players, α = (
+        mm.ExtraAnchoredGradient(mm.sgd(0.6), variable=0.6),
+        (torch.tensor(1.0), torch.tensor(0.5)),
+        0.6,
+    )
+    game = mm.zero_sum(lambda x, y: x * y)
+    state, anchor = optimizer.init(game, players), complex(1.0, 0.5)
+    z = anchor
+    for k in range(4):
+        pulled = z + (anchor - z) / (k + 2)
+        z = pulled + 1j * α * (pulled + 1j * α * z)
+        α *= 1 - α**2 / ((k + 1) * (k + 3) * (1 - α**2))
+        players, state, _ = optimizer.step(game, players, state)
+        assert complex(*map(float, players)) == pytest.approx(z, abs=1e-14)

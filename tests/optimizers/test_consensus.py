@@ -62,3 +62,7 @@ def test_unbiased_uses_both_batches(float64: torch.dtype) -> None:
 def test_negative_gamma() -> None:
     with pytest.raises(ValueError, match=r"gamma must be a finite number >= 0, got -1"):
         mm.ConsensusOptimization(mm.sgd(0.1), gamma=-1)
+
+
+def test_only_unbiased_it_draws_twice() -> None:
+    assert [mm.ConsensusOptimization(mm.sgd(0.1), unbiased=twice).draws for twice in (False, True)] == [1, 2]

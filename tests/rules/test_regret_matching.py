@@ -150,6 +150,17 @@ def test_counterfactual_regrets_by_hand(seed: int) -> None:
         torch.testing.assert_close(x, plan(), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "plan, regrets",
+    [((0.5, 0.5, 0.4, 0.1), (-1.6, 1.6, 0.2, -0.8)), ((0.0, 1.0, 0.0, 0.0), (-3.5, 0.0, 0.5, -0.5))],
+)
+def test_regrets_are_of_the_plan_at_hand(plan: tuple[float, ...], regrets: tuple[float, ...]) -> None:
+    """Not of the one that the rule would have played, but where the plan never comes."""
+    rule, x, g = regret_matching(decisions=FIRST), torch.tensor(plan), torch.tensor([1.0, 0.0, 2.0, 3.0])
+    _, memory = rule.move([x], [g], rule.init([x]), torch.tensor(0))
+    torch.testing.assert_close(memory["R"][0], torch.tensor(regrets), rtol=1e-12, atol=1e-12)
+
+
 def test_rows_under_vmap_and_compile() -> None:
     rule = regret_matching(predictive=True, decisions=FIRST)
     closed = games.kuhn_poker()
@@ -168,6 +179,14 @@ def test_rows_under_vmap_and_compile() -> None:
     for found, y in zip(torch.vmap(end)(ys), ys, strict=True):
         torch.testing.assert_close(found, end(y))
         torch.testing.assert_close(compiled(y), end(y))
+
+
+@pytest.mark.parametrize("decisions, x", [(None, (0.2, 0.8)), (FIRST, (0.5, 0.5, 0.2, 0.3))])
+def test_rounding_makes_no_other_plan(decisions: object, x: tuple[float, ...]) -> None:
+    rule, x = regret_matching(decisions=decisions), torch.tensor(x)
+    rule.init([x + 1e-9])
+    with pytest.raises(mm.GameError, match="got a player of shape"):
+        rule.init([x + 1e-6])
 
 
 def test_errors() -> None:

@@ -98,6 +98,27 @@ def test_from_torch_resumes_and_stays_pure(optimizer: type, options: dict) -> No
     mm.testing.CHECKS["purity"](game_optimizer)
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        mm.sgd(0.1),
+        mm.rmsprop(0.1, alpha=0.7, eps=0.3),
+        mm.adam(0.1, betas=(0.5, 0.6), eps=0.3),
+        mm.adamw(0.1, betas=(0.5, 0.6), eps=0.3, weight_decay=0.0, amsgrad=True),
+    ],
+)
+def test_the_metric_makes_the_move_of_the_mean_gradient(rule: mm.Rule, generator: torch.Generator) -> None:
+    """d = -A m at every move, m being Adam's m / (1 - β₁ᵗ), without moments the gradient."""
+    player, gradients = players_and_gradients(generator)
+    memory = rule.init(player)
+    for k, g in enumerate(gradients[:5]):
+        d, memory = rule.move(player, g, memory, torch.tensor(k))
+        A = rule.metric(memory, torch.tensor(k))
+        mean = [m / (1 - 0.5 ** (k + 1)) for m in memory["m"]] if "m" in memory else g
+        found = [-a * m for a, m in zip(A if isinstance(A, list) else [A] * len(g), mean, strict=True)]
+        torch.testing.assert_close(found, d, rtol=1e-12, atol=1e-12)
+
+
 def test_from_torch_says_where_it_cannot_run() -> None:
     rule = mm.from_torch(torch.optim.SGD, lr=0.1)
     move = lambda x: rule.move([x], [x], {"state": {}}, torch.tensor(0))[0][0]

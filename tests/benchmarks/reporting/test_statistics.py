@@ -108,6 +108,28 @@ def test_bootstrap_percentiles_alone_would_undercover():
     assert np.mean((low <= 0) & (high >= 0)) < 0.91
 
 
+FIVE, NINE = (np.array([[0.0] * k + [1.0] * (k + 1)]) for k in (2, 4))  # n times the variance: 3/2 and 5/2
+
+
+@pytest.mark.parametrize(
+    "scores, problems, n, freedom",
+    [
+        ([FIVE], False, 5, 4),
+        ([FIVE / 10] * 3, False, 5, 12),
+        ([FIVE, NINE], False, 5, 16 / (1.5**2 / 4 + 2.5**2 / 8)),
+        ([FIVE] * 6, True, 6, 5),
+        ([np.array([[0.0, 0.0, 0.0, 0.0, 9.0]])], False, 5, 4),  # winsorised, all are the same
+    ],
+)
+def test_percentiles_are_moved_as_those_of_a_mean(scores, problems, n, freedom):
+    """By √(n/(n - 1)) t/z, n being the seeds of the smallest problem, or the problems."""
+    value, kept = iqm(np.concatenate(scores, axis=1))[0], resampled(scores, problems, draws=500, seed=7)
+    (found,) = aggregate(scores, problems, draws=500, seed=7)
+    wider = math.sqrt(n / (n - 1)) * stats.t.ppf(0.975, freedom) / 1.959963984540054
+    expected = value + wider * (np.quantile(kept, [0.025, 0.975]) - value)
+    assert (found.value, found.low, found.high) == pytest.approx((value, *expected), rel=1e-9)
+
+
 @pytest.mark.parametrize("seeds, problems, has", [(4, 9, False), (5, 1, True), (5, 9, True)])
 def test_few_seeds_have_no_interval(seeds, problems, has):
     (found,) = aggregate([np.arange(seeds)[None] * 1.0] * problems, draws=50)
@@ -121,7 +143,7 @@ def test_few_problems_have_no_interval_for_others():
 
 @pytest.mark.parametrize("scores", [[], [np.ones((2, 3)), np.ones((1, 3))], [np.ones(3)], [np.ones((2, 0))]])
 def test_scores_of_other_shapes_are_refused(scores):
-    with pytest.raises(ValueError, match=r"give \(methods, seeds\) a problem"):
+    with pytest.raises(ValueError, match=r"shapes (none|\(.*\)): give \(methods, seeds\) a problem"):
         aggregate(scores)
 
 
