@@ -1,6 +1,7 @@
 """The linear maps that optimizers declare, beyond the contract's clause `linear`: which have none, and why."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -63,7 +64,10 @@ def test_play_follows_the_declared_map(case: str) -> None:
         assert isinstance(CASES[case].linear(zero_sum()), LinearMap)
 
 
-@pytest.mark.parametrize("make", [mm.Halpern.of, mm.ExtraAnchoredGradient, mm.FastExtraGradient])
+ANCHORED = [mm.Halpern.of, mm.ExtraAnchoredGradient, mm.FastExtraGradient, partial(mm.FastExtraGradient, rho=-0.2)]
+
+
+@pytest.mark.parametrize("make", ANCHORED)
 def test_an_anchor_lets_go_late(make: Callable[[mm.Rule], mm.GameOptimizer]) -> None:
     """Far down a run (k = 10¹²) the anchored steps are what their maps say, and never before."""
     (game, start), optimizer = quadratic_games()["a zero-sum game"], make(mm.sgd(0.05))
