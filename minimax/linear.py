@@ -10,6 +10,7 @@ that are left to one of all unknowns, `apply` takes the lifted one, and x holds 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -150,11 +151,11 @@ def cg(
         Bp = apply(full)
         pBp = inner(p, Bp, weight)
         curvature.seen(_if(going, pBp), inner(p, p, weight))
-        # `reciprocal` in fewer operations, as nobody differentiates a solve; rr is 0 only where nothing goes on.
-        α = _if(going, rr * pBp.reciprocal().masked_fill(pBp == 0, 0))
-        x, r = x + α * full, r - α * Bp
+        # 0 for a curvature of 0 in one operation, as nobody differentiates a solve; rr is 0 only where nothing goes on.
+        α = _if(going, (rr / pBp).nan_to_num(math.nan, 0, 0))
+        x, r = torch.addcmul(x, α, full), torch.addcmul(r, α, Bp, value=-1)
         new = inner(r, r, weight)
-        p = r + _if(going, new * rr.reciprocal()) * p
+        p = torch.addcmul(r, _if(going, new / rr), p)
         rr, taken, peak = new, taken + going, torch.maximum(peak, new)
     residual = (torch.maximum(rr, rounding * peak) * reciprocal(size)).sqrt()
     return Solved(x, residual, _whole(taken, size), curvature.bent(rr))

@@ -64,10 +64,9 @@ class Graph:
 
     def vjp(self, rows: Sequence[int], columns: Sequence[int], u: Point) -> Point:
         """Σ over rows i of (∂ξ_i/∂z_j)ᵀ u_i, for the columns j."""
-        into = tuple(self.leaves[j] for j in columns)
-        outputs = tree.join(tuple(self.field[i] for i in rows))
+        into, outputs = tuple([self.leaves[j] for j in columns]), tuple([self.field[i] for i in rows])
         with self.holding():
-            return tree.split(backward(outputs, tree.join(into), tree.join(u)), into)
+            return tree.split(backward(tree.join(outputs), tree.join(into), tree.join(u)), into)
 
     def jvp(self, rows: Sequence[int], columns: Sequence[int], v: Point) -> Point:
         """Σ over columns j of (∂ξ_i/∂z_j) v_j, for the rows i: the vjp is linear in u, and this is its transpose."""

@@ -167,7 +167,7 @@ class Oracle(ABC):
     def call(self, function: Loss, z: Point, batch: Any) -> Any:
         """What a function of the players and the batch gives, called as the losses are: with the modules themselves."""
         shared = self.shared
-        if shared.modules is not None and shared.inside is not z:
+        if shared.modules is not None and not self._seated(z):
             with Holding(shared, self.seating, z):
                 return self.call(function, z, batch)
         modules = () if shared.modules is None else shared.modules.modules
@@ -187,8 +187,22 @@ class Oracle(ABC):
 
         Buffers go from one evaluation to the next, so that every forward pass counts, in order, as in a torch loop.
         """
-        still = self.modules is None or self.shared.inside is z
+        still = self.modules is None or self._seated(z)
         return nullcontext() if still else Holding(self.shared, self.seating, z)
+
+    def staying(self, z: Point) -> AbstractContextManager[None]:
+        """The same for several evaluations, among which players that are no modules move.
+
+        Not for modules with buffers: an evaluation that is tried again has to find them as they were.
+        """
+        return nullcontext() if self.modules is None or self.modules.buffers else self.holding(z)
+
+    def _seated(self, z: Point) -> bool:
+        """Whether what z has for the modules stands in them."""
+        inside, places = self.shared.inside, self.seating.places
+        return inside is not None and not [
+            i for i, k in enumerate(places) if k is not None and inside.get(k) is not z[i]
+        ]
 
     def scalar(self, value: Any, i: int) -> Tensor:
         """The value, if it can be a loss of player i.

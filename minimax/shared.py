@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from minimax import tree
 from minimax.graph import Fault
 from minimax.swap import Modules
-from minimax.tree import Point, Spec
+from minimax.tree import Point, Spec, Vector
 
 Seats: TypeAlias = Callable[[int], Sequence[int | None]]
 
@@ -56,7 +56,7 @@ class Shared:
     ) -> None:
         self.modules, self.buffers, self.found = modules, buffers, found
         self.step = step
-        self.inside: Point | None = None  # what stands in the modules now
+        self.inside: Mapping[int, Vector] | None = None  # what stands in the modules now, by their places
         self.scale: Tensor | None = None
         self.overflowed: Tensor | bool = False
         self.gradients = 0
@@ -115,7 +115,7 @@ class Holding:
     """Keeps a point in the modules (see `Oracle.holding`). A class, as `torch.compile` follows no generator's."""
 
     def __init__(self, shared: Shared, seating: Seating, z: Point) -> None:
-        self.shared, self.z, self.outer = shared, z, shared.inside
+        self.shared, self.outer = shared, shared.inside
         places = seating.places
         self.placed = {place: z[i] for i, place in enumerate(places) if place is not None}
 
@@ -125,7 +125,7 @@ class Holding:
         # Within another point's evaluation the buffers in the modules are this oracle's already.
         self.held = (shared.buffers or modules.read(modules.buffers)) if self.outer is None else {}
         self.saved = modules.put(self.placed, self.held)
-        shared.inside = self.z
+        shared.inside = self.placed
 
     def __exit__(self, *error: object) -> None:
         shared, modules = self.shared, self.shared.modules

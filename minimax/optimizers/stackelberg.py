@@ -18,7 +18,7 @@ from minimax.optimizers._unrolling import Unrolling
 from minimax.optimizers.lola import slope
 from minimax.oracle import Oracle
 from minimax.tree import Point
-from minimax.validation import whole
+from minimax.validation import flag, whole
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class StackelbergGradient(Solving):
 
     Cost per step: two gradients (three in general-sum games) and 1 + k Hessian-vector products for k iterations. The
     relative residual and k are in `Info.extra`; if it is far off the tolerance, the `Status` of a run says so.
-    State: the rules' memories alone.
+    State: the rules' memories alone; with `anew` a copy of the follower, too.
     Differs from the paper: solves are truncated, and constraints are answered for.
 
     Args:
@@ -46,6 +46,8 @@ class StackelbergGradient(Solving):
             float, tensor, or schedule. None for conjugate gradients.
         draw: of a batch, a uniform number in [0, 1) that draws one of the series' terms; None for all of them.
         steps: moves of the follower per step, all but the last before the leader looks.
+        anew: whether the follower starts every step where it stood at `init`, as batches of other tasks ask for
+            (implicit MAML); its rule's memory goes on.
 
     Raises:
         ValueError: a negative damping or tolerance, a neumann that is not positive, iterations or steps below 1.
@@ -62,10 +64,12 @@ class StackelbergGradient(Solving):
 
     Source: Fiez, Chasnov & Ratliff, Implicit Learning Dynamics in Stackelberg Games, 2020; the series: Lorraine, Vicol
     & Duvenaud, Optimizing Millions of Hyperparameters by Implicit Differentiation, 2020; one of its terms: Ghadimi &
-    Wang, Approximation Methods for Bilevel Programming, 2018.
+    Wang, Approximation Methods for Bilevel Programming, 2018; anew: Rajeswaran, Finn, Kakade & Levine, Meta-Learning
+    with Implicit Gradients, 2019.
     """
 
     steps: int = 1
+    anew: bool = False
 
     name: ClassVar[str] = "stackelberg"
     anticipates: ClassVar[bool] = True
@@ -73,9 +77,18 @@ class StackelbergGradient(Solving):
     def __post_init__(self) -> None:
         super().__post_init__()
         whole("steps", self.steps, at_least=1)
+        flag("anew", self.anew)
+
+    def start(self, z: Point, device: torch.device) -> State:
+        if not self.anew:
+            return {}
+        two(self.name, z)
+        return {"follower": tree.clone(z[1])}
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
         two(self.name, z)
+        if self.anew:
+            z = (z[0], state["follower"])
         following = Unrolling(game, self.rules(2), state["step"], batches[0])
         for _ in range(self.steps - 1):
             z, memories = following.ahead(z, state["rules"])
@@ -91,7 +104,7 @@ class StackelbergGradient(Solving):
         return moved(game, z, d), counted(state), info
 
     def linearised(self, at: Expansion, D: Tensor) -> LinearMap | str:
-        if reason := self.unsolvable(at):
+        if reason := self.unsolvable(at) or ELSEWHERE * self.anew:
             return reason
         (x, y), alone = at.blocks, at.eye
         alone[y] -= D[y] @ at.J

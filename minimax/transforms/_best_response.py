@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -172,13 +173,14 @@ class _Response:
         game.seating.specs[self.player].spec = spec
         return [leaf.detach() for leaf in y]
 
-    def project(self, game: Oracle, y: Vector, batch: Any) -> Vector:
+    def projection(self, game: Oracle, batch: Any) -> Callable[[Vector], Vector]:
+        """P for a batch."""
         if self.constraint is None:
-            return game.project(self.player, y)
+            return partial(game.project, self.player)
         projection = self.constraint(batch)
         if not callable(projection):
             raise GameError(f"constraint must return a projection for a batch, got {shown(projection)}.")
-        return projected("constraint(batch)", projection, y)
+        return partial(projected, "constraint(batch)", projection)
 
     def among(self, z: Point, y: Vector) -> Point:
         """Everyone: the others at z, and this player at y."""
@@ -201,20 +203,22 @@ class _Response:
 
     def to(self, game: Oracle, z: Point, batch: Any) -> Vector:
         """The answer to the others at z; a function of z only where it is to be differentiated through."""
-        y = self.project(game, self.first(game, batch), batch)
+        project = self.projection(game, batch)
+        y = project(self.first(game, batch))
         if not self.through:
             z = tuple([leaf.detach() for leaf in vector] for vector in z)
         memory = self.rule.init(y, game.leaves()[self.player])
-        for k in range(self.steps):
-            at = self.among(z, y)
-            g = game.slope(at, self.player, batch) if self.through else game.gradient(at, self.player, batch)[0]
-            d, memory = self.rule.move(y, g, memory, torch.full((), k, dtype=torch.int64))
-            if self.through and _graph(g) and not _graph(d):
-                raise GameError(
-                    f"{shown(self.rule)} has no derivative in the gradient, so that nothing is seen through its moves: "
-                    "use sgd or adam, or through=False."
-                )
-            y = self.project(game, tree.add(y, d), batch)
+        with game.staying(self.among(z, y)):
+            for k in torch.arange(self.steps):
+                at = self.among(z, y)
+                g = game.slope(at, self.player, batch) if self.through else game.gradient(at, self.player, batch)[0]
+                d, memory = self.rule.move(y, g, memory, k)
+                if self.through and _graph(g) and not _graph(d):
+                    raise GameError(
+                        f"{shown(self.rule)} has no derivative in the gradient, so that nothing is seen through its "
+                        "moves: use sgd or adam, or through=False."
+                    )
+                y = project(tree.add(y, d))
         return y
 
 

@@ -50,3 +50,21 @@ def test_needs_two_players() -> None:
     optimizer = mm.StackelbergGradient(mm.sgd(0.05))
     with pytest.raises(mm.GameError, match="needs two players, a leader and a follower, got 3"):
         optimizer.step(game.game, game.start, optimizer.init(game.game, game.start))
+
+
+def test_a_follower_that_starts_anew_forgets_where_it_was() -> None:
+    """With y_0 = 0, three moves y ← y - .1(y - x) lead to (1 - .9³)x at every x, where the leader looks after two."""
+    game = mm.Game(lambda x, y: (x - 1) ** 2 / 2 + y**2 / 2, lambda x, y: (y - x) ** 2 / 2)
+    optimizer = mm.StackelbergGradient((mm.sgd(0.5), mm.sgd(0.1)), steps=3, anew=True)
+    z = (torch.tensor(2.0), torch.tensor(0.0))
+    state = optimizer.init(game, z)
+    for _ in range(2):
+        x = z[0]
+        z, state, _ = optimizer.step(game, z, state)
+        torch.testing.assert_close(z, (x - 0.5 * (x - 1 + (1 - 0.9**2) * x), (1 - 0.9**3) * x))
+
+
+def test_a_follower_that_starts_anew_needs_one() -> None:
+    optimizer, game = mm.StackelbergGradient(mm.sgd(0.1), anew=True), mm.Game(lambda x: x**2)
+    with pytest.raises(mm.GameError, match="needs two players, a leader and a follower, got 1"):
+        optimizer.init(game, (torch.tensor(1.0),))

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy, softplus
 import minimax as mm
 from minimax.optimizers import BY_NAME
 from minimax.projections import box
+from minimax.swap import Modules
 from minimax.testing._scenes import on_two_ranks
 from minimax.transforms import accumulate, add, autocast, best_response, consensus, response
 
@@ -109,6 +110,18 @@ def test_pgd_training_is_the_loop_written_by_hand(compile: bool) -> None:
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12, msg=name)
     assert int(ours[1].num_batches_tracked) == 16
     assert info.cost == mm.Cost(3 + 1, 0, 8)
+
+
+@pytest.mark.parametrize("norm, puts", [(nn.Identity(), 2), (nn.BatchNorm1d(6), 4)])
+def test_parameters_stay_in_a_network_without_buffers(norm: nn.Module, puts: int, monkeypatch) -> None:
+    """While δ moves three times; a forward pass that has to be tried again finds buffers as they were."""
+    ours, count, put = nn.Sequential(nn.Linear(4, 6), norm, nn.Tanh(), nn.Linear(6, 3)).double(), [], Modules.put
+    theirs = copy.deepcopy(ours)
+    monkeypatch.setattr(Modules, "put", lambda *args: count.append(1) or put(*args))
+    found = adversarial().gradient((ours,), 0, samples(0))
+    assert len(count) == puts
+    by_hand(theirs, 1, lambda model, δ, batch: attacked(model, δ, batch).backward())
+    torch.testing.assert_close(found, {name: p.grad for name, p in theirs.named_parameters()}, rtol=1e-10, atol=1e-12)
 
 
 def test_the_attack_itself() -> None:

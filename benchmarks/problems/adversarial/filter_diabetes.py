@@ -16,7 +16,7 @@ from benchmarks.problems.adversarial._valued import standardised
 from benchmarks.quality.labels import share
 from benchmarks.quality.reference import logistic, trained
 
-CODE, SEX, PRICE = 4, 1, 3.0
+CODE, SEX, PRICE = 2, 1, 2.0
 
 
 class Rows(NamedTuple):
@@ -40,7 +40,7 @@ class Filter(nn.Module):
 
 
 class FilterDiabetes(Problem):
-    """The disease is to be told from a code of nine features, and sex is not: T - 3D against D, two cross-entropies.
+    """The disease is to be told from a code of nine features, and sex is not: T - 2D against D, two cross-entropies.
 
     The code is judged by adversaries that are trained anew on it, a linear one and a network, on rows that they have
     not seen (every other row): `adversary` is the better one's accuracy. All of them, and the playing one, see codes of
@@ -52,7 +52,7 @@ class FilterDiabetes(Problem):
     """
 
     name = "filter-diabetes"
-    version = 2
+    version = 3
     presets: ClassVar[Mapping[str, Preset]] = {
         "smoke": Preset(3, evaluations=1, options={"width": 8, "rounds": 5}),
         **dict.fromkeys(("cpu", "gpu"), Preset(600, evaluations=5, options={"width": 32, "rounds": 300})),

@@ -65,10 +65,16 @@ def reptile(error: Error, rule: mm.Rule, steps: int, start: Callable[[Batch], We
 
 
 def adapt(
-    error: Error, θ: Weights, batch: Batch, start: Callable[[Batch], Weights], rule: mm.Rule, steps: int
+    error: Error,
+    θ: Weights,
+    batch: Batch,
+    start: Callable[[Batch], Weights],
+    rule: mm.Rule,
+    steps: int,
+    proximal: float = 0.0,
 ) -> Weights:
     """The weights of every task after so many steps on its shots."""
-    return adapted(θ, response(tasks(error), (θ,), 1, start, rule, steps, batch=batch))
+    return adapted(θ, response(tasks(error, proximal), (θ,), 1, start, rule, steps, batch=batch))
 
 
 def zeros(θ: Weights, count: int) -> Weights:
