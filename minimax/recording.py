@@ -52,8 +52,8 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if READS & {*func.tags}:
             raise ReadsNumbers(
-                f"a recorded step cannot read numbers off a tensor (by {func}), as float(), .item() and if do: they are "
-                "others the next time. Keep them tensors, say with torch.where."
+                f"a recorded step cannot read numbers off a tensor (by {func}), as float(), .item() and if do: they "
+                "are others the next time. Keep them tensors, say with torch.where."
             )
         kwargs = kwargs or {}
         if func is aten.lift_fresh.default:  # a constant, made afresh every time, that may be written to
