@@ -7,8 +7,6 @@ VENV ?= .venv
 WORKERS ?= 2
 ARGS ?=
 
-# Each worker starts with one half of the files, so that what a file prepares is prepared once.
-parallel := -n $(WORKERS) --dist worksteal
 bin := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -28,7 +26,7 @@ speed: $(VENV)/.bench ## time a step of every optimizer
 	@$(bin)/python -m benchmarks.studies.speed $(ARGS)
 
 test: $(VENV)/.test ## run all tests and doctests
-	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(bin)/python -m pytest $(parallel) $(ARGS)
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(bin)/python -m pytest -n $(WORKERS) $(ARGS)
 
 lint: $(VENV)/.test ## check lint, format and types
 	@$(bin)/ruff check .
@@ -38,11 +36,11 @@ lint: $(VENV)/.test ## check lint, format and types
 check: lint test ## lint, then test: what has to pass before a commit lands
 
 coverage: $(VENV)/.test ## run the tests of the library with branch coverage: a table here, pages in build/coverage
-	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(bin)/python -m pytest -q $(parallel) tests minimax --ignore=tests/benchmarks --ignore=tests/docs \
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(bin)/python -m pytest -q -n $(WORKERS) tests minimax --ignore=tests/benchmarks --ignore=tests/docs \
 		--cov=minimax --cov-branch --cov-report=term:skip-covered --cov-report=html:build/coverage $(ARGS)
 
 matrix: ## run the tests on the lowest PyTorch and Python, the usual and the newest, each in a fresh environment (6 GB at a time)
-	@$(PYTHON) .ci/matrix.py --pytest '$(parallel)' $(ARGS)
+	@$(PYTHON) .ci/matrix.py --pytest '-n $(WORKERS)' $(ARGS)
 
 docs: $(VENV)/.docs ## build the site into site/, examples run; a broken link, example or table fails it
 	@$(bin)/python -m sphinx -W --keep-going -q -b html -d build/doctrees $(ARGS) docs site

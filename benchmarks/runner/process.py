@@ -9,7 +9,7 @@ import pickle
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from threading import Thread
@@ -36,7 +36,9 @@ def follow(stop: Stop, grace: float) -> None:
         os._exit(1)
 
 
-def main(files: Sequence[str], data: bytes, connection: Connection, grace: float) -> None:
+def main(
+    files: Sequence[str], data: bytes, connection: Connection, grace: float, environment: Mapping[str, str]
+) -> None:
     """The process: its output goes to the cell's log, its events to the parent.
 
     Args:
@@ -44,7 +46,10 @@ def main(files: Sequence[str], data: bytes, connection: Connection, grace: float
         data: the pickled task.
         connection: where events go.
         grace: seconds to stop in when the parent is gone.
+        environment: of the command, as that of the server that forks is the one in which it was started.
     """
+    os.environ.clear()
+    os.environ.update(environment)
     for file in files:
         imports.module(file)
     task: Task = pickle.loads(data)

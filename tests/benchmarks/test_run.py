@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -309,3 +310,12 @@ def test_a_problem_may_need_its_data_to_tell_its_metrics(command, home, tmp_path
         told.append(run.stdout)
     assert "[1/1]" in told[0] and all("score -0.4" in out for out in told)
     assert list(statuses(home).values()) == ["ok"]
+
+
+def test_workers_have_the_environment_of_their_command(tmp_path, monkeypatch):
+    """The server that forks them was started in another one: here the first run's, whose cache is gone."""
+    for name in ("first", "second"):
+        monkeypatch.setenv("MINIMAX_CACHE", str(tmp_path / name))
+        words = ["-p", "vae-linear", "-o", "alternating", "--seeds", "0", "--preset", "smoke", "-j", "1"]
+        assert run.main([*words, "--results", str(tmp_path / f"{name} results")]) == 0
+        shutil.rmtree(tmp_path / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import signal
 import time
@@ -119,7 +120,8 @@ class _Pool:
         context = multiprocessing.get_context("forkserver")
         receiver, sender = context.Pipe(duplex=False)
         files = tuple(file for file in (*task.imports, task.cell.source) if file.endswith(".py"))
-        process = context.Process(target=main, args=(files, pickle.dumps(task), sender, GRACE), name=task.cell.run_id)
+        args = (files, pickle.dumps(task), sender, GRACE, dict(os.environ))
+        process = context.Process(target=main, args=args, name=task.cell.run_id)
         process.start()
         sender.close()  # the worker has the only one left, so its end is the end of the pipe
         self.running[receiver] = _Running(task, process, time.monotonic())

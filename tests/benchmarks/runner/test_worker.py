@@ -136,7 +136,7 @@ def test_a_killed_cell_goes_on_bit_for_bit(task):
     processes.warm_up()
     context = multiprocessing.get_context("forkserver")
     receiver, sender = context.Pipe(duplex=False)
-    player = context.Process(target=process.main, args=((), pickle.dumps(killed), sender, 30.0))
+    player = context.Process(target=process.main, args=((), pickle.dumps(killed), sender, 30.0, dict(os.environ)))
     player.start()
     sender.close()
     deadline = time.monotonic() + 60
