@@ -92,6 +92,7 @@ class Recording:
         recorder.graph.eliminate_dead_code()
         self.graph = fx.GraphModule(recorder.constants, recorder.graph)
 
+    @torch.no_grad()  # its gradients are operators: a constant that asks for one would chain a graph from call to call
     def __call__(self, *args: Any) -> Any:
         return pytree.tree_unflatten(self.graph(*pytree.tree_leaves(args)), self.out)
 
