@@ -193,7 +193,8 @@ def ensemble(
         if k == 0:
             _inspect(game, players, held, drawn, optimizer.draws, own_batches)
         try:
-            players, held, state, standing, seen = advance(players, held, state, standing, reach, drawn)
+            with torch.no_grad():  # a step takes its own gradients; what a loss holds beside the players wants none
+                players, held, state, standing, seen = advance(players, held, state, standing, reach, drawn)
         except RuntimeError as error:
             raise refused(error) from None
         k += 1

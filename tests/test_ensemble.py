@@ -326,3 +326,15 @@ def test_several_moves_a_step_need_no_batches() -> None:
     found = mm.ensemble(game, optimizer, [z] * 2, steps=7)
     alone = mm.solve(game, z, optimizer, steps=7)
     torch.testing.assert_close(found.member(1), alone.players)
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_what_a_loss_holds_beside_the_players_leaves_no_graph_behind(compile: bool) -> None:
+    """A layer whose parameters ask for gradients; the players are those of a step after another."""
+    layer, z = nn.Linear(2, 2), (torch.ones(2), torch.ones(2))
+    game, optimizer = mm.zero_sum(lambda x, y: layer(x) @ y), mm.ExtraGradient(mm.sgd(0.1))
+    played = mm.ensemble(game, optimizer, [z, z], steps=3, compile=compile)
+    alone = mm.solve(game, z, optimizer, steps=3, check=False).players
+    for together, one in zip(played.players, alone, strict=True):
+        assert not together.requires_grad
+        torch.testing.assert_close(together[0], one.detach())

@@ -77,7 +77,7 @@ class StackelbergGradient(Solving):
         return {"follower": tree.clone(z[1])} if self.anew else {}
 
     def update(self, game: Oracle, z: Point, state: State, batches: Sequence[Any]) -> tuple[Point, State, Info]:
-        z = (z[0], state.get("follower", z[1]))
+        z = (z[0], state["follower"] if self.anew else z[1])
         following = Unrolling(game, self.rules(2), state["step"], batches[0])
         for _ in range(self.steps - 1):
             z, memories = following.ahead(z, state["rules"])
