@@ -23,6 +23,7 @@ from benchmarks.reporting.figures import fitted, headed, styled
 MOMENTS = 5  # columns of a grid of samples over training
 BINS = 72  # of a density, a side
 SIDE = 1.7  # inches of a picture
+WIDTH = 5.0  # inches of a grid, at least: its title would be taller than a narrow one
 EDGE = 0.12  # inches free on the left
 REAL = "real data"
 Place: TypeAlias = tuple[str, str]  # row and column of a grid
@@ -89,8 +90,11 @@ def training_grid(taken: pd.DataFrame, runs: pd.DataFrame, truths: Truths | None
 
 @styled
 def seed_grid(taken: pd.DataFrame, runs: pd.DataFrame, truths: Truths | None = None) -> Figure:
-    """The last pictures of the best, median and worst seed by the final headline, a column an optimizer."""
-    shown = Tiles(truths or {}, taken.name.iloc[0])
+    """The last pictures of the best, median and worst seed by the final headline, a column an optimizer.
+
+    A single optimizer has a row.
+    """
+    shown, alone = Tiles(truths or {}, taken.name.iloc[0]), taken.label.nunique() == 1
     for label, group in taken.groupby("label", sort=False):
         mine = runs[runs.label == label]
         seeds = ranked(mine)
@@ -102,7 +106,8 @@ def seed_grid(taken: pd.DataFrame, runs: pd.DataFrame, truths: Truths | None = N
         for name, seed in which.items():
             its = group[group.seed == seed].sort_values("step")
             if len(its):
-                shown.add((f"{name} seed", str(label)), its.path.iloc[-1], _caption(mine[mine.seed == seed]))
+                place = f"{name} seed", str(label)
+                shown.add(place[::-1] if alone else place, its.path.iloc[-1], _caption(mine[mine.seed == seed]))
     first = runs.iloc[0]
     how = f"last pictures, seeds by their final {first.headline} ({first.better} is better)"
     return shown.drawn(f"{taken.title.iloc[0]}: {shown.about}, {how}")
@@ -199,8 +204,9 @@ class Tiles:
         columns += self.real
         labels = max((len(line) for row in rows for line in row.splitlines()), default=0)
         margin = 0.6 + min(1.6, labels / 13)
-        height = SIDE * self.tallness + (0.25 if any(self.captions.values()) else 0.05)
-        figure = Figure(figsize=(SIDE * len(columns) + margin, height * len(rows) + 0.9), layout="constrained")
+        side = max(SIDE, (WIDTH - margin) / len(columns))
+        height = side * self.tallness + (0.25 if any(self.captions.values()) else 0.05)
+        figure = Figure(figsize=(side * len(columns) + margin, height * len(rows) + 0.9), layout="constrained")
         panels, window = figure.subplots(len(rows), len(columns), squeeze=False), self.window
         for i, row in enumerate(rows):
             for j, column in enumerate(columns):
