@@ -329,7 +329,7 @@ def test_several_moves_a_step_need_no_batches() -> None:
 
 
 @pytest.mark.parametrize("compile", [False, True])
-def test_what_a_loss_holds_beside_the_players_leaves_no_graph_behind(compile: bool) -> None:
+def test_what_a_loss_holds_beside_the_players_leaves_no_graph_behind(compile: bool, quick: object) -> None:
     """A layer whose parameters ask for gradients; the players are those of a step after another."""
     layer, z = nn.Linear(2, 2), (torch.ones(2), torch.ones(2))
     game, optimizer = mm.zero_sum(lambda x, y: layer(x) @ y), mm.ExtraGradient(mm.sgd(0.1))

@@ -117,7 +117,8 @@ UNSETTLED = {"noisy bilinear", "Forsaken", "Kuhn poker", "Kuhn poker without blu
 def test_attracts_says_where_small_steps_lead(name: str) -> None:
     closed = ALL[name]()
     near = tuple(z + 1e-4 * torch.randn(z.shape) for z in closed.equilibrium)
-    solution = mm.solve(closed.game, near, mm.SimultaneousGDA(mm.sgd(0.01)), steps=1500, every=1500)
+    h, steps = (0.05, 300) if closed.lipschitz < 5 else (0.01, 1500)
+    solution = mm.solve(closed.game, near, mm.SimultaneousGDA(mm.sgd(h)), steps=steps, every=steps)
     assert (float(closed.distance(solution.players)) < 0.2 * float(closed.distance(near))) == closed.attracts
 
 
@@ -159,7 +160,7 @@ def test_consensus_on_dirac(make: Callable[[], ClosedForm]) -> None:
 def test_nonsaturating_dirac_converges_sublinearly() -> None:
     closed, players, radii = games.dirac_nsgan(), games.dirac_nsgan().start, []
     for _ in range(4):
-        players = mm.solve(closed.game, players, mm.AlternatingGDA(mm.sgd(0.1)), steps=1000, every=1000).players
+        players = mm.solve(closed.game, players, mm.AlternatingGDA(mm.sgd(0.1)), steps=300, every=300).players
         radii.append(float(closed.distance(players)))
     rates = [after / before for before, after in pairwise(radii)]
     assert all(rate < 1 for rate in rates)
@@ -173,14 +174,14 @@ def test_nonsaturating_dirac_converges_sublinearly() -> None:
 def test_wgan_gp_and_clipping_do_not_converge(make: Callable[[], ClosedForm], kind: type[mm.GameOptimizer]) -> None:
     closed = make()
     steps = mm.iterate(closed.game, closed.start, kind(mm.sgd(0.05)))
-    distances = [float(closed.distance(it.players)) for it in islice(steps, 1500)]
-    assert min(distances[1000:]) > 0.05
+    distances = [float(closed.distance(it.players)) for it in islice(steps, 600)]
+    assert min(distances[300:]) > 0.05
 
 
 def test_wgan_gp_ends_beside_the_data() -> None:
     """At λ >= 1 the critic's slope is pushed to 0 from one side, and the generator stays at θ = -2λ."""
     closed = games.dirac_wgan_gp(1.5)
-    θ, ψ = mm.solve(closed.game, closed.start, mm.SimultaneousGDA(mm.sgd(0.05)), steps=3000, every=3000).players
+    θ, ψ = mm.solve(closed.game, closed.start, mm.SimultaneousGDA(mm.sgd(0.2)), steps=800, every=800).players
     assert (θ.item(), ψ.item()) == pytest.approx((-3, 0), abs=1e-6)
 
 

@@ -1,6 +1,7 @@
 """The house: imports point one way, and no file knows of one that stands above it."""
 
 import ast
+import functools
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -20,8 +21,9 @@ def modules(package):
     return found
 
 
-def imported(path, known):
-    """The known modules that a file imports when it runs, wherever in the file; not those for types alone."""
+@functools.cache
+def imports(path):
+    """What a file imports when it runs, wherever in the file, as pairs of a module and a name in it, if any."""
     tree = ast.parse(path.read_text())
     typing = {
         id(node)
@@ -34,11 +36,16 @@ def imported(path, known):
         if id(node) in typing:
             continue
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found |= {(alias.name, None) for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in known else node.module for name in names}
-    return found & known.keys()
+            found |= {(node.module, alias.name) for alias in node.names}
+    return found
+
+
+def imported(path, known):
+    """The known modules that a file imports when it runs; not those for types alone."""
+    whole = ((module, f"{module}.{name}") for module, name in imports(path))
+    return {name if name in known else module for module, name in whole} & known.keys()
 
 
 @pytest.mark.parametrize("package", ["minimax", "benchmarks"])

@@ -290,7 +290,7 @@ RULES = {
 
 
 def test_states_of_other_optimizers_are_refused() -> None:
-    """All pairs of optimizers and rules: what one has saved, after a step, another does not take."""
+    """What one optimizer and rule have saved, after a step, no other takes that differs in either alone."""
     game = mm.Game(
         lambda a, b, x: (a(x) * b(x)).sum() + a(x).square().sum(), lambda a, b, x: (b(x) - a(x)).square().sum()
     )
@@ -305,7 +305,7 @@ def test_states_of_other_optimizers_are_refused() -> None:
     saved = {key: trainer.state_dict() for key, trainer in trainers.items()}
     for key, trainer in trainers.items():
         for other, state in saved.items():
-            if other != key:
+            if other != key and (other[0] == key[0] or other[1] == key[1]):
                 with pytest.raises(ValueError, match="saved"):
                     trainer.load_state_dict(state)
         assert same(trainer.state_dict(), saved[key])

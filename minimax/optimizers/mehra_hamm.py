@@ -47,8 +47,8 @@ class MehraHamm(Ruled):
     Example:
         >>> import torch, minimax as mm
         >>> game = mm.transforms.bilevel(lambda u, v: u**2 + v**2, lambda u, v: (1 - u - v) ** 2)
-        >>> z, opt = (torch.tensor(0.0), torch.tensor(0.0)), mm.MehraHamm((mm.sgd(0.001), mm.sgd(0.1)), gamma=100.0)
-        >>> [round(player.item(), 2) for player in mm.solve(game, z, opt, steps=5000).players]
+        >>> z, opt = (torch.tensor(0.0), torch.tensor(0.0)), mm.MehraHamm((mm.sgd(0.002), mm.sgd(0.1)), gamma=100.0)
+        >>> [round(player.item(), 2) for player in mm.solve(game, z, opt, steps=1500).players]
         [0.5, 0.5]
 
     Source: Mehra & Hamm, Penalty Method for Inversion-Free Deep Bilevel Optimization, 2021.

@@ -127,12 +127,18 @@ def _precision(optimizer: GameOptimizer) -> None:
 
 
 def _resume(optimizer: GameOptimizer) -> None:
-    scene, steps = zero_sum_scene(), 5
-    whole = play(optimizer, scene, steps)[:2]
-    for stop in range(steps):
-        players, state = through_disk(play(optimizer, scene, stop)[:2])
-        rest = play(optimizer, scene, steps, players, state, first=stop)[:2]
-        demand(same(whole, rest), f"saved, loaded and resumed after step {stop}, play goes on differently.")
+    """Every step goes on from what was saved after the last one; what is not in there is lost."""
+    scene = zero_sum_scene()
+    players, state = scene.players, optimizer.init(scene.game, scene.players)
+    resumed = players, state
+    for stop in range(5):
+        drawn = scene.drawn(optimizer, stop)
+        loaded, memory = through_disk(resumed)
+        resumed = optimizer.step(scene.game, loaded, memory, drawn)[:2]
+        players, state, _ = optimizer.step(scene.game, players, state, drawn)
+        demand(
+            same((players, state), resumed), f"saved, loaded and resumed after step {stop}, play goes on differently."
+        )
 
 
 def _modules(optimizer: GameOptimizer) -> None:

@@ -45,18 +45,12 @@ class Scene:
 
 
 def play(
-    optimizer: GameOptimizer,
-    scene: Scene,
-    steps: int,
-    players: Players | None = None,
-    state: State | None = None,
-    *,
-    first: int = 0,
+    optimizer: GameOptimizer, scene: Scene, steps: int, players: Players | None = None
 ) -> tuple[Any, State, Info | None]:
-    """Steps first .. steps - 1, from the players and state given or else from the start."""
+    """So many steps, from the players given or else from the scene's."""
     players = scene.players if players is None else players
-    state, info = optimizer.init(scene.game, players) if state is None else state, None
-    for step in range(first, steps):
+    state, info = optimizer.init(scene.game, players), None
+    for step in range(steps):
         players, state, info = optimizer.step(scene.game, players, state, scene.drawn(optimizer, step))
     return players, state, info
 

@@ -98,7 +98,9 @@ def test_average_is_a_copy_of_its_own_state_only() -> None:
 
 
 @pytest.mark.parametrize("around", [mm.Lookahead, mm.Halpern, mm.AndersonMixing, mm.compiled])
-def test_wrappers_pass_on_the_answer_of_the_inner(around: Callable[[mm.GameOptimizer], mm.GameOptimizer]) -> None:
+def test_wrappers_pass_on_the_answer_of_the_inner(
+    around: Callable[[mm.GameOptimizer], mm.GameOptimizer], quick: object
+) -> None:
     """The answer of an optimizer around `Averaging` is the mean of what the inner one played."""
     closed, optimizer = games.scsc(), around(mm.Averaging(INNER))
     players, state, seen = closed.start, optimizer.init(closed.game, closed.start), []
@@ -184,8 +186,10 @@ def test_the_moving_average_that_was_asked_for_goes_before_the_answer() -> None:
     assert mm.bind(game, (module,), mm.SimultaneousGDA(mm.sgd(0.5))).answer()[0] is module
 
 
-@pytest.mark.parametrize("compile", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_members_of_an_ensemble_answer_as_each_does_in_solve(compile: bool, float64: torch.dtype) -> None:
+@pytest.mark.parametrize("compile", [False, True])
+def test_members_of_an_ensemble_answer_as_each_does_in_solve(
+    compile: bool, float64: torch.dtype, quick: object
+) -> None:
     """One converges, one plays on, one diverges: each answers with the mean of its iterates up to where it stands."""
     game, z = mm.Game(lambda x: x * x / 2), (torch.tensor(1.0),)
     rates, limits = [1.0, 0.5, 3.0], mm.Limits(tolerance=1e-6, growth=20.0)

@@ -29,7 +29,9 @@ def some_game(seed: int, constraint: Any) -> tuple[mm.Game, Tensor, Callable[[Te
     def answer(x: Tensor) -> Tensor:
         y, step = constraint(torch.zeros(3)), 1 / torch.linalg.matrix_norm(C, 2)
         for _ in range(3000):
-            y = constraint(y - step * (C @ y - B @ x))
+            before, y = y, constraint(y - step * (C @ y - B @ x))
+            if (y - before).abs().max() < 1e-15:
+                break
         return y
 
     return mm.Game(first, second, constraints=(None, constraint)), x, answer
@@ -67,11 +69,11 @@ def test_the_follower_stays_on_its_constrained_ridge(name: str, seed: int) -> No
 def test_what_a_constraint_stops_is_no_answer() -> None:
     """L_1 = (x - 2)² / 2 + y, L_2 = (y - x)² / 2 with y <= 1: y*(x) = x up to 1, and there x = 2 is best, not 1."""
     game = mm.Game(lambda x, y: (x - 2) ** 2 / 2 + y, lambda x, y: (y - x) ** 2 / 2, constraints=(None, box(-5.0, 1.0)))
-    for optimizer in (mm.StackelbergGradient(mm.sgd(0.2)), mm.Unrolled(mm.sgd(0.2), steps=30, inner=mm.sgd(0.5))):
-        found = mm.solve(game, (torch.tensor(3.0), torch.tensor(0.0)), optimizer, steps=300)
+    for optimizer in (mm.StackelbergGradient(mm.sgd(0.2)), mm.Unrolled(mm.sgd(0.2), steps=5, inner=mm.sgd(0.5))):
+        found = mm.solve(game, (torch.tensor(3.0), torch.tensor(0.0)), optimizer, steps=100)
         torch.testing.assert_close(torch.stack(found.players), torch.tensor([2.0, 1.0]))
     free = mm.Game(lambda x, y: (x - 2) ** 2 / 2 + y, lambda x, y: (y - x) ** 2 / 2)
-    found = mm.solve(free, (torch.tensor(3.0), torch.tensor(0.0)), mm.StackelbergGradient(mm.sgd(0.2)), steps=300)
+    found = mm.solve(free, (torch.tensor(3.0), torch.tensor(0.0)), mm.StackelbergGradient(mm.sgd(0.2)), steps=100)
     torch.testing.assert_close(torch.stack(found.players), torch.tensor([1.0, 1.0]))
 
 
@@ -93,7 +95,7 @@ def test_a_follower_that_is_indifferent_along_its_face_answers_nothing(kind: typ
     ends = []
     for optimizer in (kind(mm.sgd(0.1)), mm.SimultaneousGDA(mm.sgd(0.1))):
         players, state = z, optimizer.init(closed.game, z)
-        for _ in range(200):
+        for _ in range(50):
             players, state, _ = optimizer.step(closed.game, players, state)
         ends.append(players)
     torch.testing.assert_close(ends[0], ends[1])
@@ -141,7 +143,7 @@ def test_a_constrained_nash_point_is_where_competitive_play_rests(name: str, rul
         torch.testing.assert_close(moved, nash, rtol=0, atol=1e-8)
     if rule == "sgd":
         start = tuple(z_i + 0.1 * torch.ones_like(z_i) for z_i in nash)
-        found = mm.solve(game, start, optimizer, steps=1500)
+        found = mm.solve(game, start, optimizer, steps=100)
         torch.testing.assert_close(tuple(found.players), nash, rtol=0, atol=1e-5)
 
 
@@ -158,7 +160,7 @@ def test_constrained_answers_under_vmap(kind: type[mm.Ruled]) -> None:
 
 def test_a_compiled_step_answers_along_the_constraint_too() -> None:
     game, x, answer = some_game(5, SETS["box"])
-    z, optimizer = (x, answer(x)), mm.StackelbergGradient(mm.sgd(0.1), iterations=4)
+    z, optimizer = (x, answer(x)), mm.StackelbergGradient(mm.sgd(0.1), iterations=2)
     torch._dynamo.reset()
     step = torch.compile(lambda z, s: optimizer.step(game, z, s)[0], fullgraph=True, backend="eager")
     state = optimizer.init(game, z)

@@ -37,5 +37,5 @@ def test_last_iterate_solves_matrix_games_below_half_over_lipschitz(seed: int) -
 @pytest.mark.parametrize("make", [games.matching_pennies, games.rock_paper_scissors])
 def test_interior_equilibria(make) -> None:
     closed = make()
-    solution = mm.solve(closed.game, closed.start, mm.OptimisticGDA(mm.sgd(0.4 / closed.lipschitz)), steps=1500)
+    solution = mm.solve(closed.game, closed.start, mm.OptimisticGDA(mm.sgd(0.4 / closed.lipschitz)), steps=250)
     assert closed.distance(solution.players) < 1e-8

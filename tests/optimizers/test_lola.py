@@ -10,14 +10,14 @@ pytestmark = pytest.mark.usefixtures("float64")
 def end(optimizer: mm.GameOptimizer, x: float = 1.3, y: float = -0.4) -> float:
     """x + y after playing the tandem game."""
     players = (torch.tensor(x), torch.tensor(y))
-    solution = mm.solve(games.tandem().game, players, optimizer, steps=1000, every=1000)
+    solution = mm.solve(games.tandem().game, players, optimizer, steps=300, every=300)
     return float(sum(solution.players))
 
 
 @pytest.mark.parametrize("α", [0.05, 0.1, 0.2])
 def test_tandem(α: float) -> None:
     """Policy prediction and SOS come to x + y = 1, a fixed point; LOLA to (1 - 2α)/(1 - 4α), which is none."""
-    rule = mm.sgd(0.05)
+    rule = mm.sgd(0.1)
     assert end(mm.PolicyPrediction(rule, alpha=α)) == pytest.approx(1, abs=1e-8)
     assert end(mm.SOS(rule, alpha=α)) == pytest.approx(1, abs=1e-4)  # p = |ξ|² fades as it comes
     assert end(mm.LOLA(rule, alpha=α)) == pytest.approx((1 - 2 * α) / (1 - 4 * α), abs=1e-8)

@@ -48,6 +48,7 @@ FIRST_ORDER = {
 } | {
     "cgd": lambda rule: mm.CompetitiveGradientDescent(rule, tolerance=1e-14, iterations=40),
     "unrolled": lambda rule: mm.Unrolled(rule, steps=2),
+    "svre": lambda rule: mm.SVRE(rule, iterations=2),
     "a beam of one": lambda rule: mm.KBeam(rule, candidates=1, steps=2),
     "extragradient, far": lambda rule: mm.ExtraGradient(rule, explore=2.0, fresh=True),
     "past extragradient, far": lambda rule: mm.PastExtraGradient(rule, explore=1.5),
@@ -81,8 +82,13 @@ def played(optimizer: mm.GameOptimizer, game: mm.Game, z: tuple[Tensor, ...], st
     return z
 
 
-@pytest.mark.parametrize("kind", RULES)
-@pytest.mark.parametrize("name", FIRST_ORDER)
+def pairs() -> list[tuple[str, str]]:
+    """Every method with a rule that remembers nothing and with one that does."""
+    bare, remembering = ("sgd", "scheduled", "tensor"), ("momentum", "adam", "torch")
+    return [(name, kinds[(i + i // 3) % 3]) for i, name in enumerate(FIRST_ORDER) for kinds in (bare, remembering)]
+
+
+@pytest.mark.parametrize("name, kind", pairs())
 @few
 @given(seeds, decays)
 def test_decay_is_the_regularised_game(name: str, kind: str, seed: int, w: float) -> None:

@@ -14,8 +14,10 @@ START = (torch.tensor(1.0), torch.tensor(1.0))
 SIMPLICES = (mm.projections.simplex(), mm.projections.simplex())
 
 
-def matrix_game(rows: int = 3, columns: int = 4, constrained: bool = True) -> tuple[mm.Game, mm.game.Players]:
-    A = torch.randn(rows, columns, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+def matrix_game(
+    rows: int = 3, columns: int = 4, constrained: bool = True, seed: int = 3
+) -> tuple[mm.Game, mm.game.Players]:
+    A = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     game = mm.zero_sum(lambda x, y: x @ A @ y, constraints=SIMPLICES if constrained else None)
     return game, (torch.full((rows,), 1 / rows), torch.full((columns,), 1 / columns))
 
@@ -39,14 +41,15 @@ def natural_residual(game: mm.Game, players: mm.game.Players) -> float:
 )
 def test_constrained_games_converge_in_the_natural_residual(optimizer: mm.GameOptimizer) -> None:
     """|F| stays at 1 where the equilibrium lies on a simplex."""
-    game, start = matrix_game()
+    # The small game is solved sooner, at a vertex, from which a lookahead's average parts once more.
+    game, start = matrix_game() if isinstance(optimizer, mm.Lookahead) else matrix_game(2, 3, seed=1)
     limits = mm.Limits(tolerance=1e-5)
-    solution = mm.solve(game, start, optimizer, steps=3000, limits=limits)
+    solution = mm.solve(game, start, optimizer, steps=400, limits=limits)
     assert solution.status.kind == "converged" and "|z - P(z - F)| = " in str(solution.status)
     assert (
         natural_residual(game, solution.players) < 2e-5 and float(torch.cat(game.field(solution.players)).norm()) > 0.1
     )
-    together = mm.ensemble(game, optimizer, [start] * 2, steps=3000, limits=limits)
+    together = mm.ensemble(game, optimizer, [start] * 2, steps=400, limits=limits)
     assert together.statuses == (solution.status,) * 2
     norms = together.records["norm"][: solution.status.step, 0]
     torch.testing.assert_close(norms.tolist(), solution.records["norm"], rtol=1e-7, atol=1e-10)

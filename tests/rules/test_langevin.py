@@ -186,8 +186,8 @@ def test_only_one_player_samples() -> None:
     assert torch.equal(z[0], old[0])
 
 
-@pytest.mark.parametrize("compile", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_members_are_kicked_apart(compile: bool) -> None:
+@pytest.mark.parametrize("compile", [False, True])
+def test_members_are_kicked_apart(compile: bool, quick: object) -> None:
     """Each with its own draw, rate and temperature."""
     rates, heats = torch.tensor([0.02, 0.1]), torch.tensor([1.0, 0.1])
     stream = batches(1)

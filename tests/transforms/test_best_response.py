@@ -41,8 +41,8 @@ def robust_risk(ε: float, steps: int = 1, **options: Any) -> mm.Game:
 def test_robust_training_of_a_linear_model_is_exact(ε: float, risk: float, w: tuple | None) -> None:
     """One FGSM step is the best answer; the minimum of the robust risk is that of a convex program."""
     game, players = robust_risk(ε), ({"w": torch.tensor([1.0, 0.5]), "b": torch.tensor(0.0)},)
-    rule = mm.sgd(0.5) if w else mm.sgd(lambda k: 0.5 / (1 + k / 50))  # at ε = 1 the gradient jumps at the answer
-    solution = mm.solve(game, players, mm.SimultaneousGDA(rule), lambda k: (X, Y), steps=3000)
+    rule = mm.sgd(2.0) if w else mm.sgd(lambda k: 0.5 / (1 + k / 50))  # at ε = 1 the gradient jumps at the answer
+    solution = mm.solve(game, players, mm.SimultaneousGDA(rule), lambda k: (X, Y), steps=500 if w else 3000)
     model = solution.players[0]
     margins = Y * (X @ model["w"] + model["b"]) - ε * model["w"].abs().sum()
     written = softplus(-margins).mean() + 0.005 * (model["w"] @ model["w"])
@@ -92,7 +92,7 @@ def by_hand(model: nn.Module, steps: int, step: Callable[[nn.Module, Tensor, dic
 
 
 @pytest.mark.parametrize("compile", [False, True])
-def test_pgd_training_is_the_loop_written_by_hand(compile: bool) -> None:
+def test_pgd_training_is_the_loop_written_by_hand(compile: bool, quick: object) -> None:
     """Parameters and BatchNorm's statistics: each of four forward passes a step counts."""
 
     def sgd(model: nn.Module, δ: Tensor, batch: dict) -> None:

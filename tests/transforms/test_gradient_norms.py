@@ -146,7 +146,7 @@ def test_products_in_graphs_are_those_of_eager_play() -> None:
     torch.testing.assert_close(found, penalised.vjp(z, v), rtol=1e-9, atol=1e-11)
 
 
-def test_members_and_graphs() -> None:
+def test_members_and_graphs(quick: object) -> None:
     """Under vmap and as one compiled graph it is the game it is eagerly."""
     game, z = transforms.consensus(scene("zero-sum")[0], 0.3), numbers(1, 2, 3)
     optimizer = mm.ExtraGradient(mm.sgd(torch.tensor([0.1, 0.05])))
@@ -160,7 +160,7 @@ def test_members_and_graphs() -> None:
     torch.testing.assert_close(ours, alone)
 
 
-def test_costs() -> None:
+def test_costs(quick: object) -> None:
     game, z = scene("zero-sum")
 
     def spent(game: mm.Game, optimizer: mm.GameOptimizer) -> tuple[int, int]:
