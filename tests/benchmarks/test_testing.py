@@ -305,7 +305,7 @@ BROKEN: dict[type[Problem], tuple[str, str]] = {
     LosesByChance: ("losses", "differ between two calls|global generator"),
     DetachesByHand: ("losses", "the loss of player 0 changes at the rate"),
     WritesToItsBatch: ("losses", "differ between two calls|writes to its batch"),
-    RemembersInItself: ("resume", "saved after 5 of 10 steps"),
+    RemembersInItself: ("resume", "saved after 3 of 6 steps"),
     YieldsLess: ("evaluation", "yields no x"),
     YieldsMore: ("evaluation", "yields y"),
     YieldsTensors: ("evaluation", "x as Tensor"),
