@@ -225,7 +225,7 @@ def test_carlini_and_wagner_need_their_price() -> None:
 def test_carlini_and_wagner_keep_to_the_picture_and_start_at_its_ends() -> None:
     w, x = torch.tensor([1.0, -2.0, 0.5]), torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
     net = line(w)
-    found = carlini_wagner(net, x, torch.tensor([1, 0]), 20.0, 2000, 0.05)
+    found = carlini_wagner(net, x, torch.tensor([1, 0]), 20.0, 1000, 0.05)
     assert bool(found.isfinite().all()) and found.min() >= 0 and found.max() <= 1
     assert net(found).argmax(1).tolist() == [0, 1]
     for sample, end in zip(x, found, strict=True):
