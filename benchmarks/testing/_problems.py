@@ -262,7 +262,8 @@ def _written(taken: Pictures) -> None:
 
 def _plays(make: Make) -> None:
     """The players that the last optimizer leaves are evaluated, which those of all others are no different from."""
-    problem, run = make(), None
+    problem = make()
+    run: Run | None = None
     for setup in setups(problem):
         what = setup.optimizer
         try:

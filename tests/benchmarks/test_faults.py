@@ -23,7 +23,7 @@ def outcomes(*jobs):
 def test_every_so_many_writes_may_fail_and_what_sees_to_that_is_needed():
     """Without one part of the handling each, some points differ. `faults.py kill/1/1/nothing` tries all there are."""
     *sound, uncut, unplayed, leased = outcomes(
-        *("kill/1/41/nothing", "once/5/47/nothing", "full/9/43/nothing"),
+        *("kill/1/23/nothing", "once/5/31/nothing", "full/9/43/nothing"),
         *("kill/81/3/cut", "kill/60/9/resume", "kill/60/9/leases"),
     )
     assert all(one["wrong"] == {} and one["points"] > 200 and one["tried"] > 4 for one in sound), sound
