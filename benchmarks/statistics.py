@@ -6,6 +6,7 @@ How optimizers compare is told in `benchmarks.reporting`, by `statistics` and `s
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -42,10 +43,17 @@ def interval(values: Iterable[float]) -> Interval:
     median = float(np.median(known))
     if len(known) < FEW:
         return Interval(median, float(known[0]), float(known[-1]), "min to max")
+    low, high = _ends(len(known))
+    return Interval(median, float(known[low]), float(known[high]), "95 %")
+
+
+@cache
+def _ends(count: int) -> tuple[int, int]:
+    """The places of the interval's ends among so many values in order, whatever these are."""
     from scipy import stats  # only now: it takes a while, and the terminal rarely needs it
 
-    found = stats.quantile_test(known, q=median, p=0.5).confidence_interval(0.95)
-    return Interval(median, float(found.low), float(found.high), "95 %")
+    found = stats.quantile_test(np.arange(float(count)), p=0.5).confidence_interval(0.95)
+    return int(found.low), int(found.high)
 
 
 def number(value: float) -> str:

@@ -165,9 +165,8 @@ def _votes(z: Array, v: Array, count: int, stream: np.random.Generator) -> Array
     rows = {(k, value): np.flatnonzero(v[:, k] == value) for k in range(v.shape[1]) for value in np.unique(v[:, k])}
     found = np.zeros((v.shape[1], z.shape[1]), dtype=int)
     fixed, first = stream.integers(v.shape[1], size=count), stream.integers(len(v), size=count)
-    for k, row in zip(fixed, first, strict=True):
-        group = stream.choice(rows[k, v[row, k]], GROUP)
-        found[k, z[group].var(0).argmin()] += 1
+    groups = np.stack([stream.choice(rows[k, v[row, k]], GROUP) for k, row in zip(fixed, first, strict=True)])
+    np.add.at(found, (fixed, z[groups].var(1).argmin(1)), 1)
     return found
 
 

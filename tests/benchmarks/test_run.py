@@ -45,16 +45,28 @@ def untold(monkeypatch):
     monkeypatch.setattr(suite, "write", lambda *_: [])
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Tables, and a page without figures."""
+    monkeypatch.setattr(suite, "drawn", lambda *_: ())
+
+
 def statuses(home):
     return {path.parent.name: record.read_json(path)["status"] for path in sorted(home.glob("cells/*/status.json"))}
 
 
-def start(*words):
-    """The command as a user types it."""
-    arguments = [sys.executable, "-m", "benchmarks.run", *words]
-    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True}
+PLAIN = (
+    "import sys; from benchmarks import run; from benchmarks.reporting import suite; "
+    "suite.write = lambda *_: []; sys.exit(run.main())"
+)
+
+
+def start(*words, how=("-m", "benchmarks.run")):
+    """The command as a user types it, or PLAIN, without its figures."""
+    arguments = [sys.executable, *how, *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True}
     heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell lets what it puts behind itself ignore it
-    return subprocess.Popen(arguments, cwd=ROOT, preexec_fn=heard, **how)
+    return subprocess.Popen(arguments, cwd=ROOT, preexec_fn=heard, **pipes)
 
 
 def test_one_command_goes_from_plan_to_figures_and_resumes(command, home, capsys):
@@ -189,7 +201,7 @@ def test_a_problem_is_looked_for_in_all_suites_that_are_named(command, capsys):
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["games-more"]
 
 
-def test_what_cannot_be_played_is_in_the_tables_and_no_failure(command, home, capsys):
+def test_what_cannot_be_played_is_in_the_tables_and_no_failure(command, home, undrawn, capsys):
     words = command("-p", "tiny-picky", "-p", "alone", "-o", "consensus", "-o", "stackelberg", "--seeds", "0")
     assert run.main(words) == 0
     assert sorted(statuses(home).values()) == ["ok", "ok", "skipped", "skipped"]
@@ -200,7 +212,7 @@ def test_what_cannot_be_played_is_in_the_tables_and_no_failure(command, home, ca
     assert run.main(words) == 0 and "0 to do" in capsys.readouterr().out
 
 
-def test_a_users_file_brings_problems_and_optimizers(command, home):
+def test_a_users_file_brings_problems_and_optimizers(command, home, untold):
     assert run.main(command("-p", "tiny", "-o", "halfway", "-o", "lookahead[inner=halfway]", "--seeds", "0")) == 0
     assert set(statuses(home).values()) == {"ok"}
 
@@ -233,7 +245,7 @@ def test_a_report_is_the_same_at_every_writing(command, home, capsys):
     for path in paths:
         path.unlink()
     assert report.main([str(home)]) == 0
-    assert {path: path.read_bytes() for path in paths} == before
+    assert {path: path.read_bytes() for path in paths} == before and not (home / "paper").exists()
     assert report.main([str(home / "nowhere")]) == 2
 
 
@@ -270,7 +282,7 @@ def test_an_interrupt_checkpoints_and_the_same_command_goes_on(command, home, un
 
 def test_a_killed_worker_is_told_and_the_same_command_goes_on(command, untold, home):
     words = command("-p", "tiny-slow", "-o", "simultaneous", "--seeds", "0", "--preset", "cpu", "--steps", "300")
-    process = start(*words)
+    process = start(*words, how=("-c", PLAIN))
     lock, deadline = None, time.monotonic() + 100
     while not lock or not lock[0].read_text().endswith("}"):
         assert time.monotonic() < deadline and process.poll() is None, process.communicate()
@@ -301,13 +313,12 @@ def test_what_stops_a_command_is_said_in_one_line(command, monkeypatch, capsys, 
     assert err.startswith(says) and err.count("\n") == 1
 
 
-def test_a_problem_may_need_its_data_to_tell_its_metrics(command, home, tmp_path):
-    words = [sys.executable, "-m", "benchmarks.run", *command("-p", "needy", "-o", "simultaneous", "--seeds", "0")]
+def test_a_problem_may_need_its_data_to_tell_its_metrics(command, home, untold, tmp_path, monkeypatch, capsys):
     told = []
     for cache in ("cache", "cache", "lost"):  # with a fresh cache, with all done, and with all done and the cache lost
-        where = os.environ | {"MINIMAX_CACHE": str(tmp_path / cache)}
-        run = subprocess.run(words, cwd=ROOT, env=where, capture_output=True, text=True, check=True)
-        told.append(run.stdout)
+        monkeypatch.setenv("MINIMAX_CACHE", str(tmp_path / cache))
+        assert run.main(command("-p", "needy", "-o", "simultaneous", "--seeds", "0")) == 0
+        told.append(capsys.readouterr().out)
     assert "[1/1]" in told[0] and all("score -0.4" in out for out in told)
     assert list(statuses(home).values()) == ["ok"]
 

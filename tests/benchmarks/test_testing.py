@@ -173,6 +173,14 @@ class WritesToItsBatch(Good):
         return loss
 
 
+class TalksOncePlayed(Good):
+    """Its evaluation breaks the rules for players that have played, not for those it starts from."""
+
+    @torch.no_grad()
+    def evaluate(self, view):
+        return super().evaluate(view) | ({"rumour": 1.0} if view.players[0].calls else {})
+
+
 class RemembersInItself(Good):
     seen: ClassVar = []
 
@@ -305,7 +313,8 @@ BROKEN: dict[type[Problem], tuple[str, str]] = {
     LosesByChance: ("losses", "differ between two calls|global generator"),
     DetachesByHand: ("losses", "the loss of player 0 changes at the rate"),
     WritesToItsBatch: ("losses", "differ between two calls|writes to its batch"),
-    RemembersInItself: ("resume", "saved after 5 of 10 steps"),
+    TalksOncePlayed: ("plays", "evaluate yields rumour, which metrics does not declare"),
+    RemembersInItself: ("resume", "saved after 3 of 6 steps"),
     YieldsLess: ("evaluation", "yields no x"),
     YieldsMore: ("evaluation", "yields y"),
     YieldsTensors: ("evaluation", "x as Tensor"),

@@ -276,12 +276,11 @@ def test_vade_reads_clusters_off_the_draw() -> None:
     assert (vade.rate >= best.rate - 1e-5).all() and torch.equal(vade.distortion, best.distortion)
 
 
-@given(SEEDS)
-def test_weights_of_the_mixture_stay_on_the_simplex(seed: int) -> None:
-    it = mog_clustering.MogClustering("smoke")
-    decoder = it.players(0)[0].decoder
-    decoder.logits.data = 30 * normal(seed, 10)
-    assert float(decoder.prior.log_weight.exp().sum().detach()) == pytest.approx(1.0)
+def test_weights_of_the_mixture_stay_on_the_simplex() -> None:
+    decoder = mog_clustering.MogClustering("smoke").players(0)[0].decoder
+    for seed in range(100):
+        decoder.logits.data = 30 * normal(seed, 10)
+        assert float(decoder.prior.log_weight.exp().sum().detach()) == pytest.approx(1.0)
 
 
 def test_it_starts_as_principal_components_and_k_means() -> None:

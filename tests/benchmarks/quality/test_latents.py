@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -20,6 +20,7 @@ def test_units_are_active_from_a_variance_of_a_hundredth() -> None:
     assert latents.active(x * 0 + 5) == 0.0
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 100))
 def test_mmd_is_unbiased(seed: int) -> None:
     """Over many pairs of samples of one law it averages 0; of laws one apart it is far above."""

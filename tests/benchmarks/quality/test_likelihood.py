@@ -71,7 +71,7 @@ def test_weights_are_constant_at_the_exact_posterior(seed: int, draws: int) -> N
     assert draws == 1 or found.error < 1e-9
 
 
-@pytest.mark.parametrize("seed", range(100, 104))
+@pytest.mark.parametrize("seed", [100, 101])
 def test_draws_from_the_prior_and_annealing_find_the_exact_likelihood(seed: int) -> None:
     it = Linear(seed)
     plain = estimate(it.log_likelihood(it.randn(20_000, 5, 3)))

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import report
-from benchmarks.reporting import comparisons, paper, tables
+from benchmarks.reporting import comparisons, paper, suite, tables
 from tests.benchmarks.reporting import synthetic
 
 HOSTILE = r"50%_of & $x^2$ {~\#}"
@@ -22,8 +22,20 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def text(home):
-    assert report.main([str(home), "--paper"]) == 0
+    drawn = suite.drawn
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suite, "drawn", lambda *told: first_of_each_kind(drawn(*told)))
+        assert report.main([str(home), "--paper"]) == 0
     return (home / "paper" / "table.tex").read_text()
+
+
+def first_of_each_kind(figures):
+    """Those of the problem with the hostile name, which comes first: the other's look the same."""
+    seen = set()
+    for name, figure in figures:
+        if (kind := name.removeprefix("one-").removeprefix(f"{HOSTILE}-")) not in seen:
+            seen.add(kind)
+            yield name, figure
 
 
 def unescaped(text):
@@ -33,14 +45,9 @@ def unescaped(text):
 def test_every_figure_is_a_pdf_with_real_letters(home, text):
     figures = {path.stem for path in (home / "figures").glob("*.png")}
     files = {path.stem: path.read_bytes() for path in (home / "paper").glob("*.pdf")}
-    assert files.keys() == figures and len(files) > 8
+    assert files.keys() == figures and len(files) == 7
     for data in files.values():
         assert data.startswith(b"%PDF-") and b"/Type3" not in data and b"CreationDate" not in data
-
-
-def test_without_the_option_there_is_no_such_folder(tmp_path):
-    synthetic.suite(tmp_path, ("one",), seeds=1, pictured=False)
-    assert report.main([str(tmp_path)]) == 0 and not (tmp_path / "paper").exists()
 
 
 def test_the_table_has_all_rows_and_reads_as_latex(text):

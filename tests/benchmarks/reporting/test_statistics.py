@@ -79,7 +79,7 @@ def test_intervals_of_five_seeds_hold_the_truth_as_often_as_they_say(law, proble
     """Nominal 95 %, at least 94 %: every simulated experiment is a row, as if it were a method. All have one law."""
     draw, truth = LAWS[law]
     chance = np.random.default_rng(100)
-    found = aggregate([draw(chance, (4000, 5)) for _ in range(problems)], draws=500)
+    found = aggregate([draw(chance, (1500, 5)) for _ in range(problems)], draws=500)
     assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.94
 
 
@@ -87,14 +87,14 @@ def test_intervals_of_unlike_problems_hold_the_truth():
     """Problems at different places and of different spread: what is estimated is the IQM of their mixture."""
     chance, places, spreads = np.random.default_rng(101), np.arange(6) / 2, 0.3 + np.arange(6) % 3
     truth = iqm((places[:, None] + spreads[:, None] * stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)).ravel())
-    found = aggregate([m + s * chance.normal(size=(3000, 5)) for m, s in zip(places, spreads, strict=True)], draws=500)
+    found = aggregate([m + s * chance.normal(size=(1500, 5)) for m, s in zip(places, spreads, strict=True)], draws=500)
     assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.94
 
 
 def test_the_second_interval_holds_for_problems_that_were_not_seen():
     """Problems drawn from a population: the interval for these alone misses it, that of resampled ones does not."""
     chance = np.random.default_rng(102)
-    scores = [chance.normal(size=(1500, 1)) + 0.3 * chance.normal(size=(1500, 5)) for _ in range(8)]
+    scores = [chance.normal(size=(800, 1)) + 0.3 * chance.normal(size=(800, 5)) for _ in range(8)]
     these, others = (aggregate(scores, problems, draws=500) for problems in (False, True))
     held = [np.mean([one.low <= 0 <= one.high for one in found]) for found in (these, others)]
     assert held[0] < 0.7 and held[1] >= 0.94
@@ -103,7 +103,7 @@ def test_the_second_interval_holds_for_problems_that_were_not_seen():
 def test_bootstrap_percentiles_alone_would_undercover():
     """So the widening is needed, and this file would notice if it went."""
     chance = np.random.default_rng(103)
-    scores = [chance.normal(size=(4000, 5))]
+    scores = [chance.normal(size=(1500, 5))]
     low, high = np.quantile(resampled(scores, draws=500), [0.025, 0.975], axis=1)
     assert np.mean((low <= 0) & (high >= 0)) < 0.91
 

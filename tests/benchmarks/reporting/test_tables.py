@@ -169,8 +169,8 @@ def test_a_report_of_many_rows_takes_little_memory(home):
     for seed in range(20):
         folder = cell(home, "sim", seed, 1.0, None)
         (first, *_), curve = record.read_rows(folder.curve)[0], record.Curve(folder.curve)
-        for step in range(ROWS // 20 // 10):
-            curve.append([{**first, "step": step, "metric": f"metric_{k}" if k else "kid"} for k in range(10)])
+        names = ["kid", *(f"metric_{k}" for k in range(1, 10))]
+        curve.append([{**first, "step": k // 10, "metric": names[k % 10]} for k in range(ROWS // 20)])
     root = Path(__file__).parents[3]
     run = subprocess.run([sys.executable, "-c", PEAK, home], cwd=root, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
