@@ -176,7 +176,7 @@ def ensemble(
     def step(players: Players, held: Any, state: State, standing: Standing, reach: Tensor, drawn: Any) -> Any:
         # No starred name: torch 2.10 compiles it to a tuple, which is another structure than a list.
         moved, left, later, seen, size, finite = play(players, held, state, hyper, drawn)
-        plays, standing = judged(standing, limits, reach, seen.norm, size, finite)
+        plays, standing = judged(standing, limits, reach, seen.unrest, size, finite)
         kept = _where(plays, [moved, left], [players, held])
         if averages:  # the average that is the answer belongs to the players that are kept
             later = _where(plays, later, state)
@@ -227,9 +227,10 @@ def _stepper(game: Game, optimizer: GameOptimizer) -> Callable[..., Any]:
             players, state, info = _with(optimizer, hyper).step(game.holding(held), players, state, drawn)
         field, size = _norm(info.gradients), _norm(players)
         norm = field if info.constraints is None else _norm(info.natural)
+        unrest = torch.maximum(norm, info.extra["drawn"]) if "drawn" in info.extra else norm
         missing = [info.extra[name] for name in ("missed", "bent") if name in info.extra]
         finite = size + field + tree.total(info.losses)
-        return players, info.buffers, state, Seen(info.losses, norm, missing), size, finite
+        return players, info.buffers, state, Seen(info.losses, norm, unrest, missing), size, finite
 
     return step
 

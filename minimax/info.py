@@ -50,7 +50,7 @@ class Info:
         extra: what an optimizer tells of itself by name; methods that solve a linear system tell its relative
             `residual`, the `iterations` taken, `missed`, the residual once more where it is far off the tolerance, else
             0, and `bent`, how far below 0 a curvature was that should have been positive; `LossScaled` tells whether
-            the step was `skipped`.
+            the step was `skipped`; `Lookahead` how far it has `drawn` the players back.
         point: where each player stood when its gradient was measured; empty where no player is constrained.
         constraints: those of the game.
     """
@@ -90,6 +90,11 @@ class Info:
     def residual(self) -> Tensor:
         """|z - P(z - F)|, the natural residual; |F| where nothing is constrained."""
         return tree.norm(tree.join(self.natural))
+
+    @property
+    def unrest(self) -> Tensor:
+        """What convergence is judged by: the residual, or if it is more, how far the step has then drawn back."""
+        return torch.maximum(self.residual, self.extra["drawn"]) if "drawn" in self.extra else self.residual
 
     @property
     def finite(self) -> Tensor:

@@ -55,7 +55,8 @@ class Limits:
 
     Converged is judged by |F|, in a game with constraints by the natural residual |z - P(z - F)|, which is 0 exactly
     where no player can improve to first order. A game that `entropic` rules keep on simplices needs the constraints
-    too, or |F| is judged, which does not vanish there.
+    too, or |F| is judged, which does not vanish there. A step that draws players back, as `Lookahead`'s do, has to
+    leave them where they are as well.
 
     Args:
         tolerance: converged when the residual falls to this (0: never).
@@ -85,7 +86,7 @@ class Limits:
             it: where play stands.
             start: |z_0| (or, from the second step on, what `start_of` makes of it).
         """
-        norm, size = float(it.info.residual), float(magnitude(it.players))
+        norm, size = float(it.info.unrest), float(magnitude(it.players))
         if not (bool(it.info.finite) and math.isfinite(size)):
             return Status("diverged", it.step, f"{not_finite(it)} is not finite")
         if size > self.growth * max(1.0, float(start)):
@@ -171,11 +172,13 @@ class Seen(NamedTuple):
     Args:
         losses: per player.
         norm: the residual.
+        unrest: what convergence is judged by.
         missed: `Info.extra["missed"]` and `["bent"]` of an optimizer that solves linear systems.
     """
 
     losses: tuple[Tensor, ...]
     norm: Tensor
+    unrest: Tensor
     missed: list[Tensor]
 
 
@@ -185,7 +188,7 @@ class Standing(NamedTuple):
     Args:
         verdict: 0 running, 1 converged, 2 not finite, 3 too large.
         stopped: the steps played.
-        decided: the residual at the last of them, or |z| where that was too large.
+        decided: what was judged at the last of them, or |z| where that was too large.
     """
 
     verdict: Tensor
@@ -200,7 +203,7 @@ def standing_of(like: Tensor) -> Standing:
 
 
 def judged(
-    standing: Standing, limits: Limits, reach: Tensor, norm: Tensor, size: Tensor, finite: Tensor
+    standing: Standing, limits: Limits, reach: Tensor, unrest: Tensor, size: Tensor, finite: Tensor
 ) -> tuple[Tensor, Standing]:
     """Who takes this step, and how all stand after it: `Limits.judge` on tensors, one number per member.
 
@@ -208,18 +211,18 @@ def judged(
         standing: before the step.
         limits: for all.
         reach: how large |z| may become.
-        norm: the residual.
+        unrest: what convergence is judged by.
         size: |z| after the step.
         finite: the sum of all that must be finite.
     """
     running, large = standing.verdict == RUNNING, size > reach
     bad = torch.where(torch.isfinite(finite), torch.where(large, TOO_LARGE, RUNNING), NOT_FINITE)
-    close = (norm <= limits.tolerance) & (limits.tolerance > 0)
+    close = (unrest <= limits.tolerance) & (limits.tolerance > 0)
     code = torch.where((bad == RUNNING) & close, CONVERGED, bad)
     return running & (bad == RUNNING), Standing(
         verdict=torch.where(running, code, standing.verdict).to(torch.int8),
         stopped=standing.stopped + running,
-        decided=torch.where(running, torch.where(large, size, norm), standing.decided),
+        decided=torch.where(running, torch.where(large, size, unrest), standing.decided),
     )
 
 

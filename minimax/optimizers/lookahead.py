@@ -26,6 +26,7 @@ class Lookahead(Wrapper):
     inner one's, every outer synchronisation also starts a new inner round, as in the paper's nested Lookahead-minmax.
 
     Cost per step: that of the inner optimizer. Memory: one copy of the players.
+    `Info.extra["drawn"]` is |z_f - z|, by which a step drew back from the fast weights: 0 within a round.
     State: `slow` z_s, where the round began; `inner`, the state of the optimizer inside.
     Differs from the paper: nesting is by wrapping, and α may follow a schedule.
 
@@ -67,6 +68,8 @@ class Lookahead(Wrapper):
         fast, inner, info = self.inner.update(game, z, state["inner"], batches)
         α = self.at(self.alpha, state)
         new = tuple(tree.where(ends, tree.lerp(s, f, α), f) for s, f in zip(slow, fast, strict=True))
+        drawn = tree.norm(tree.sub(tree.join(new), tree.join(fast)))
+        info.extra["drawn"] = torch.maximum(drawn, info.extra["drawn"]) if "drawn" in info.extra else drawn
         return new, counted(state | {"inner": inner, "slow": slow}), info
 
     def linearised(self, at: Expansion, inner: LinearMap) -> LinearMap | str:
