@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self, TypeAlias
 
 import torch
@@ -360,11 +360,15 @@ def plain(rules: Sequence[Rule], at: Expansion) -> Tensor | str:
     """The step sizes of rules that are plain gradient descent, as a diagonal matrix; or in words why there is none."""
     sizes: list[float] = []
     for rule, rows in zip(rules, at.blocks, strict=True):
-        h = rule.lr if isinstance(rule, sgd) and rule == sgd(rule.lr) else None
-        if h is None or callable(h) or (isinstance(h, Tensor) and h.dim()):
+        if not (isinstance(rule, sgd) and _plain(rule)):
             return f"undefined: {type(rule).__name__} is no plain gradient step of one size here"
-        sizes += [float(h)] * (rows.stop - rows.start)
+        sizes += [float(constant(rule.lr))] * (rows.stop - rows.start)
     return torch.diag(torch.tensor(sizes, dtype=torch.float64))
+
+
+def _plain(rule: sgd) -> bool:
+    numbers = all(_one_number(getattr(rule, option.name)) for option in fields(rule))
+    return numbers and replace(rule, lr=0.0) == sgd(0.0)  # rates are left out: of an ensemble's, == is no bool
 
 
 def _one_number(value: Hyperparameter) -> bool:

@@ -98,6 +98,10 @@ REASONS: dict[str, tuple[mm.GameOptimizer, str]] = {
         "undefined: sgd is no plain gradient step",
     ),
     "rates of an ensemble": (mm.SimultaneousGDA(mm.sgd(torch.ones(3))), "undefined: sgd is no plain gradient step"),
+    "momenta of an ensemble": (
+        mm.SimultaneousGDA(mm.sgd(0.1, momentum=torch.zeros(3))),
+        "undefined: sgd is no plain gradient step",
+    ),
     "an inner rule": (mm.Unrolled(mm.sgd(0.1), inner=mm.adam(0.1)), "undefined: adam is no plain gradient step"),
     "a schedule": (mm.JARE(mm.sgd(0.1), gamma=lambda k: 0.1), "undefined: a parameter follows a schedule"),
     "a schedule around": (
