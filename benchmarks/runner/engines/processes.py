@@ -18,7 +18,8 @@ from benchmarks import locks, record
 if TYPE_CHECKING:
     from benchmarks.runner.task import Event, Task
 
-PRELOAD = ("torch", "torch._dynamo", "benchmarks.runner.process")  # the second takes 2 s when a run counts operations
+# dynamo takes 2 s when a run counts operations, and the scores of images bring scipy, half a second.
+PRELOAD = ("torch", "torch._dynamo", "benchmarks.quality.image_scores", "benchmarks.runner.process")
 GRACE = 30.0  # seconds after which a worker that does not stop by itself is killed
 
 
