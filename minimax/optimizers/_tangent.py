@@ -17,7 +17,8 @@ def tangent(game: Oracle, i: int, w: Vector) -> Map | None:
     On a box DP keeps the entries that are free and deletes those that w pushes out; on a ball it keeps the tangent
     directions, a little shorter. It is symmetric, as P is the gradient of a convex function.
     """
-    if game.project(i, w) is w:
+    constraints = game.game.constraints
+    if constraints is None or constraints[i] is None:
         return None
 
     def project(flat: Tensor) -> Tensor:
