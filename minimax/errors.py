@@ -45,7 +45,7 @@ def refused(error: RuntimeError) -> BaseException:
     """What to raise for an error of autograd: a sentence for a derivative that torch does not have, else the error."""
     if "use_reentrant" in str(error):
         return Reentrant()
-    if "saved tensor hooks" in str(error) or "_NoopSaveInputs" in str(error):  # the latter is torch 2.10's checkpoint
+    if "saved tensor hooks" in str(error):
         return Hooked()
     found = MISSING.search(str(error))
     if found is None:

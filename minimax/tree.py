@@ -125,7 +125,7 @@ def axpy(a: Scalar, x: Vector, y: Vector) -> Vector:
 
 def lerp(x: Vector, y: Vector, weight: Scalar) -> Vector:
     """(1 - weight) x + weight y."""
-    if isinstance(weight, Tensor) or _loops(x) or any_sharded(x):  # torch 2.10 has it for whole tensors only
+    if isinstance(weight, Tensor) or _loops(x):
         return add(x, scale(weight, sub(y, x)))
     return list(torch._foreach_lerp(x, y, weight))
 
