@@ -17,18 +17,14 @@ def suites() -> list[Path]:
 
 @cache
 def runs(suite: str) -> pd.DataFrame:
-    """A suite's runs, in the form of `benchmarks.reporting`: older tables say `collapsed` for a flag of that name."""
-    found = pd.read_csv(HOME / suite / "runs.csv", keep_default_na=True)
-    if "flags" not in found:
-        found["flags"] = found.collapsed.map({True: "collapsed"}).fillna("")
-    return found.drop(columns="collapsed", errors="ignore")
+    """A suite's runs."""
+    return pd.read_csv(HOME / suite / "runs.csv")
 
 
 @cache
 def summary(suite: str) -> pd.DataFrame:
-    """A suite's medians, a row a problem and optimizer, in the same form."""
-    found = pd.read_csv(HOME / suite / "summary.csv")
-    return found.rename(columns={"collapsed": "flagged"})
+    """A suite's medians, a row a problem and optimizer."""
+    return pd.read_csv(HOME / suite / "summary.csv")
 
 
 @cache
