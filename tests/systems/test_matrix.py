@@ -19,6 +19,7 @@ import torch.multiprocessing as mp
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.utils import _pytree as pytree
 
 import minimax as mm
 from minimax import penalties, tree
@@ -44,6 +45,16 @@ def close(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: floa
     torch.testing.assert_close(list(found.values()), list(expected.values()), rtol=tolerance, atol=tolerance)
 
 
+def close_or_refused(play: Callable[[], dict[str, Tensor]], expected: dict[str, Tensor]) -> None:
+    """Torch 2.13 composes fused attention where its second derivative is asked for, a later one has none."""
+    try:
+        found = play()
+    except mm.GameError as error:
+        assert re.search(FUSED, str(error))
+    else:
+        close(found, expected)
+
+
 @pytest.mark.parametrize("cell", ELSEWHERE)
 def test_the_other_cells_are_where_the_table_says(cell: str) -> None:
     file, name = ELSEWHERE[cell].split("::")
@@ -60,8 +71,7 @@ def test_checkpoints_attention_and_micro_batches(method: str) -> None:
     if method == "extragradient":
         close(ours(method, "fused attention"), composed)
     else:
-        with pytest.raises(mm.GameError, match=FUSED):
-            ours(method, "fused attention")
+        close_or_refused(lambda: ours(method, "fused attention"), composed)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -195,8 +205,12 @@ def test_checkpoints_are_refused_where_torch_func_goes() -> None:
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
 def test_fused_attention_in_an_ensemble_is_refused_in_the_same_words() -> None:
-    with pytest.raises(mm.GameError, match=FUSED):
-        mm.ensemble(METHODS["r1"].game, METHODS["r1"].optimizer, [networks("fused attention")], batch, steps=1)
+    def together(critic: str) -> dict[str, Tensor]:
+        r1 = METHODS["r1"]
+        found = mm.ensemble(r1.game, r1.optimizer, [networks(critic)], batch, steps=1)
+        return {str(k): leaf for k, leaf in enumerate(pytree.tree_leaves(found.players))}
+
+    close_or_refused(lambda: together("fused attention"), together("math attention"))
 
 
 def huber(x: Tensor, y: Tensor) -> Tensor:
