@@ -50,6 +50,7 @@ def test_scores_are_named_after_their_feature_space() -> None:
 def test_fits_other_images(kind: type[Problem], size: int, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if channels > 1 and "cifar10" not in kind.datasets:
         pytest.skip(f"{kind.name} takes grey images")
+    kind.prepare(None, None, download=False)
     it = kind("smoke")
     small = it.images  # type: ignore[attr-defined]
     names = ("train", "test")
