@@ -18,6 +18,7 @@ from minimax.compiling import Compiled, one_graph
 from minimax.composite import CompositeBatchNorm
 from minimax.errors import GameError, refused
 from minimax.game import Game, modules_among
+from minimax.info import unrest
 from minimax.inspection import inspect
 from minimax.optimizer import GameOptimizer, State
 from minimax.oracle import Players
@@ -227,10 +228,9 @@ def _stepper(game: Game, optimizer: GameOptimizer) -> Callable[..., Any]:
             players, state, info = _with(optimizer, hyper).step(game.holding(held), players, state, drawn)
         field, size = _norm(info.gradients), _norm(players)
         norm = field if info.constraints is None else _norm(info.natural)
-        unrest = torch.maximum(norm, info.extra["drawn"]) if "drawn" in info.extra else norm
         missing = [info.extra[name] for name in ("missed", "bent") if name in info.extra]
         finite = size + field + tree.total(info.losses)
-        return players, info.buffers, state, Seen(info.losses, norm, unrest, missing), size, finite
+        return players, info.buffers, state, Seen(info.losses, norm, unrest(norm, info.extra), missing), size, finite
 
     return step
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -93,14 +93,19 @@ class Info:
 
     @property
     def unrest(self) -> Tensor:
-        """What convergence is judged by: the residual, or if it is more, how far the step has then drawn back."""
-        return torch.maximum(self.residual, self.extra["drawn"]) if "drawn" in self.extra else self.residual
+        """What convergence is judged by: the residual, or how far the step has then drawn back, if that is more."""
+        return unrest(self.residual, self.extra)
 
     @property
     def finite(self) -> Tensor:
         """Whether every loss and every gradient entry is a finite number, or the step was passed over: `LossScaled`."""
         finite = torch.isfinite(self.norm) & torch.isfinite(tree.total(self.losses))
         return finite | self.extra["skipped"] if "skipped" in self.extra else finite
+
+
+def unrest(residual: Tensor, extra: Mapping[str, Tensor]) -> Tensor:
+    """The residual, or what an optimizer tells as `drawn` if that is more: see `Info.extra`."""
+    return torch.maximum(residual, extra["drawn"]) if "drawn" in extra else residual
 
 
 def natural(z: Point, ξ: Point, constraints: Sequence[Projection | None]) -> Point:

@@ -38,7 +38,7 @@ Make: TypeAlias = Callable[[], Problem]
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 STEPS = 20  # that every default optimizer has to play
-TWIN = 300  # steps at most of what is trained beside perfect players, after which it is all but as good as ever
+TWIN = 300  # steps at most of what an evaluation trains beside perfect players, which is no more than compared with
 
 
 def check_problem(
