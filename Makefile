@@ -1,5 +1,5 @@
 # Each target makes .venv and installs what it needs, once and again whenever pyproject.toml changes.
-#   make gans ARGS='--seeds 0-1'      passes options on
+#   make gans ARGS='--seeds 0-4'      passes options on
 #   make test VENV=path PYTHON=python3.12
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
-gans: $(VENV)/.bench ## run the GAN suite: results, tables and figures under results/gans
+gans: $(VENV)/.bench ## run the GAN suite: results, tables and figures under runs/gans
 	@$(bin)/python -m benchmarks.run --suite gans $(ARGS)
 
 screen: $(VENV)/.bench ## tune and compare ten methods on twelve problems: results, tables and figures under runs/

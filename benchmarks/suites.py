@@ -110,3 +110,5 @@ OPTIMIZERS: tuple[str, ...] = (
     "lookahead[inner=alternating]",
 )
 """What a problem is played by where neither it nor `--optimizer` says."""
+SEEDS = (0, 1)
+"""What a run starts from where `--seeds` does not say: a look; what is to be concluded from takes five and more."""

@@ -175,7 +175,6 @@ def ensemble(
     play = torch.vmap(_stepper(game, optimizer), in_dims=(0, 0, 0, 0, 0 if own_batches else None))
 
     def step(players: Players, held: Any, state: State, standing: Standing, reach: Tensor, drawn: Any) -> Any:
-        # No starred name: torch 2.10 compiles it to a tuple, which is another structure than a list.
         moved, left, later, seen, size, finite = play(players, held, state, hyper, drawn)
         plays, standing = judged(standing, limits, reach, seen.unrest, size, finite)
         kept = _where(plays, [moved, left], [players, held])

@@ -21,12 +21,6 @@ from minimax.swap import Modules
 from minimax.tree import Point, Vector
 from minimax.types import P, Players
 
-# Of a game, what its variants share unless they say otherwise.
-_ATTRIBUTES = (
-    *("functions", "signs", "constraints", "leader", "modules", "held", "found"),
-    *("_inner", "_around", "_seats"),
-)
-
 
 class Game:
     r"""A differentiable game: player i minimises its own loss L_i(z, batch).
@@ -90,8 +84,7 @@ class Game:
 
     def _copy(self, **changes: Any) -> Game:
         new = object.__new__(type(self))
-        for name in _ATTRIBUTES:  # one by one, as torch 2.10 compiles neither `copy` nor `dict.update`
-            object.__setattr__(new, name, changes.get(name, getattr(self, name)))
+        new.__dict__.update(self.__dict__, **changes)
         return new
 
     # --------------------------------------------------------------------------------------------- other games of it

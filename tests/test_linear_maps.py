@@ -9,7 +9,7 @@ import torch
 
 import minimax as mm
 from minimax.diagnostics import expand
-from minimax.linear_maps import Expansion, LinearMap, radius
+from minimax.linear_maps import ELSEWHERE, Expansion, LinearMap, radius
 from minimax.optimizers import BY_NAME
 from minimax.testing import CHECKS
 from minimax.testing._linear import quadratic_games
@@ -124,6 +124,13 @@ def test_what_has_no_linear_map_says_why(case: str) -> None:
     said = optimizer.linear(expand(flat, (torch.zeros(2), torch.zeros(2))))
     assert isinstance(said, str) and said.startswith(why)
     assert optimizer.adaptive == (why == "adaptive")
+
+
+@pytest.mark.parametrize("kind", [mm.StackelbergGradient, mm.Unrolled, mm.LOLA])
+def test_a_leader_who_gains_by_the_answer_does_not_rest_at_an_equilibrium(kind: type[mm.GameOptimizer]) -> None:
+    """L_1 = x² + y, L_2 = (y - x)²: to lower y, the leader moves from 0, where neither would move alone."""
+    leads, follows = mm.Game(lambda x, y: x**2 + y, lambda x, y: (y - x) ** 2), (torch.tensor(0.0), torch.tensor(0.0))
+    assert kind.of(mm.sgd(0.1)).linear(expand(leads, follows)) == ELSEWHERE
 
 
 def test_expansions_hold_every_players_hessian_and_gradient() -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks import optimizers, problems
 from benchmarks.problem import Preset, Problem
+from benchmarks.runner import plan
 from benchmarks.runner.spec import defaults, show
-from benchmarks.suites import SUITES
+from benchmarks.suites import SEEDS, SUITES
 from minimax.rules import BY_RATE as RULES
 
 WIDE = (10, 20)  # letters of what it is, and of its name
@@ -23,9 +24,10 @@ def lines(files: Sequence[str]) -> Iterator[str]:
     Raises:
         UsageError: a file that cannot be imported.
     """
+    found = problems.discover(files)
     for suite, names in SUITES.items():
         yield entry("suite", suite, ", ".join(names))
-    found = problems.discover(files)
+        yield BELOW + runs([item.kind for item in plan.choose(found, names).values()])
     optimizers.register(files)
     for name, item in sorted(found.items()):
         yield entry("problem", name, summary(item.kind))
@@ -46,6 +48,12 @@ def entry(what: str, name: str, about: str) -> str:
 def summary(kind: type) -> str:
     """The first line of a docstring."""
     return next(iter((kind.__doc__ or "").strip().splitlines()), "")
+
+
+def runs(kinds: Sequence[type[Problem]]) -> str:
+    """How many runs a suite makes of its problems where nothing else is asked for."""
+    pairs = sum(len(plan.own(kind)) for kind in kinds)
+    return f"{pairs * len(SEEDS)} runs: {len(kinds)} problems, each with its optimizers, from {len(SEEDS)} seeds"
 
 
 def sizes(kind: type[Problem]) -> Iterator[str]:

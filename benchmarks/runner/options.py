@@ -13,9 +13,9 @@ from typing import Any
 
 from benchmarks.command import AXES, Once, Parser, filled, short
 from benchmarks.record import UsageError
-from benchmarks.suites import SUITES
+from benchmarks.suites import SEEDS, SUITES
 
-SEEDS = 1000  # in one command
+MOST_SEEDS = 1000  # in one command
 ENGINES = ("processes", "ray")
 PRESETS = ("auto", "smoke", "screen", "cpu", "gpu")
 
@@ -69,8 +69,10 @@ def seeds(text: str) -> tuple[int, ...]:
             raise argparse.ArgumentTypeError(
                 f"{short(text)} runs backwards: the first of a range comes before the last"
             )
-        if len(out) + last - first >= SEEDS:
-            raise argparse.ArgumentTypeError(f"{short(text)} are more than {SEEDS} seeds: split them over commands")
+        if len(out) + last - first >= MOST_SEEDS:
+            raise argparse.ArgumentTypeError(
+                f"{short(text)} are more than {MOST_SEEDS} seeds: split them over commands"
+            )
         out |= dict.fromkeys(range(first, last + 1))
     return tuple(out)
 
@@ -150,7 +152,7 @@ def add(parser: Parser) -> None:
     several("--suite", metavar="NAME", help=f"one of {', '.join(SUITES)} (repeatable)")
     several("-p", "--problem", metavar="GLOB", help="problems, in the suite if there is one")
     several("-o", "--optimizer", metavar="SPEC", help="say 'lookahead[inner=sga;lr=0.1,0.01]'")
-    one("--seeds", type=seeds, default=(0, 1, 2), metavar="LIST", help="0-4 or 0,3,5-7; the same for all (0-2)")
+    one("--seeds", type=seeds, default=SEEDS, metavar="LIST", help="0-4 or 0,3,5-7; the same for all (0,1)")
     one("--preset", choices=PRESETS, default="auto", help="size (auto: gpu where CUDA is)")
     one("--steps", type=whole(10**9), metavar="N", help="budget: N gradients per player, in place of the preset's")
     one("--timeout", type=duration, default=math.inf, metavar="S", help="seconds for one cell")

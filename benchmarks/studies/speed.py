@@ -92,7 +92,7 @@ def ratio(
     each = max(_time(hand, 3), 1e-6)
     count = max(1, int(seconds / blocks / 2 / each))
     if each > seconds / blocks:  # steps of DCGANs: blocks of a single step, enough of which are few
-        blocks = 9
+        blocks = 7
     pairs = []
     for k in range(blocks):
         order = (ours, hand) if k % 2 else (hand, ours)
@@ -294,21 +294,18 @@ def compared(table: Table, case: Case, seconds: float) -> None:
     table.line(case.name, f"{middle:.2f} [{low:.2f}, {high:.2f}]", f"<= {aim:.2f}", middle <= aim, floor, told)
 
 
-def residuals(step: Step, steps: int = 5) -> str:
+def residuals(step: Step, steps: int = 3) -> str:
     """How many iterations the next steps took on average, and their largest residual."""
     seen = [info.extra for info in (step() for _ in range(steps)) if isinstance(info, mm.Info)]
     worst, mean = max(float(x["residual"]) for x in seen), statistics.mean(int(x["iterations"]) for x in seen)
     return f"; {mean:.1f} iterations, residual <= {worst:.0e}"
 
 
-def alone(table: Table, only: str, threads: int) -> None:
+def alone(table: Table, only: str) -> None:
     """The figures that are no ratio of two steps."""
-    for count in (1, 2):
-        if only in (name := f"16 ring GANs in one, {count} thread{'s' * (count > 1)}"):
-            torch.set_num_threads(count)
-            gain, first = sixteen()
-            torch.set_num_threads(threads)
-            table.line(name, f"{gain:.2f} x in turn", ">= 1.5", gain >= 1.5, told=f"first step {first:.1f} s")
+    if only in (name := "16 ring GANs in one"):
+        gain, first = sixteen()
+        table.line(name, f"{gain:.2f} x in turn", ">= 1.5", gain >= 1.5, told=f"first step {first:.1f} s")
     if only in (name := "8,192 bilinear games in one, extragradient"):
         ns = bilinear_ensemble()
         table.line(name, f"{ns:.0f} ns a step", "<= 100", ns <= 100, told="of one game")
@@ -332,7 +329,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.speed", description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=2.0, help="how long each case is measured (default 2)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch, where nothing is said (default 1)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
     parser.add_argument("--burn-in", type=int, default=10, help="steps that ACGD has taken before (default 10)")
     parser.add_argument("--only", default="", help="run only the cases whose name contains this")
     options = parser.parse_args()
@@ -343,7 +340,7 @@ def main() -> None:
     for case in cases(options.burn_in):
         if options.only in case.name:
             compared(table, case, options.seconds)
-    alone(table, options.only, options.threads)
+    alone(table, options.only)
     table.total()
 
 

@@ -38,12 +38,7 @@ def linear(optimizer: GameOptimizer) -> None:
 
 
 def _played(
-    optimizer: GameOptimizer,
-    game: Game,
-    players: tuple[Tensor, ...],
-    e: Tensor,
-    declared: LinearMap,
-    tiny: float = 1e-4,
+    optimizer: GameOptimizer, game: Game, players: tuple[Tensor, ...], e: Tensor, declared: LinearMap
 ) -> list[Tensor]:
     """Where three rounds of steps from tiny e lead, in units of tiny."""
     tiny = 1e-4
@@ -68,13 +63,13 @@ def quadratic_games() -> dict[str, tuple[Game, tuple[Tensor, ...]]]:
     f[:2, :2] += 2 * torch.eye(2)
     f[2, 2] -= 2
     two, three = _forms(2, 3), _forms(3, 3)
-    for i, rows in enumerate((slice(0, 2), slice(2, 3))):
+    for i, rows in enumerate((slice(0, 1), slice(1, 3))):
         two[i][rows, rows] += 2 * torch.eye(rows.stop - rows.start)
     for i in range(3):
         three[i][i, i] += 2
     return {
         "a zero-sum game": (zero_sum(_loss(f)), _zeros(2, 1)),
-        "a general-sum game": (Game(*map(_loss, two)), _zeros(2, 1)),
+        "a general-sum game": (Game(*map(_loss, two)), _zeros(1, 2)),
         "three players": (Game(*map(_loss, three)), _zeros(1, 1, 1)),
     }
 

@@ -73,7 +73,7 @@ def test_any_seeds_are_a_list_or_refused_in_a_sentence(text):
     else:
         assert (
             found
-            and len(set(found)) == len(found) <= options.SEEDS
+            and len(set(found)) == len(found) <= options.MOST_SEEDS
             and options.seeds(",".join(map(str, found))) == found
         )
 

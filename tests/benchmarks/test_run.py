@@ -181,6 +181,15 @@ def test_the_catalogue_names_everything(capsys):
     assert "played by extragradient, simultaneous[lr=0.1]" in out and "not by consensus: its fixed points" in out
 
 
+def test_the_catalogue_counts_the_runs_of_a_suite(command, capsys):
+    assert run.main(["--list"]) == 0
+    told = dict(re.findall(r"^suite +(\S+) .*\n +(\d+) runs: ", capsys.readouterr().out, re.MULTILINE))
+    assert set(told) == set(SUITES)
+    for suite in ("gans", "games-more", "hybrids"):  # the second has problems with optimizers of their own
+        assert run.main(command("--suite", suite, "--preset", "smoke", "-n")) == 0
+        assert re.search(rf"^{suite}: {told[suite]} cells", capsys.readouterr().out, re.MULTILINE), suite
+
+
 def test_a_problem_has_optimizers_of_its_own(command, capsys):
     assert run.main(command("-p", "tiny-picky", "--seeds", "0", "-n")) == 0
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[:-1]] == [

@@ -42,6 +42,14 @@ def test_the_follower_makes_its_own_move() -> None:
     assert float(info.losses[0]) == pytest.approx(float(QUADRATIC.losses(START)[0]))
 
 
+def test_a_leader_has_its_own_memory_beside_warm_followers() -> None:
+    optimizer = mm.Unrolled((mm.sgd(0.1, momentum=0.5), mm.sgd(η, momentum=0.7)), steps=3, warm=True)
+    first, state, before = optimizer.step(QUADRATIC, START, optimizer.init(QUADRATIC, START))
+    second, _, after = optimizer.step(QUADRATIC, first, state)
+    v = before.gradients[0][0]
+    torch.testing.assert_close(second[0], first[0] - 0.1 * (0.5 * v + after.gradients[0][0]))
+
+
 INNER = {
     "sgd": mm.sgd(0.2),
     "momentum": mm.sgd(0.2, momentum=0.5, nesterov=True, weight_decay=0.1),
