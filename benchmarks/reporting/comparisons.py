@@ -28,19 +28,18 @@ Pair: TypeAlias = tuple[str, Sequence[str], Sequence[np.ndarray], Sequence[np.nd
 """A label, problems, its scores on each, and those of what it is compared with."""
 
 
-def signed(values: pd.Series, better: str) -> pd.Series:
-    """Values turned so that larger is better."""
-    return values if better == "higher" else -values
+def signed(values: pd.Series, better: str | pd.Series) -> pd.Series:
+    """Values turned so that larger is better; which way they were is the same for all, or each one's own."""
+    return values * np.where(better == "higher", 1.0, -1.0)
 
 
 def scores(runs: pd.DataFrame) -> Scores:
     """The scores of every problem and label that has any."""
     kept = runs[runs.status.isin(record.PLAYED)]
+    known = signed(tables.headline(kept), kept.better).dropna()
     found: dict[str, dict[str, np.ndarray]] = {}
-    for (title, label), group in kept.groupby(["title", "label"], sort=False):
-        known = signed(tables.headline(group), str(group.better.iloc[0])).dropna().to_numpy(float)
-        if len(known):
-            found.setdefault(str(title), {})[str(label)] = known
+    for (title, label), each in known.groupby([kept.title, kept.label], sort=False):
+        found.setdefault(str(title), {})[str(label)] = each.to_numpy(float)
     return found
 
 
