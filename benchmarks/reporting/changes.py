@@ -135,7 +135,7 @@ def _row(first: pd.DataFrame, second: pd.DataFrame, found: Versus) -> tuple[str,
 def _values(runs: pd.DataFrame) -> pd.Series:
     """The headlines by seed, to the digits that a table on disk keeps."""
     known = tables.headline(runs).set_axis(runs.seed.to_numpy()).dropna().sort_index()
-    return known.map(lambda value: float(f"{value:.6g}"))
+    return known.map(tables.as_written)
 
 
 def _lost(runs: pd.DataFrame) -> int:

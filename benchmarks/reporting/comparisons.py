@@ -22,6 +22,8 @@ BASELINES = ("alternating", "simultaneous")
 OWN = "the problem's target"
 ROWS = ("tuned", "one-for-all")
 """How the labels end that `benchmarks.tune` has chosen the settings of."""
+ROUNDING = 1e-6
+"""Of single precision, relative, with room for some operations."""
 Scores: TypeAlias = Mapping[str, Mapping[str, np.ndarray]]
 """Scores of the seeds by problem and label."""
 Pair: TypeAlias = tuple[str, Sequence[str], Sequence[np.ndarray], Sequence[np.ndarray]]
@@ -303,6 +305,8 @@ def targets(found: Scores, metrics: pd.DataFrame, runs: pd.DataFrame) -> dict[st
 def times(curves: pd.DataFrame, runs: pd.DataFrame, aims: Mapping[str, tuple[float, str]]) -> pd.DataFrame:
     """One row a run that was played on a problem with a target: the gradients to it, at least 1; inf where it missed.
 
+    What is off a target by rounding alone has reached it: where all runs end at one point, it is the median of one.
+
     Args:
         curves: all of them.
         runs: of which those that diverged or are flagged miss, whatever they reached on the way.
@@ -319,7 +323,8 @@ def times(curves: pd.DataFrame, runs: pd.DataFrame, aims: Mapping[str, tuple[flo
         one, cost = grouped.get(str(run.run_id)), math.inf
         if one is not None:
             values = signed(one.value, str(run.better))
-            cost = max(1.0, statistics.time_to_target(one.units.to_numpy(), values, aims[str(run.title)][0]))
+            aim = aims[str(run.title)][0]
+            cost = max(1.0, statistics.time_to_target(one.units.to_numpy(), values, aim - ROUNDING * abs(aim)))
         spent.append(cost)
     return kept[["run_id", "title", "label", "seed"]].assign(cost=np.asarray(spent, dtype=float))
 

@@ -34,7 +34,7 @@ LOG_RATIO = 30.0  # values that are positive and span more than this go on a log
 NEAR = 0.06  # of an axis: references that lie nearer to each other than this have one label
 ABREAST = 12  # optimizers that an overview has side by side, at most; more stand one below the other
 TICKS = 6  # on an axis, at most
-DIGITS = 12  # of a median that ranks tell apart: what lies behind them is rounding
+DIGITS = 12  # behind the point, of a median that ranks tell apart: what lies behind them is rounding
 LETTERS, LINE = 13, 0.19  # letters in an inch, inches of a line
 REACH = 3.0  # how many times its start's coordinates a phase portrait shows
 P = ParamSpec("P")
@@ -299,7 +299,9 @@ def _cell(row: Mapping[Any, Any]) -> str:
 
 def ranks(summary: pd.DataFrame) -> pd.Series:
     """Rank of every row of a summary among the optimizers of its problem by the median headline, 1 for the best."""
-    signed = summary["median"].where(summary.better != "higher", -summary["median"]).round(DIGITS)
+    signed = (
+        summary["median"].where(summary.better != "higher", -summary["median"]).round(DIGITS).map(tables.as_written)
+    )
     groups = signed.groupby(summary.title)
     ranked = groups.rank(method="min", na_option="bottom").where(np.isfinite(signed), groups.transform("size"))
     return ranked.where(summary.skipped < summary.seeds)  # what was not played has no rank
@@ -312,8 +314,8 @@ def phase(rows: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     found = rows[rows.metric.isin(["x", "y"])].astype(dict.fromkeys(["metric", *keys[:3]], str))
     wide = found.pivot(index=keys, columns="metric", values="value")
     names, look = legend_of(runs), looks(runs.label)
-    columns = min(5, len(names))
-    count = -(-len(names) // columns)
+    count = -(-len(names) // 5)
+    columns = -(-len(names) // count)  # rows of about one length
     figure = Figure(figsize=(2.6 * columns, 2.7 * count + 0.4), layout="constrained")
     panels = figure.subplots(count, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for panel, label in zip(panels, names, strict=False):

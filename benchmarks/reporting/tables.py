@@ -27,6 +27,8 @@ UNSHOWN = ("final", "ema", "stability", "traceback", "kept")
 """What a status says that becomes no column of its own."""
 COUNTS = ("step", "samples", "grad_evals", "hvp_evals")
 FLOATS = ("units", "train_time_s", "value")
+WRITTEN = "%.6g"
+"""How numbers stand in tables in text."""
 
 
 @dataclass(frozen=True)
@@ -288,6 +290,15 @@ def headline(runs: pd.DataFrame) -> pd.Series:
     return runs.value.astype(float).mask(failed, pd.Series(worst, index=runs.index))
 
 
+def as_written(value: float) -> float:
+    """A number with the digits that tables in text have.
+
+    >>> as_written(1.99999964)
+    2.0
+    """
+    return float(WRITTEN % value)
+
+
 def write(home: Path, tables: Tables) -> list[Path]:
     """Write all tables; returns their paths.
 
@@ -298,7 +309,7 @@ def write(home: Path, tables: Tables) -> list[Path]:
     runs = tables.runs.drop(columns="folder")
     told = runs.drop(columns=[name for name in UNTOLD if name in runs])
     texts = {"summary": summary(tables.runs), "runs": told, "floors": tables.floors}
-    files = {f"{name}.csv": frame.to_csv(index=False, float_format="%.6g").encode() for name, frame in texts.items()}
+    files = {f"{name}.csv": frame.to_csv(index=False, float_format=WRITTEN).encode() for name, frame in texts.items()}
     files |= {"runs.parquet": runs.to_parquet(index=False), "curves.parquet": tables.curves.to_parquet(index=False)}
     for name, data in files.items():
         record.write_atomic(home / name, data)

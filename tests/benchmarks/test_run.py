@@ -185,9 +185,9 @@ def test_the_catalogue_counts_the_runs_of_a_suite(command, capsys):
     assert run.main(["--list"]) == 0
     told = dict(re.findall(r"^suite +(\S+) .*\n +(\d+) runs: ", capsys.readouterr().out, re.MULTILINE))
     assert set(told) == set(SUITES)
-    for suite in ("gans", "games-more", "hybrids"):  # the second has problems with optimizers of their own
-        assert run.main(command("--suite", suite, "--preset", "smoke", "-n")) == 0
-        assert re.search(rf"^{suite}: {told[suite]} cells", capsys.readouterr().out, re.MULTILINE), suite
+    for name in ("gans", "games-more", "hybrids"):  # the second has problems with optimizers of their own
+        assert run.main(command("--suite", name, "--preset", "smoke", "-n")) == 0
+        assert re.search(rf"^{name}: {told[name]} cells", capsys.readouterr().out, re.MULTILINE), name
 
 
 def test_a_problem_has_optimizers_of_its_own(command, capsys):

@@ -157,6 +157,12 @@ def test_times_to_target_hold_at_the_end_and_a_lost_run_has_none():
     assert spent.to_dict() == {"r0": 30, "r1": 1, "r2": math.inf, "r3": math.inf, "r4": math.inf, "r5": 20}
 
 
+def test_what_is_off_by_rounding_alone_has_reached_the_target():
+    rows = pd.concat([curves("r0", [9, 2 + 2e-7]), curves("r1", [9, 2 + 2e-5])])
+    spent = comparisons.times(rows, runs(*[{"title": "p", "label": "a"}] * 2), {"p": (-2.0, "")})
+    assert spent.cost.to_list() == [10, math.inf]
+
+
 def test_costs_are_of_problems_that_all_have_played():
     cells = [("a", "p", 1.0), ("a", "p", 3.0), ("a", "p", math.inf), ("b", "p", math.inf), ("a", "q", 1.0)]
     spent = pd.DataFrame(cells, columns=["label", "title", "cost"])

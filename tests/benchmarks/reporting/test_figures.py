@@ -125,6 +125,8 @@ def test_the_overview_ranks_and_marks_divergences(summary):
     assert figures.ranks(turned).tolist() == [2, 1, 2, 1]
     rounded = summary.assign(median=[5.6e-17, -1.1e-16, 1e-3, 1e-4])
     assert figures.ranks(rounded).tolist() == [1, 1, 2, 1]
+    rounded = summary.assign(median=[1.99999964, 1.99999952, 2.001, 2.0])
+    assert figures.ranks(rounded).tolist() == [1, 1, 2, 1]
 
 
 def test_phase_portraits_have_a_panel_an_optimizer(rows, runs):
