@@ -26,7 +26,7 @@ class EBGAN(ImageGAN):
     name = "ebgan"
     networks = (NormedGenerator, Autoencoder)
     logistic = False
-    presets = presets(1000)
+    presets = presets(2000)
     # The source's rate is 1e-3 for both players.
     recipe: ClassVar[Recipe] = Recipe(mm.adam(1e-3, betas=(0.5, 0.999)), ema=50)
 

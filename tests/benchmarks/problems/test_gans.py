@@ -64,8 +64,11 @@ def reconstructing(ψ: float) -> Callable[[Tensor], Tensor]:
 
 
 @pytest.mark.parametrize(("size", "end"), [(0.7, 1.0), (0.75, 0.4), (0.8, 0.0)])
-def test_began_balance_stands_still_where_fakes_err_by_gamma(size: float, end: float) -> None:
+def test_began_balance_stands_still_where_fakes_err_by_gamma(
+    size: float, end: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Data of mean |x| = 1, fakes of another size, D = 0: below γ = .75 the balance rises to 1, above it falls to 0."""
+    monkeypatch.setattr(began, "GAMMA", 0.75)
     batch = {"real": torch.tensor([-1.0, 1.0]), "noise": torch.tensor([-size, size])}
 
     def balance(k: Tensor) -> Tensor:
@@ -76,11 +79,12 @@ def test_began_balance_stands_still_where_fakes_err_by_gamma(size: float, end: f
     assert k.item() == pytest.approx(end, abs=1e-3)
 
 
-def test_began_measure_is_no_quality() -> None:
-    """Perfect fakes, of the same error as data, have a larger M than smaller ones in balance."""
+def test_began_measure_is_no_quality(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Perfect fakes, of the same error as data, have a larger M than smaller ones in balance where γ < 1."""
+    monkeypatch.setattr(began, "GAMMA", 0.75)
     real = torch.tensor(1.0)
-    assert began.convergence(real, real).item() == pytest.approx(2 - began.GAMMA)
-    assert began.convergence(real, began.GAMMA * real).item() == pytest.approx(1.0)
+    assert began.convergence(real, real).item() == pytest.approx(1.25)
+    assert began.convergence(real, 0.75 * real).item() == pytest.approx(1.0)
 
 
 def test_began_losses() -> None:
@@ -88,7 +92,7 @@ def test_began_losses() -> None:
     players = (nn.Identity(), reconstructing(1.0), k)
     assert began.generator_loss(*players, batch).item() == pytest.approx(0.5)
     assert began.critic_loss(*players, batch).item() == pytest.approx(1 - 0.3 * 0.5)
-    assert began.balance_loss(*players, batch).item() == pytest.approx(-0.3 * (0.75 - 0.5))
+    assert began.balance_loss(*players, batch).item() == pytest.approx(-0.3 * (1 - 0.5))
 
 
 def test_bayesian_gan_moves_as_sghmc_says() -> None:
