@@ -85,7 +85,7 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 def _laid_out(figure: Figure) -> None:
     """Place everything once, which takes as long as drawing, and to so many digits as are the same every time."""
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)  # "none" leaves one that places nothing, for which every file is drawn twice
     for panel in figure.axes:
         panel.set_position(np.round(panel.get_position(original=True).bounds, 6).tolist())
 

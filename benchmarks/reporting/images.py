@@ -26,11 +26,14 @@ def embedded(figures: Mapping[str, Sequence[Path]], limit: int) -> dict[str, str
         limit: of all URIs together.
     """
     for width in WIDTHS:
-        found = {name: _uri(name, files, width) for name, files in figures.items()}
-        if sum(map(len, found.values())) <= limit:
+        found, left = {}, limit
+        for name, files in figures.items():
+            uri = _uri(name, files, width)
+            if (left := left - len(uri)) < 0:
+                break
+            found[name] = uri
+        else:
             return found
-    while found and sum(map(len, found.values())) > limit:
-        found.popitem()
     return found
 
 
